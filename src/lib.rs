@@ -1,0 +1,5 @@
+//! An embedded cache in an mmap-backed slab arena.
+
+mod region;
+mod sync;
+mod types;

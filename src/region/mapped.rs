@@ -1,0 +1,147 @@
+//! The region outside of loom: one base address, a length, and what keeps them mapped.
+//!
+//! # Invariants
+//!
+//! - `base` is valid for reads and writes of `len` bytes for as long as the region lives, aligned to 4096.
+//! - Bytes reached by `word`, `control` and `byte` are only ever accessed as atomics of that one size.
+//! - Bytes reached by `payload` are written by their one owner alone, and by nobody from publication to reuse.
+
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64};
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+/// The bytes of an arena.
+#[derive(Debug)]
+pub(crate) struct Region {
+    base: NonNull<u8>,
+    len: u64,
+    backing: Backing,
+}
+
+/// What keeps the bytes mapped, and gives them back on drop.
+#[derive(Debug)]
+enum Backing {
+    Heap(Layout),
+}
+
+// SAFETY: the bytes are shared by design; every access goes through atomics or through the payload rules above.
+unsafe impl Send for Region {}
+// SAFETY: as for Send.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Zeroed bytes on the heap: for tests, Miri-like tools and models.
+    ///
+    /// # Panics
+    ///
+    /// If the allocator has no memory.
+    pub(crate) fn heap(len: u64) -> Self {
+        let bytes = usize::try_from(len).expect("a region fits the address space");
+        let layout = Layout::from_size_align(bytes, 4096).expect("a page-aligned length is a valid layout");
+        // SAFETY: the layout has a non-zero size: regions hold at least their superblocks.
+        let raw = unsafe { std::alloc::alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(raw) else { std::alloc::handle_alloc_error(layout) };
+        Self { base, len, backing: Backing::Heap(layout) }
+    }
+
+    /// Length in bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The address of an offset; the one place where an offset becomes a pointer.
+    #[inline]
+    fn at(&self, offset: u64, bytes: u64) -> NonNull<u8> {
+        assert!(
+            offset <= self.len && bytes <= self.len - offset,
+            "{bytes} bytes at {offset:#x} are outside of a region of {:#x}",
+            self.len
+        );
+        // SAFETY: the assertion keeps the result inside the mapping.
+        unsafe { self.base.add(offset as usize) }
+    }
+
+    /// An aligned u64 as an atomic.
+    #[inline]
+    pub(crate) fn word(&self, offset: u64) -> &AtomicU64 {
+        debug_assert!(offset.is_multiple_of(8));
+        let pointer = self.at(offset, 8).cast::<u64>();
+        // SAFETY: inside the mapping, aligned (base to 4096, offset to 8), only accessed as this atomic.
+        unsafe { AtomicU64::from_ptr(pointer.as_ptr()) }
+    }
+
+    /// An aligned u32 as an atomic.
+    #[inline]
+    pub(crate) fn control(&self, offset: u64) -> &AtomicU32 {
+        debug_assert!(offset.is_multiple_of(4));
+        let pointer = self.at(offset, 4).cast::<u32>();
+        // SAFETY: inside the mapping, aligned, only accessed as this atomic.
+        unsafe { AtomicU32::from_ptr(pointer.as_ptr()) }
+    }
+
+    /// One byte as an atomic.
+    #[inline]
+    pub(crate) fn byte(&self, offset: u64) -> &AtomicU8 {
+        let pointer = self.at(offset, 1);
+        // SAFETY: inside the mapping, only accessed as this atomic.
+        unsafe { AtomicU8::from_ptr(pointer.as_ptr()) }
+    }
+
+    /// Published bytes of a slot: `len` bytes that start `start` bytes into the slot at `slot`.
+    ///
+    /// # Safety
+    ///
+    /// - The bytes were published before (or belong to the caller), and nobody writes them while the reference lives:
+    ///   the caller holds an epoch guard since before it read the handle, a pin, or exclusive ownership.
+    #[inline]
+    pub(crate) unsafe fn payload(&self, slot: u64, start: u64, len: u64) -> &[u8] {
+        let pointer = self.at(slot + start, len);
+        // SAFETY: inside the mapping; not written meanwhile, by the caller's promise.
+        unsafe { std::slice::from_raw_parts(pointer.as_ptr(), len as usize) }
+    }
+
+    /// Bytes of a slot that the caller owns and has not published.
+    ///
+    /// # Safety
+    ///
+    /// - The caller is the only one who accesses these bytes while the reference lives (state WRITING is its own).
+    #[inline]
+    #[expect(clippy::mut_from_ref, reason = "ownership is by slot, not by region")]
+    pub(crate) unsafe fn payload_mut(&self, slot: u64, start: u64, len: u64) -> &mut [u8] {
+        let pointer = self.at(slot + start, len);
+        // SAFETY: inside the mapping; exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(pointer.as_ptr(), len as usize) }
+    }
+
+    /// Asks the processor to fetch the line of an offset. Any offset is harmless.
+    #[inline]
+    pub(crate) fn prefetch(&self, offset: u64) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let pointer = self.base.as_ptr().wrapping_add(offset as usize);
+            // SAFETY: a prefetch of any address has no effect but on caches.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(pointer.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = offset;
+    }
+
+    /// The address range, for `MADV_*`, `mprotect` and "does this slice point into the mapping".
+    pub(crate) fn address_range(&self) -> std::ops::Range<usize> {
+        let start = self.base.as_ptr() as usize;
+        start..start + self.len as usize
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        match &self.backing {
+            Backing::Heap(layout) => {
+                // SAFETY: allocated in `heap` with this very layout.
+                unsafe { std::alloc::dealloc(self.base.as_ptr(), *layout) }
+            }
+        }
+    }
+}

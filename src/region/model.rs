@@ -1,0 +1,105 @@
+//! The region under loom: every atomic and every slot payload is a modelled cell of its own, made when first touched.
+//!
+//! Loom's atomics are larger than the real ones, so they can not lie over bytes. A payload is one tracked cell per
+//! slot: a read that no publication orders after the write is reported as "concurrent read and write accesses", even
+//! when the bytes happen to agree.
+
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Bytes that a model slot can hold.
+const SLOT_BYTES: usize = 256;
+
+/// The bytes of an arena, as cells.
+pub(crate) struct Region {
+    len: u64,
+    words: Cells<AtomicU64>,
+    controls: Cells<AtomicU32>,
+    bytes: Cells<AtomicU8>,
+    payloads: Cells<loom::cell::UnsafeCell<[u8; SLOT_BYTES]>>,
+}
+
+struct Cells<T>(Mutex<BTreeMap<u64, Box<T>>>);
+
+impl<T> Cells<T> {
+    fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    fn at(&self, offset: u64, make: impl FnOnce() -> T) -> &T {
+        let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let cell: *const T = &**cells.entry(offset).or_insert_with(|| Box::new(make()));
+        // SAFETY: boxes are never removed nor replaced before the region is dropped, so the address stays valid.
+        unsafe { &*cell }
+    }
+}
+
+// SAFETY: the payload cells are shared under the rules of `payload` and `payload_mut`, which loom checks.
+unsafe impl Send for Region {}
+// SAFETY: as for Send.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// A region of `len` zero bytes.
+    pub(crate) fn heap(len: u64) -> Self {
+        Self { len, words: Cells::new(), controls: Cells::new(), bytes: Cells::new(), payloads: Cells::new() }
+    }
+
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// An aligned u64 as an atomic.
+    pub(crate) fn word(&self, offset: u64) -> &AtomicU64 {
+        assert!(offset + 8 <= self.len);
+        self.words.at(offset, || AtomicU64::new(0))
+    }
+
+    /// An aligned u32 as an atomic.
+    pub(crate) fn control(&self, offset: u64) -> &AtomicU32 {
+        assert!(offset + 4 <= self.len);
+        self.controls.at(offset, || AtomicU32::new(0))
+    }
+
+    /// One byte as an atomic.
+    pub(crate) fn byte(&self, offset: u64) -> &AtomicU8 {
+        assert!(offset < self.len);
+        self.bytes.at(offset, || AtomicU8::new(0))
+    }
+
+    fn slot(&self, slot: u64) -> &loom::cell::UnsafeCell<[u8; SLOT_BYTES]> {
+        self.payloads.at(slot, || loom::cell::UnsafeCell::new([0; SLOT_BYTES]))
+    }
+
+    /// Published bytes of a slot.
+    ///
+    /// # Safety
+    ///
+    /// - As outside of loom; here a breach is found by the tracked cell.
+    pub(crate) unsafe fn payload(&self, slot: u64, start: u64, len: u64) -> &[u8] {
+        self.slot(slot).with(|bytes| {
+            // SAFETY: tracked by loom; the array lives as long as the region.
+            let bytes: &[u8; SLOT_BYTES] = unsafe { &*bytes };
+            &bytes[start as usize..(start + len) as usize]
+        })
+    }
+
+    /// Bytes of a slot that the caller owns.
+    ///
+    /// # Safety
+    ///
+    /// - As outside of loom; here a breach is found by the tracked cell.
+    #[expect(clippy::mut_from_ref, reason = "ownership is by slot, not by region")]
+    pub(crate) unsafe fn payload_mut(&self, slot: u64, start: u64, len: u64) -> &mut [u8] {
+        self.slot(slot).with_mut(|bytes| {
+            // SAFETY: tracked by loom; the array lives as long as the region.
+            let bytes: &mut [u8; SLOT_BYTES] = unsafe { &mut *bytes };
+            &mut bytes[start as usize..(start + len) as usize]
+        })
+    }
+
+    /// Nothing to fetch in a model.
+    pub(crate) fn prefetch(&self, _offset: u64) {}
+}

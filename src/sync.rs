@@ -1,0 +1,63 @@
+//! The only door to atomics, locks, threads and epochs: std and crossbeam, or their models under loom.
+//!
+//! ```text
+//!                      cfg(not(loom))                 cfg(loom)
+//!   Atomic*, fence     std::sync::atomic              loom::sync::atomic
+//!   Mutex, Arc         std::sync                      loom::sync
+//!   epoch::Domain      crossbeam_epoch::Collector     an exact grace period model
+//!   failpoint!         debug builds: park or kill     nothing
+//!   bite("name")       a listed defect, compiled in only by `cargo xtask bite`
+//! ```
+//!
+//! Invariant: no other file names `std::sync::atomic`, `loom` or `crossbeam_epoch`.
+
+pub(crate) mod backoff;
+pub(crate) mod epoch;
+pub mod failpoint;
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+};
+#[cfg(not(loom))]
+pub(crate) use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+};
+
+/// Takes a lock; a poisoned one is taken all the same.
+///
+/// Everything kept behind our locks is valid after every statement, so a panic elsewhere must not take the cache down.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    match mutex.lock() {
+        Ok(guard) => guard,
+        Err(poisoned) => poisoned.into_inner(),
+    }
+}
+
+/// Whether the named defect is compiled in.
+///
+/// `cargo xtask bite` sets `ALSO_CACHE_BITE` for one build at a time and demands that a check goes red. Unset, as in
+/// every other build, this is the constant `false` and leaves no code behind.
+#[inline(always)]
+pub(crate) const fn bite(name: &str) -> bool {
+    match option_env!("ALSO_CACHE_BITE") {
+        None => false,
+        Some(wanted) => same(wanted.as_bytes(), name.as_bytes()),
+    }
+}
+
+const fn same(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < left.len() {
+        if left[at] != right[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}

@@ -1,0 +1,177 @@
+//! Epochs: a guard keeps what it could have seen from being reused.
+//!
+//! Each cache has a [`Domain`] of its own, so that another crate's long guard can not stall it. A thread keeps one
+//! registration per domain that it uses, the last used first.
+//!
+//! Pairs: what a thread unlinked before [`Domain::after_grace`] was called is seen by no guard that exists once the
+//! closure runs.
+
+#[cfg(loom)]
+pub(crate) use model::{Domain, Guard};
+#[cfg(not(loom))]
+pub(crate) use real::{Domain, Guard};
+
+#[cfg(not(loom))]
+mod real {
+    use crossbeam_epoch::{Collector, Guard as EpochGuard, LocalHandle};
+    use std::cell::RefCell;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A collector of its own with the number under which threads remember their registration.
+    #[derive(Debug)]
+    pub(crate) struct Domain {
+        collector: Collector,
+        id: u64,
+    }
+
+    /// What was published when the guard was made stays readable until it is dropped. Not `Send`.
+    #[derive(Debug)]
+    pub(crate) struct Guard(EpochGuard);
+
+    /// Numbers domains within the process; a number is never used twice.
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+
+    /// Registrations kept per thread. A thread that uses more caches registers anew on every switch beyond these.
+    const KEPT: usize = 16;
+
+    thread_local! {
+        static LOCALS: RefCell<Vec<(u64, LocalHandle)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    impl Domain {
+        pub(crate) fn new() -> Self {
+            // Relaxed: only uniqueness matters.
+            Self { collector: Collector::new(), id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        }
+
+        /// Pins the calling thread. Costs one fence; the first call of a thread registers it (allocates).
+        #[inline]
+        pub(crate) fn pin(&self) -> Guard {
+            let pinned = LOCALS.try_with(|locals| {
+                if let Ok(locals) = locals.try_borrow()
+                    && let Some((id, local)) = locals.first()
+                    && *id == self.id
+                {
+                    return Some(local.pin());
+                }
+                self.pin_other(locals)
+            });
+            match pinned {
+                Ok(Some(guard)) => Guard(guard),
+                // The thread is ending and its registrations are gone: a temporary one serves.
+                _ => Guard(self.collector.register().pin()),
+            }
+        }
+
+        #[cold]
+        fn pin_other(&self, locals: &RefCell<Vec<(u64, LocalHandle)>>) -> Option<EpochGuard> {
+            let mut locals = locals.try_borrow_mut().ok()?;
+            let at = match locals.iter().position(|(id, _)| *id == self.id) {
+                Some(at) => at,
+                None => {
+                    locals.truncate(KEPT - 1);
+                    locals.push((self.id, self.collector.register()));
+                    locals.len() - 1
+                }
+            };
+            locals.swap(0, at);
+            locals.first().map(|(_, local)| local.pin())
+        }
+
+        /// Runs `job` once every guard that exists now is gone. May run at once, on any thread, or when the domain is
+        /// dropped. Allocates one queue node in the collector.
+        pub(crate) fn after_grace(&self, guard: &Guard, job: impl FnOnce() + Send + 'static) {
+            // SAFETY: the closure is Send and 'static, so it owns what it touches and may run on any thread.
+            unsafe { guard.0.defer_unchecked(job) };
+            guard.0.flush();
+        }
+
+        /// Tries to move the epoch on and runs what is due.
+        pub(crate) fn help(&self, guard: &Guard) {
+            guard.0.flush();
+        }
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    //! Exact grace periods: a job waits for precisely the guards that were live when it was handed in.
+
+    use loom::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    type Job = Box<dyn FnOnce() + Send>;
+
+    #[derive(Default)]
+    struct State {
+        next: usize,
+        live: Vec<usize>,
+        jobs: Vec<(Vec<usize>, Job)>,
+    }
+
+    struct Inner {
+        clock: AtomicUsize,
+        // A std mutex, never held across a loom operation.
+        state: Mutex<State>,
+    }
+
+    /// The model of a collector.
+    #[derive(Clone)]
+    pub(crate) struct Domain(Arc<Inner>);
+
+    /// The model of a guard.
+    pub(crate) struct Guard(Domain, usize);
+
+    impl Domain {
+        pub(crate) fn new() -> Self {
+            Self(Arc::new(Inner { clock: AtomicUsize::new(0), state: Mutex::default() }))
+        }
+
+        /// The ordering that a real pin and unpin give.
+        fn tick(&self) {
+            self.0.clock.fetch_add(1, Ordering::AcqRel);
+        }
+
+        fn state(&self) -> std::sync::MutexGuard<'_, State> {
+            self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn pin(&self) -> Guard {
+            self.tick();
+            let mut state = self.state();
+            state.next += 1;
+            let id = state.next;
+            state.live.push(id);
+            Guard(self.clone(), id)
+        }
+
+        pub(crate) fn after_grace(&self, _guard: &Guard, job: impl FnOnce() + Send + 'static) {
+            self.tick();
+            let mut state = self.state();
+            let live = state.live.clone();
+            state.jobs.push((live, Box::new(job)));
+        }
+
+        pub(crate) fn help(&self, _guard: &Guard) {}
+    }
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.0.tick();
+            let ready: Vec<Job> = {
+                let mut state = self.0.state();
+                state.live.retain(|guard| *guard != self.1);
+                for job in &mut state.jobs {
+                    job.0.retain(|guard| *guard != self.1);
+                }
+                let (run, keep): (Vec<_>, Vec<_>) =
+                    std::mem::take(&mut state.jobs).into_iter().partition(|job| job.0.is_empty());
+                state.jobs = keep;
+                run.into_iter().map(|job| job.1).collect()
+            };
+            for job in ready {
+                job();
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Every bound of the library, with what happens at it.
+//!
+//! Under loom, bounds shrink so that wrap-around and full structures happen in every model.
+
+/// Longest key in bytes. A longer one, or an empty one, is refused with `InsertError::Key`.
+pub const KEY_BYTES_MAX: usize = 1024;
+
+/// Largest value that any cache can be configured for, in bytes.
+pub const VALUE_BYTES_LIMIT: u64 = 64 << 20;
+
+/// Default of `Builder::value_bytes_max`.
+pub const VALUE_BYTES_DEFAULT: u64 = 1 << 20;
+
+/// Smallest capacity in bytes. A smaller one is refused with `OpenError::Capacity`.
+pub const CAPACITY_MIN: u64 = 1 << 20;
+
+/// Largest capacity in bytes: what a 36-bit handle can name.
+pub const CAPACITY_MAX: u64 = 1 << 40;
+
+/// Smallest page in bytes.
+pub const PAGE_BYTES_MIN: u64 = 16 << 10;
+
+/// Largest page in bytes, the size of a huge page.
+pub const PAGE_BYTES_MAX: u64 = 2 << 20;
+
+/// Pins on one slot. One more is answered with owned bytes, and counted.
+pub const PINS_PER_SLOT_MAX: u32 = 511;
+
+/// Share of the data bytes that pins may hold, as a divisor (5 %). Beyond it, owned bytes are handed out, and counted.
+pub const PINNED_SHARE_DIVISOR: u64 = 20;
+
+/// Overflow buckets behind one home bucket. Beyond them the coldest entry of the chain is evicted, and counted.
+pub const OVERFLOW_CHAIN_MAX: usize = 2;
+
+/// Splits of the index under way at one time. Beyond them growth waits for the next insert.
+pub const SPLITS_MAX: usize = 8;
+
+/// Locks for inserts of absent keys. Threads that meet on one wait, at most for one insert.
+#[cfg(not(loom))]
+pub const STRIPES_MAX: usize = 1024;
+#[cfg(loom)]
+pub const STRIPES_MAX: usize = 2;
+
+/// Key spaces whose clear stamp is kept apart. With more, clearing one clears all, and says so.
+pub const CLEAR_STAMPS_MAX: usize = 64;
+
+/// How far ahead of the clock a version given from outside may lie, in microseconds. Beyond it: an error.
+pub const STAMP_AHEAD_MAX_US: u64 = 60_000_000;
+
+/// How far stamps are reserved ahead in the file, in microseconds. Lost at a restart, so that stamps never repeat.
+pub const STAMP_CEILING_US: u64 = 100_000;
+
+/// Longest time to live: what 31 bits of seconds hold, 68 years.
+pub const TTL_SECONDS_MAX: u64 = (1 << 31) - 1;
+
+/// Opens in a row that each lived less than [`SHORT_LIFE_MS`] before the next one starts cold at half size.
+pub const SHORT_LIVES_MAX: u32 = 3;
+
+/// A life shorter than this, without a clean close, counts as a crash at start. Milliseconds.
+pub const SHORT_LIFE_MS: u64 = 10_000;

@@ -1,0 +1,206 @@
+//! Stamps and versions: what is newer than what, and when nobody can know.
+//!
+//! ```text
+//!  bit 63                          14 13          0
+//!      +-----------------------------+------------+
+//!      | microseconds since 2020: 50 | counter 14 |   Stamp, a hybrid logical clock
+//!      +-----------------------------+------------+
+//!
+//!   Interval:   begin |------------| end     the database operation ran somewhere in here
+//!                     stamp - width  stamp
+//! ```
+//!
+//! Two versions that the cache ordered itself compare by stamp, then origin. Every other pair compares as intervals:
+//! disjoint ones are ordered, overlapping ones are unknown. Two row versions of the database decide alone.
+//! Source: Kulkarni et al., "Logical Physical Clocks" (HLC, 2014); intervals as in Spanner's TrueTime (OSDI 2012),
+//! applied to the duration of the operation.
+
+use std::fmt;
+
+/// A moment of the hybrid logical clock. Unique within one node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct Stamp(pub(crate) u64);
+
+impl Stamp {
+    pub(crate) const ZERO: Self = Self(0);
+    const COUNTER_BITS: u32 = 14;
+
+    /// The first stamp of a microsecond.
+    pub(crate) const fn from_micros(micros: u64) -> Self {
+        Self(micros << Self::COUNTER_BITS)
+    }
+
+    /// Microseconds since 2020-01-01 UTC.
+    pub(crate) const fn micros(self) -> u64 {
+        self.0 >> Self::COUNTER_BITS
+    }
+
+    /// The next stamp.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}us", self.micros(), self.0 & ((1 << Self::COUNTER_BITS) - 1))
+    }
+}
+
+/// Who ordered a value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Order {
+    /// The cache: the stamp of the insert decides.
+    #[default]
+    Cache,
+    /// The database: its row version, or the interval of its operation, decides.
+    Database,
+}
+
+/// The version of an entry: when it was written, by whom, and the database's row version if one was given.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version {
+    pub(crate) stamp: Stamp,
+    pub(crate) width_us: u32,
+    pub(crate) origin: u16,
+    pub(crate) order: Order,
+    pub(crate) row: Option<u64>,
+}
+
+/// How two versions of one key relate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Relation {
+    Older,
+    Same,
+    Newer,
+    /// The intervals overlap: nobody can know, the key has to be loaded again.
+    Unknown,
+}
+
+impl Version {
+    /// A version that the cache orders itself: an instant.
+    pub(crate) fn instant(stamp: Stamp, origin: u16) -> Self {
+        Self { stamp, width_us: 0, origin, order: Order::Cache, row: None }
+    }
+
+    /// Microseconds since 2020-01-01 UTC on the writer's hybrid logical clock.
+    pub fn micros(&self) -> u64 {
+        self.stamp.micros()
+    }
+
+    /// The raw stamp: 50 bits of microseconds since 2020-01-01 UTC, 14 bits of counter.
+    pub fn stamp(&self) -> u64 {
+        self.stamp.0
+    }
+
+    /// The specified hash of the writing node's name; 0 without a cluster.
+    pub fn origin(&self) -> u16 {
+        self.origin
+    }
+
+    /// The database's row version, if one was given.
+    pub fn row(&self) -> Option<u64> {
+        self.row
+    }
+
+    /// Who ordered it.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// The earliest moment at which the operation can have taken effect.
+    pub(crate) fn begin(&self) -> Stamp {
+        Stamp(self.stamp.0.saturating_sub(u64::from(self.width_us) << Stamp::COUNTER_BITS))
+    }
+
+    /// How `self` relates to `other`: `Newer` if it may replace it.
+    pub(crate) fn relation(&self, other: &Self) -> Relation {
+        if let (Some(mine), Some(theirs)) = (self.row, other.row) {
+            return from_ordering(mine.cmp(&theirs));
+        }
+        if self.order == Order::Cache && other.order == Order::Cache {
+            return from_ordering((self.stamp, self.origin).cmp(&(other.stamp, other.origin)));
+        }
+        if self.begin() > other.stamp {
+            return Relation::Newer;
+        }
+        if self.stamp < other.begin() {
+            return Relation::Older;
+        }
+        if (self.stamp, self.width_us, self.origin) == (other.stamp, other.width_us, other.origin) {
+            return Relation::Same;
+        }
+        Relation::Unknown
+    }
+}
+
+fn from_ordering(ordering: std::cmp::Ordering) -> Relation {
+    match ordering {
+        std::cmp::Ordering::Less => Relation::Older,
+        std::cmp::Ordering::Equal => Relation::Same,
+        std::cmp::Ordering::Greater => Relation::Newer,
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Version({:?} by {:04x}, {:?}", self.stamp, self.origin, self.order)?;
+        if self.width_us > 0 {
+            write!(f, ", {} us wide", self.width_us)?;
+        }
+        if let Some(row) = self.row {
+            write!(f, ", row {row}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.row {
+            Some(row) => write!(f, "{:016x}-{:04x}/{row}", self.stamp.0, self.origin),
+            None => write!(f, "{:016x}-{:04x}", self.stamp.0, self.origin),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database(begin_us: u64, end_us: u64) -> Version {
+        Version {
+            stamp: Stamp::from_micros(end_us),
+            width_us: u32::try_from(end_us - begin_us).expect("small"),
+            origin: 1,
+            order: Order::Database,
+            row: None,
+        }
+    }
+
+    #[test]
+    fn cache_versions_compare_by_stamp_then_origin() {
+        let first = Version::instant(Stamp(5), 1);
+        assert_eq!(Version::instant(Stamp(6), 0).relation(&first), Relation::Newer);
+        assert_eq!(Version::instant(Stamp(5), 2).relation(&first), Relation::Newer);
+        assert_eq!(first.relation(&first), Relation::Same);
+    }
+
+    #[test]
+    fn intervals_that_overlap_are_unknown() {
+        let early = database(10, 20);
+        assert_eq!(database(21, 30).relation(&early), Relation::Newer);
+        assert_eq!(early.relation(&database(21, 30)), Relation::Older);
+        assert_eq!(database(15, 30).relation(&early), Relation::Unknown);
+        let inside = Version::instant(Stamp::from_micros(15), 9);
+        assert_eq!(inside.relation(&early), Relation::Unknown);
+    }
+
+    #[test]
+    fn row_versions_decide_alone() {
+        let old = Version { row: Some(7), ..database(100, 200) };
+        let new = Version { row: Some(8), ..database(10, 20) };
+        assert_eq!(new.relation(&old), Relation::Newer);
+        assert_eq!(old.relation(&old), Relation::Same);
+    }
+}

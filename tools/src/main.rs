@@ -1,0 +1,2 @@
+//! The also-cache command.
+fn main() {}
