@@ -61,3 +61,42 @@ const fn same(left: &[u8], right: &[u8]) -> bool {
     }
     true
 }
+
+/// A small number that differs between threads which run at the same time, for spreading them over stripes.
+#[cfg(not(loom))]
+#[inline]
+pub(crate) fn thread_number() -> usize {
+    use std::cell::Cell;
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    NUMBER
+        .try_with(|number| {
+            if number.get() == usize::MAX {
+                // Relaxed: only uniqueness matters.
+                number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+            }
+            number.get()
+        })
+        .unwrap_or(0)
+}
+
+/// Under loom every thread shares one stripe: more contention, fewer states.
+#[cfg(loom)]
+pub(crate) fn thread_number() -> usize {
+    0
+}
+
+/// A value alone on its cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Padded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}

@@ -1,0 +1,26 @@
+//! The arena: pages of slots in a region, and who may take which slot.
+//!
+//! ```text
+//!   +--------------+--------------+------------------------+-----------------------------------------+
+//!   | superblock A | superblock B | page descriptors 64 B  | pages, each of one kind                 |
+//!   +--------------+--------------+------------------------+-----------------------------------------+
+//!                                   sparse: room for 16 x    data (one size class) | large | index | ...
+//!
+//!   layout    offsets and page size from a capacity        classes   slot sizes
+//!   frame     the immutable bytes of a slot                slot      the control word and its states
+//!   page      what each page is, and its free slots        reclaim   retired slots that wait for readers
+//!   large     contiguous blocks for large values           pin       counted pins with a budget
+//!   header    the superblocks
+//! ```
+//!
+//! Free space is never stored in the file: it is derived from the control words, page by page, after an open.
+
+pub(crate) mod classes;
+pub(crate) mod frame;
+#[cfg(not(loom))]
+pub(crate) mod header;
+pub(crate) mod layout;
+pub(crate) mod page;
+pub(crate) mod pin;
+pub(crate) mod reclaim;
+pub(crate) mod slot;

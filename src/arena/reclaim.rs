@@ -1,0 +1,156 @@
+//! Limbo: slots that left the index and wait until no reader can see them.
+//!
+//! ```text
+//!   retire: unlink by CAS, fence, tag = launched + 1, into a stripe
+//!   canary: launched += 1, fence, deferred to the epoch;  when it runs: completed = its number
+//!   take:   an entry whose tag <= completed was unlinked before its canary was launched: nobody sees it
+//! ```
+//!
+//! Why the fences: if a retirer reads the old `launched`, its fence comes before the launcher's. A reader that still
+//! finds the word pinned before the retirer's fence, so the canary waits for it.
+//!
+//! One canary is in flight at a time. Entries are kept in stripes with a lock each, taken by `try_lock` from the
+//! caller's own stripe on: a thread stopped inside one leaves the others to everybody.
+
+use crate::sync::epoch::{Domain, Guard};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, fence, thread_number};
+use crate::types::handle::Handle;
+use std::collections::VecDeque;
+
+/// Slots taken out of limbo in one step.
+#[cfg(not(loom))]
+pub(crate) const TAKE_MAX: usize = 64;
+#[cfg(loom)]
+pub(crate) const TAKE_MAX: usize = 2;
+
+#[cfg(not(loom))]
+const STRIPES: usize = 8;
+#[cfg(loom)]
+const STRIPES: usize = 1;
+
+/// Retired slots and the count of grace periods.
+#[derive(Debug)]
+pub(crate) struct Limbo {
+    stripes: Box<[Mutex<VecDeque<Entry>>]>,
+    grace: Arc<Grace>,
+}
+
+#[derive(Debug)]
+struct Grace {
+    launched: AtomicU64,
+    completed: AtomicU64,
+    in_flight: AtomicBool,
+}
+
+/// Handle 36 bits, low 28 bits of the tag.
+#[derive(Clone, Copy, Debug)]
+struct Entry(u64);
+
+const TAG_BITS: u32 = 28;
+
+impl Entry {
+    fn new(handle: Handle, tag: u64) -> Self {
+        Self((handle.offset() / Handle::UNIT) << TAG_BITS | (tag & ((1 << TAG_BITS) - 1)))
+    }
+
+    fn handle(self) -> Handle {
+        Handle::from_offset((self.0 >> TAG_BITS) * Handle::UNIT)
+    }
+
+    /// Tags are compared within a window of half their range; a canary takes at least microseconds.
+    fn is_due(self, completed: u64) -> bool {
+        let behind = completed.wrapping_sub(self.0) & ((1 << TAG_BITS) - 1);
+        behind < 1 << (TAG_BITS - 1)
+    }
+}
+
+impl Limbo {
+    /// Room for `expected` slots is made at once; more of them allocate.
+    pub(crate) fn new(expected: usize) -> Self {
+        let stripes =
+            (0..STRIPES).map(|_| Mutex::new(VecDeque::with_capacity(expected.div_ceil(STRIPES)))).collect();
+        let grace = Grace {
+            launched: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            in_flight: AtomicBool::new(false),
+        };
+        Self { stripes, grace: Arc::new(grace) }
+    }
+
+    /// Adds a slot that the caller has unlinked and marked as retired.
+    pub(crate) fn add(&self, handle: Handle) {
+        // Pairs with the fence in `launch`.
+        fence(Ordering::SeqCst);
+        let tag = self.grace.launched.load(Ordering::Relaxed) + 1;
+        self.with_stripe(|entries| entries.push_back(Entry::new(handle, tag)));
+    }
+
+    fn with_stripe(&self, job: impl FnOnce(&mut VecDeque<Entry>)) {
+        let own = thread_number();
+        for step in 0..STRIPES {
+            if let Ok(mut entries) = self.stripes[(own + step) % STRIPES].try_lock() {
+                return job(&mut entries);
+            }
+        }
+        job(&mut crate::sync::lock(&self.stripes[own % STRIPES]));
+    }
+
+    /// Starts a grace period unless one is under way. `true` if it did. Allocates one node in the collector.
+    pub(crate) fn launch(&self, domain: &Domain, guard: &Guard) -> bool {
+        // Acquire: pairs with the Release of the canary.
+        if self.grace.in_flight.swap(true, Ordering::Acquire) {
+            return false;
+        }
+        let number = self.grace.launched.fetch_add(1, Ordering::Relaxed) + 1;
+        // Pairs with the fence in `add`.
+        fence(Ordering::SeqCst);
+        let grace = self.grace.clone();
+        let job = move || {
+            // Release: pairs with the Acquire in `completed`: all guards of before are gone.
+            grace.completed.store(number, Ordering::Release);
+            grace.in_flight.store(false, Ordering::Release);
+        };
+        if crate::sync::bite("reclaim.no-grace") {
+            job();
+        } else {
+            domain.after_grace(guard, job);
+        }
+        true
+    }
+
+    /// Whether a grace period is under way.
+    pub(crate) fn in_flight(&self) -> bool {
+        self.grace.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Grace periods that are over.
+    pub(crate) fn completed(&self) -> u64 {
+        // Acquire: pairs with the Release of the canary.
+        self.grace.completed.load(Ordering::Acquire)
+    }
+
+    /// Takes up to [`TAKE_MAX`] slots whose grace period is over into `out`; returns how many.
+    pub(crate) fn take(&self, out: &mut [Option<Handle>; TAKE_MAX]) -> usize {
+        let completed = self.completed();
+        let own = thread_number();
+        let mut count = 0;
+        for step in 0..STRIPES {
+            let Ok(mut entries) = self.stripes[(own + step) % STRIPES].try_lock() else { continue };
+            while count < TAKE_MAX && entries.front().is_some_and(|entry| entry.is_due(completed)) {
+                out[count] = entries.pop_front().map(Entry::handle);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Puts a slot back that is still pinned: it is looked at again after the next grace period.
+    pub(crate) fn put_back(&self, handle: Handle) {
+        self.add(handle);
+    }
+
+    /// Slots that wait. Takes every lock.
+    pub(crate) fn len(&self) -> usize {
+        self.stripes.iter().map(|entries| crate::sync::lock(entries).len()).sum()
+    }
+}

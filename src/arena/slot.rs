@@ -1,0 +1,458 @@
+//! A slot's control word: which state it is in, in which run, and who pins it.
+//!
+//! ```text
+//!  bit 31     16 15       7 6      4   3     2     0
+//!      +--------+----------+--------+-------+-------+
+//!      | run 16 | pins 9   | kind 3 | queue | state |   Control, one AtomicU32
+//!      +--------+----------+--------+-------+-------+
+//!
+//!            take              publish            retire             release
+//!   FREE -----------> WRITING ---------> LIVE -----------> RETIRED -----------> FREE
+//!    ^                   |                 |  ^ |             |  ^                (no pins, grace over)
+//!    +---- abandon ------+                 |  +-+ pin/unpin   |  |
+//!                                          |  requeue         +--+ pin/unpin
+//!                 in an old run:  LIVE, named by the index -> LIVE of this run (adopt)
+//!                                 LIVE, not named          -> RETIRED of this run (retire)
+//!                                 FREE, WRITING, RETIRED   -> FREE of this run (reset)
+//! ```
+//!
+//! # Invariants
+//!
+//! - Every change is one compare-and-swap on the whole word; who loses it does nothing.
+//! - Pins and queue of an old run count for nothing: the process that held them is gone.
+//! - From LIVE to FREE the bytes from the frame on do not change.
+
+use crate::arena::frame::{Extent, FRAME_START, FrameHeader, HEADER_BYTES};
+use crate::region::Region;
+use crate::sync::{AtomicU32, Ordering};
+use crate::types::handle::{Generation, Handle};
+use crate::types::key::{Key, KeyspaceId};
+use crate::types::limits::PINS_PER_SLOT_MAX;
+use std::fmt;
+
+/// The number of an open, from 1; 16 bits in each control word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Run(pub(crate) u16);
+
+/// What a slot is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    Free = 0,
+    Writing = 1,
+    Live = 2,
+    Retired = 3,
+}
+
+/// The bits of a control word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Control(u32);
+
+const STATE_MASK: u32 = 7;
+const QUEUE: u32 = 1 << 3;
+const PIN: u32 = 1 << 7;
+const PINS_MASK: u32 = PINS_PER_SLOT_MAX << 7;
+const RUN_SHIFT: u32 = 16;
+
+const _: () = assert!(PINS_MASK < 1 << RUN_SHIFT && PINS_MASK & QUEUE == 0);
+
+impl Control {
+    fn new(state: State, run: Run) -> Self {
+        Self(state as u32 | (u32::from(run.0) << RUN_SHIFT))
+    }
+
+    /// The state; `None` for bits that we never write.
+    #[inline]
+    pub(crate) fn state(self) -> Option<State> {
+        match self.0 & STATE_MASK {
+            0 => Some(State::Free),
+            1 => Some(State::Writing),
+            2 => Some(State::Live),
+            3 => Some(State::Retired),
+            _ => None,
+        }
+    }
+
+    /// Whether it is in this state and of this run.
+    #[inline]
+    pub(crate) fn is(self, state: State, run: Run) -> bool {
+        self.0 & STATE_MASK == state as u32 && self.run() == run
+    }
+
+    #[inline]
+    pub(crate) fn run(self) -> Run {
+        Run((self.0 >> RUN_SHIFT) as u16)
+    }
+
+    /// Whether the entry waits in the probation ring.
+    #[inline]
+    pub(crate) fn is_queued(self) -> bool {
+        self.0 & QUEUE != 0
+    }
+
+    #[inline]
+    pub(crate) fn pins(self) -> u32 {
+        (self.0 & PINS_MASK) >> 7
+    }
+
+    fn with_state(self, state: State) -> Self {
+        Self((self.0 & !STATE_MASK) | state as u32)
+    }
+
+    fn with_queue(self, queued: bool) -> Self {
+        Self(if queued { self.0 | QUEUE } else { self.0 & !QUEUE })
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.state() {
+            Some(state) => write!(f, "{state:?}")?,
+            None => write!(f, "state {}", self.0 & STATE_MASK)?,
+        }
+        let queued = if self.is_queued() { ", queued" } else { "" };
+        write!(f, "(run {}, {} pins{queued})", self.run().0, self.pins())
+    }
+}
+
+/// A slot in a region.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot<'r> {
+    region: &'r Region,
+    offset: u64,
+}
+
+impl<'r> Slot<'r> {
+    /// The slot of a handle; `None` if it does not lie in the region with room for a header.
+    #[inline]
+    pub(crate) fn at(region: &'r Region, handle: Handle) -> Option<Self> {
+        let offset = handle.offset();
+        (offset + HEADER_BYTES <= region.len()).then_some(Self { region, offset })
+    }
+
+    #[inline]
+    pub(crate) fn handle(self) -> Handle {
+        Handle::from_offset(self.offset)
+    }
+
+    #[inline]
+    fn word(self) -> &'r AtomicU32 {
+        self.region.control(self.offset)
+    }
+
+    /// The control word. Acquire: pairs with the Release of whoever changed it, so that what was written before a
+    /// publication or a release is seen.
+    #[inline]
+    pub(crate) fn control(self) -> Control {
+        Control(self.word().load(Ordering::Acquire))
+    }
+
+    /// One change. Release: what the caller wrote before is seen by whoever reads the new word; Acquire: and the other
+    /// way round.
+    #[inline]
+    fn change(self, from: Control, to: Control) -> bool {
+        self.word().compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// FREE to WRITING, by the one who holds the slot's bit. The generation moves on, the frequency starts anew.
+    pub(crate) fn take(self, run: Run) -> Option<Generation> {
+        let from = self.control();
+        if !from.is(State::Free, run) || !self.change(from, Control::new(State::Writing, run)) {
+            return None;
+        }
+        let generation = Generation(self.generation_byte().load(Ordering::Relaxed)).next();
+        // Relaxed: seen by others only through the publication.
+        self.generation_byte().store(generation.0, Ordering::Relaxed);
+        self.region.byte(self.offset + 4).store(0, Ordering::Relaxed);
+        Some(generation)
+    }
+
+    /// WRITING to LIVE. The index links it only afterwards.
+    pub(crate) fn publish(self, run: Run, queued: bool) {
+        let to = Control::new(State::Live, run).with_queue(queued);
+        let ordering = if crate::sync::bite("slot.publish-relaxed") { Ordering::Relaxed } else { Ordering::Release };
+        // Release: pairs with the Acquire of `control`. A plain store: a WRITING slot has one owner.
+        self.word().store(to.0, ordering);
+    }
+
+    /// WRITING, or LIVE and never linked, back to FREE: nobody has seen it.
+    pub(crate) fn abandon(self, run: Run) {
+        // Release: pairs with the Acquire in `take` of the next owner.
+        self.word().store(Control::new(State::Free, run).0, Ordering::Release);
+    }
+
+    /// LIVE to RETIRED, by the one who took it out of the index; pins stay. `false` if somebody did so before.
+    pub(crate) fn retire(self, run: Run) -> bool {
+        loop {
+            let from = self.control();
+            if from.state() != Some(State::Live) {
+                return false;
+            }
+            let kept = if from.run() == run { from.with_state(State::Retired) } else { Control::new(State::Retired, run) };
+            if self.change(from, kept.with_queue(false)) {
+                return true;
+            }
+        }
+    }
+
+    /// RETIRED to FREE once the grace period is over. `false` while pinned.
+    pub(crate) fn release(self, run: Run) -> bool {
+        let from = self.control();
+        let pinned = from.pins() > 0 && !crate::sync::bite("slot.release-pinned");
+        if !from.is(State::Retired, run) || pinned {
+            return false;
+        }
+        self.change(from, Control::new(State::Free, run))
+    }
+
+    /// One more pin on a LIVE or RETIRED slot of this run that the caller's guard protects. `false` at the bound.
+    pub(crate) fn pin(self, run: Run) -> bool {
+        loop {
+            let from = self.control();
+            let known = from.is(State::Live, run) || from.is(State::Retired, run);
+            if !known || from.pins() == PINS_PER_SLOT_MAX {
+                return false;
+            }
+            if self.change(from, Control(from.0 + PIN)) {
+                return true;
+            }
+        }
+    }
+
+    /// One pin less. `true` if that was the last one of a retired slot.
+    pub(crate) fn unpin(self) -> bool {
+        loop {
+            let from = self.control();
+            assert!(from.pins() > 0, "unpin of a slot without pins: {from:?} at {:#x}", self.offset);
+            let to = Control(from.0 - PIN);
+            if self.change(from, to) {
+                return to.pins() == 0 && to.state() == Some(State::Retired);
+            }
+        }
+    }
+
+    /// LIVE of an old run to LIVE of this one, after its checksum was found right. `true` also if it is so already.
+    pub(crate) fn adopt(self, run: Run) -> bool {
+        let from = self.control();
+        if from.run() == run {
+            return from.state() == Some(State::Live) || from.state() == Some(State::Retired);
+        }
+        if from.state() != Some(State::Live) {
+            return false;
+        }
+        self.change(from, Control::new(State::Live, run)) || self.control().run() == run
+    }
+
+    /// FREE, WRITING, RETIRED or nonsense of an old run to FREE of this one.
+    pub(crate) fn reset(self, from: Control, run: Run) -> bool {
+        from.run() != run && from.state() != Some(State::Live) && self.change(from, Control::new(State::Free, run))
+    }
+
+    /// Marks a LIVE slot as waiting in the ring or not. `false` if it is not LIVE or changed meanwhile.
+    pub(crate) fn requeue(self, from: Control, queued: bool) -> bool {
+        from.state() == Some(State::Live) && self.change(from, from.with_queue(queued))
+    }
+
+    fn generation_byte(self) -> &'r crate::sync::AtomicU8 {
+        self.region.byte(self.offset + 5)
+    }
+
+    /// Relaxed: written before publication, read after the index word was acquired.
+    #[inline]
+    pub(crate) fn generation(self) -> Generation {
+        Generation(self.generation_byte().load(Ordering::Relaxed))
+    }
+
+    /// How often it was hit, 0 to 3. Relaxed: a lost update costs a little precision.
+    #[inline]
+    pub(crate) fn frequency(self) -> u8 {
+        self.region.byte(self.offset + 4).load(Ordering::Relaxed)
+    }
+
+    /// Relaxed: as above.
+    #[inline]
+    pub(crate) fn set_frequency(self, frequency: u8) {
+        self.region.byte(self.offset + 4).store(frequency, Ordering::Relaxed);
+    }
+
+    /// One more hit; writes nothing once the count is full.
+    #[inline]
+    pub(crate) fn touch(self) {
+        let frequency = self.frequency();
+        if frequency < FREQUENCY_MAX {
+            self.set_frequency(frequency + 1);
+        }
+    }
+
+    /// The frame header.
+    ///
+    /// # Safety
+    ///
+    /// - The caller holds a guard since before it read the handle, a pin, or owns the slot.
+    #[inline]
+    pub(crate) unsafe fn header(self) -> &'r FrameHeader {
+        // SAFETY: passed on to the caller.
+        let bytes = unsafe { self.region.payload(self.offset, FRAME_START, HEADER_BYTES - FRAME_START) };
+        FrameHeader::read(bytes).expect("the slice has the header's length")
+    }
+
+    /// Whether an extent read from a header lies in the region.
+    #[inline]
+    pub(crate) fn holds(self, extent: &Extent) -> bool {
+        extent.end() <= self.region.len() - self.offset
+    }
+
+    /// Bytes of the slot.
+    ///
+    /// # Safety
+    ///
+    /// - As for [`Slot::header`], and the range lies in the region.
+    #[inline]
+    pub(crate) unsafe fn bytes(self, start: u64, len: u64) -> &'r [u8] {
+        // SAFETY: passed on to the caller.
+        unsafe { self.region.payload(self.offset, start, len) }
+    }
+
+    /// Bytes of a slot that the caller is writing.
+    ///
+    /// # Safety
+    ///
+    /// - The slot is WRITING and the caller's own, and no other reference to these bytes lives.
+    #[expect(clippy::mut_from_ref, reason = "the owner of a WRITING slot is alone")]
+    pub(crate) unsafe fn bytes_mut(self, start: u64, len: u64) -> &'r mut [u8] {
+        // SAFETY: passed on to the caller.
+        unsafe { self.region.payload_mut(self.offset, start, len) }
+    }
+
+    /// Whether the slot holds this key.
+    ///
+    /// # Safety
+    ///
+    /// - As for [`Slot::header`].
+    #[inline]
+    pub(crate) unsafe fn has_key(self, key: Key<'_>) -> bool {
+        // SAFETY: passed on to the caller.
+        let header = unsafe { self.header() };
+        if !header.fits(key) {
+            return false;
+        }
+        let extent = header.extent();
+        if extent.key_start + extent.key_bytes > self.region.len() - self.offset {
+            return false;
+        }
+        // SAFETY: passed on to the caller; the range was checked just above.
+        let bytes = unsafe { self.region.payload(self.offset, extent.key_start, extent.key_bytes) };
+        bytes == key.bytes
+    }
+
+    /// The key, if its bytes lie in the region.
+    ///
+    /// # Safety
+    ///
+    /// - As for [`Slot::header`].
+    pub(crate) unsafe fn key(self) -> Option<Key<'r>> {
+        // SAFETY: passed on to the caller.
+        let header = unsafe { self.header() };
+        let extent = header.extent();
+        if extent.key_start + extent.key_bytes > self.region.len() - self.offset {
+            return None;
+        }
+        let keyspace: KeyspaceId = header.keyspace();
+        // SAFETY: passed on to the caller; the range was checked just above.
+        let bytes = unsafe { self.region.payload(self.offset, extent.key_start, extent.key_bytes) };
+        Key::new(keyspace, bytes)
+    }
+
+    /// Whether lengths and checksum of a published frame are right; `limit` is the room that its slot has.
+    ///
+    /// # Safety
+    ///
+    /// - As for [`Slot::header`].
+    pub(crate) unsafe fn is_intact(self, limit: u64) -> bool {
+        // SAFETY: passed on to the caller.
+        let header = unsafe { self.header() };
+        let extent = header.extent();
+        if extent.key_bytes == 0 || extent.end() > limit || !self.holds(&extent) {
+            return false;
+        }
+        let key_end = extent.key_start + extent.key_bytes;
+        // SAFETY: passed on to the caller; the extent was checked just above.
+        let head = unsafe { self.bytes(HEADER_BYTES, key_end - HEADER_BYTES) };
+        // SAFETY: as above.
+        let value = unsafe { self.bytes(extent.value_start, extent.value_bytes) };
+        header.checksum_of(head, value) == header.checksum()
+    }
+}
+
+/// The largest frequency: two bits.
+pub(crate) const FREQUENCY_MAX: u8 = 3;
+
+impl fmt::Debug for Slot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot(@{:#x}, {:?})", self.offset, self.control())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const RUN: Run = Run(7);
+
+    fn slot(region: &Region) -> Slot<'_> {
+        let slot = Slot::at(region, Handle::from_offset(4096)).expect("inside");
+        assert!(slot.reset(slot.control(), RUN));
+        slot
+    }
+
+    #[test]
+    fn a_slot_lives_once_around() {
+        let region = Region::heap(8192);
+        let slot = slot(&region);
+        let generation = slot.take(RUN).expect("free");
+        assert!(slot.take(RUN).is_none());
+        slot.publish(RUN, true);
+        assert!(slot.control().is_queued());
+        assert!(slot.retire(RUN) && !slot.retire(RUN));
+        assert!(slot.release(RUN));
+        assert_eq!(slot.take(RUN), Some(generation.next()));
+    }
+
+    #[test]
+    fn a_pinned_slot_is_not_released() {
+        let region = Region::heap(8192);
+        let slot = slot(&region);
+        slot.take(RUN).expect("free");
+        slot.publish(RUN, false);
+        assert!(slot.pin(RUN) && slot.retire(RUN) && slot.pin(RUN));
+        assert!(!slot.release(RUN));
+        assert!(!slot.unpin());
+        assert!(slot.unpin());
+        assert!(slot.release(RUN));
+    }
+
+    #[test]
+    fn pins_of_an_old_run_are_void() {
+        let region = Region::heap(8192);
+        let slot = slot(&region);
+        slot.take(RUN).expect("free");
+        slot.publish(RUN, true);
+        assert!(slot.pin(RUN));
+        let next = Run(8);
+        assert!(!slot.pin(next));
+        assert!(slot.adopt(next) && slot.control().pins() == 0 && !slot.control().is_queued());
+        assert!(slot.pin(next));
+    }
+
+    #[test]
+    fn pins_have_a_bound() {
+        let region = Region::heap(8192);
+        let slot = slot(&region);
+        slot.take(RUN).expect("free");
+        slot.publish(RUN, false);
+        for _ in 0..PINS_PER_SLOT_MAX {
+            assert!(slot.pin(RUN));
+        }
+        assert!(!slot.pin(RUN));
+        assert_eq!(slot.control().run(), RUN);
+    }
+}
