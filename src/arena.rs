@@ -17,7 +17,6 @@
 
 pub(crate) mod classes;
 pub(crate) mod frame;
-#[cfg(not(loom))]
 pub(crate) mod header;
 pub(crate) mod layout;
 pub(crate) mod page;

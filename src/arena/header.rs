@@ -6,7 +6,7 @@
 //!
 //!   live words (atomics, outside of the checksum):
 //!     2048 ceiling of stamps  2056 buckets in use   2064 splits under way x 8   2128 alive until, us
-//!     2136 clear stamp of all 2144 clear stamps of key spaces x 64: {key space + 1, stamp}
+//!     2136 entries, as of the last tick    2144 clear stamp of all    2152 clear stamps of key spaces x 64: {id + 1, stamp}
 //! ```
 //!
 //! The valid one with the higher sequence counts; a new one is written over the other, so that a process killed in the
@@ -32,7 +32,8 @@ pub(crate) mod live {
     pub(crate) const BUCKETS: u64 = CEILING + 8;
     pub(crate) const SPLITS: u64 = BUCKETS + 8;
     pub(crate) const ALIVE: u64 = SPLITS + 8 * SPLITS_MAX as u64;
-    pub(crate) const CLEAR_ALL: u64 = ALIVE + 8;
+    pub(crate) const ENTRIES: u64 = ALIVE + 8;
+    pub(crate) const CLEAR_ALL: u64 = ENTRIES + 8;
     pub(crate) const CLEAR_SPACES: u64 = CLEAR_ALL + 8;
     pub(crate) const END: u64 = CLEAR_SPACES + 16 * CLEAR_STAMPS_MAX as u64;
 }
@@ -142,6 +143,7 @@ impl Superblock {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use zerocopy::FromZeros;
 
     fn sample() -> Superblock {
         let mut block = Superblock::new_zeroed();

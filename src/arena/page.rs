@@ -54,6 +54,8 @@ pub(crate) struct PageInfo(u32);
 const DRAINING: u32 = 1 << 16;
 /// Set while the assigner is still at work: the page is nobody else's yet.
 const SETUP: u32 = 1 << 17;
+/// The page was in use when the arena was opened: its unprepared slots may hold entries.
+const INHERITED: u32 = 1 << 18;
 
 impl PageInfo {
     fn new(kind: PageKind, class: ClassId) -> Self {
@@ -73,6 +75,10 @@ impl PageInfo {
     #[inline]
     pub(crate) fn is_draining(self) -> bool {
         self.0 & DRAINING != 0
+    }
+
+    fn is_inherited(self) -> bool {
+        self.0 & INHERITED != 0
     }
 
     /// Whether slots of this class may be taken from it.
@@ -104,6 +110,8 @@ pub(crate) struct ClassState {
     pub(crate) free: AtomicU64,
     /// Slots not looked at in this run.
     pub(crate) unprepared: AtomicU64,
+    /// Those of them that may hold entries of an old run.
+    pub(crate) inherited: AtomicU64,
     /// Retired slots that wait for readers.
     pub(crate) limbo: AtomicU64,
     /// Entries in the index.
@@ -177,6 +185,14 @@ impl Pages {
     pub(crate) fn free_pages(&self) -> u32 {
         // Relaxed: a gauge; taking a page is a CAS on its info.
         self.free_pages.load(Ordering::Relaxed)
+    }
+
+    /// Slots of a class that hold entries, retired ones apart; an estimate until all pages are prepared.
+    #[inline]
+    pub(crate) fn occupied(&self, class: ClassId) -> u64 {
+        let state = self.class(class);
+        // Relaxed: gauges.
+        state.live.load(Ordering::Relaxed) + state.inherited.load(Ordering::Relaxed)
     }
 
     /// Slots of a page, whatever its kind.
@@ -314,6 +330,9 @@ impl Pages {
             // AcqRel: claims are handed on in order; the slots themselves change by CAS.
             if state.prepared.compare_exchange(first, first + count, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 self.class(class).unprepared.fetch_sub(u64::from(count), Ordering::Relaxed);
+                if info.is_inherited() {
+                    self.class(class).inherited.fetch_sub(u64::from(count), Ordering::Relaxed);
+                }
                 return Some((page, first, count));
             }
         }
@@ -353,19 +372,23 @@ impl Pages {
         // Release: a process killed after this store finds the other words written.
         region.word(descriptor).store(descriptor_bits(kind, class), Ordering::Release);
         failpoint!("page.assigned");
-        self.enter(page, kind, class);
+        self.enter(page, kind, class, 0);
     }
 
     /// Counts a page in and opens it for use.
-    fn enter(&self, page: PageId, kind: PageKind, class: ClassId) {
-        let info = PageInfo::new(kind, class);
+    fn enter(&self, page: PageId, kind: PageKind, class: ClassId, marks: u32) {
+        let info = PageInfo(PageInfo::new(kind, class).0 | marks);
         let state = self.state(page);
         state.free.store(0, Ordering::Relaxed);
         state.prepared.store(0, Ordering::Relaxed);
         if matches!(kind, PageKind::Data | PageKind::Large | PageKind::Overflow) {
             let class_state = self.class(class);
             class_state.pages.fetch_add(1, Ordering::Relaxed);
-            class_state.unprepared.fetch_add(u64::from(self.slots_in(info)), Ordering::Relaxed);
+            let slots = u64::from(self.slots_in(info));
+            class_state.unprepared.fetch_add(slots, Ordering::Relaxed);
+            if info.is_inherited() {
+                class_state.inherited.fetch_add(slots, Ordering::Relaxed);
+            }
         }
         // Release: pairs with the Acquire of `info`.
         state.info.store(info.0, Ordering::Release);
@@ -420,8 +443,8 @@ impl Pages {
                 self.free_pages.fetch_add(1, Ordering::Relaxed);
                 self.state(page).info.store(PageInfo::new(PageKind::Free, ClassId(0)).0, Ordering::Release);
             }
-            Some(kind) => self.enter(page, kind, class),
-            None => self.enter(page, PageKind::Dirty, ClassId(0)),
+            Some(PageKind::Dirty) | None => self.enter(page, PageKind::Dirty, ClassId(0), 0),
+            Some(kind) => self.enter(page, kind, class, INHERITED),
         }
         self.info(page)
     }
@@ -525,6 +548,7 @@ impl ClassState {
             pages: AtomicU32::new(0),
             free: AtomicU64::new(0),
             unprepared: AtomicU64::new(0),
+            inherited: AtomicU64::new(0),
             limbo: AtomicU64::new(0),
             live: AtomicU64::new(0),
             cursors: std::array::from_fn(|_| AtomicU64::new(0)),

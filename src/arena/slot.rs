@@ -180,16 +180,17 @@ impl<'r> Slot<'r> {
         self.word().store(Control::new(State::Free, run).0, Ordering::Release);
     }
 
-    /// LIVE to RETIRED, by the one who took it out of the index; pins stay. `false` if somebody did so before.
-    pub(crate) fn retire(self, run: Run) -> bool {
+    /// LIVE to RETIRED, by the one who took it out of the index; pins stay. Returns what it was; `None` if somebody
+    /// did so before.
+    pub(crate) fn retire(self, run: Run) -> Option<Control> {
         loop {
             let from = self.control();
             if from.state() != Some(State::Live) {
-                return false;
+                return None;
             }
             let kept = if from.run() == run { from.with_state(State::Retired) } else { Control::new(State::Retired, run) };
             if self.change(from, kept.with_queue(false)) {
-                return true;
+                return Some(from);
             }
         }
     }
@@ -230,16 +231,10 @@ impl<'r> Slot<'r> {
         }
     }
 
-    /// LIVE of an old run to LIVE of this one, after its checksum was found right. `true` also if it is so already.
-    pub(crate) fn adopt(self, run: Run) -> bool {
-        let from = self.control();
-        if from.run() == run {
-            return from.state() == Some(State::Live) || from.state() == Some(State::Retired);
-        }
-        if from.state() != Some(State::Live) {
-            return false;
-        }
-        self.change(from, Control::new(State::Live, run)) || self.control().run() == run
+    /// LIVE of an old run to LIVE of this one, after its checksum was found right. `false` if it was changed meanwhile,
+    /// which only somebody who adopted or retired it can have done.
+    pub(crate) fn adopt(self, from: Control, run: Run) -> bool {
+        from.run() != run && from.state() == Some(State::Live) && self.change(from, Control::new(State::Live, run))
     }
 
     /// FREE, WRITING, RETIRED or nonsense of an old run to FREE of this one.
@@ -412,7 +407,7 @@ mod tests {
         assert!(slot.take(RUN).is_none());
         slot.publish(RUN, true);
         assert!(slot.control().is_queued());
-        assert!(slot.retire(RUN) && !slot.retire(RUN));
+        assert!(slot.retire(RUN).is_some() && slot.retire(RUN).is_none());
         assert!(slot.release(RUN));
         assert_eq!(slot.take(RUN), Some(generation.next()));
     }
@@ -423,7 +418,7 @@ mod tests {
         let slot = slot(&region);
         slot.take(RUN).expect("free");
         slot.publish(RUN, false);
-        assert!(slot.pin(RUN) && slot.retire(RUN) && slot.pin(RUN));
+        assert!(slot.pin(RUN) && slot.retire(RUN).is_some() && slot.pin(RUN));
         assert!(!slot.release(RUN));
         assert!(!slot.unpin());
         assert!(slot.unpin());
@@ -439,7 +434,7 @@ mod tests {
         assert!(slot.pin(RUN));
         let next = Run(8);
         assert!(!slot.pin(next));
-        assert!(slot.adopt(next) && slot.control().pins() == 0 && !slot.control().is_queued());
+        assert!(slot.adopt(slot.control(), next) && slot.control().pins() == 0 && !slot.control().is_queued());
         assert!(slot.pin(next));
     }
 
