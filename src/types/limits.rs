@@ -58,3 +58,24 @@ pub const SHORT_LIVES_MAX: u32 = 3;
 
 /// A life shorter than this, without a clean close, counts as a crash at start. Milliseconds.
 pub const SHORT_LIFE_MS: u64 = 10_000;
+
+/// Cells of the probation ring of one class. Beyond them a new number displaces the oldest, which is then the victim.
+pub const RING_CELLS_MAX: u32 = 1 << 30;
+
+/// Cells that the probation ring starts with, and the unit in which it doubles.
+#[cfg(not(loom))]
+pub const RING_CHUNK_CELLS: u32 = 64;
+#[cfg(loom)]
+pub const RING_CHUNK_CELLS: u32 = 1;
+
+/// Cells without a number that one pop passes over before it gives up; its caller then turns to main.
+#[cfg(not(loom))]
+pub const RING_SKIPS_MAX: u32 = 64;
+#[cfg(loom)]
+pub const RING_SKIPS_MAX: u32 = 2;
+
+/// Slots that one search along the hand passes over. Beyond them the least used of them is the victim.
+#[cfg(not(loom))]
+pub const HAND_PASSES_MAX: u32 = 64;
+#[cfg(loom)]
+pub const HAND_PASSES_MAX: u32 = 4;

@@ -1,0 +1,157 @@
+//! Time to live: the field in the frame, the deadline, and when a clock has to be read for it.
+//!
+//! ```text
+//!  bit 31  30                          0
+//!      +-----+--------------------------+
+//!      | unit|          count           |   TimeToLive, one u32 in the frame header; 0 is never
+//!      +-----+--------------------------+   unit 0: milliseconds, up to 24.8 days    unit 1: seconds, up to 68 years
+//!
+//!   deadline = microseconds of the stamp + time to live: the same on every node
+//!
+//!   coarse clock   ------- lags by up to COARSE_LAG_US ------->  |  the deadline  |
+//!                  alive, the fine clock is not read             | read fine      | expired
+//! ```
+//!
+//! An entry without a time to live costs no clock read; one far from its deadline costs a coarse one (5 ns).
+
+use crate::types::limits::TTL_SECONDS_MAX;
+use std::time::Duration;
+
+/// A time to live as the frame header carries it. Never 0 units long: 0 is [`TimeToLive::NEVER`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct TimeToLive(u32);
+
+impl TimeToLive {
+    /// Does not expire.
+    pub(crate) const NEVER: Self = Self(0);
+    const SECONDS: u32 = 1 << 31;
+    const COUNT_MAX: u64 = (1 << 31) - 1;
+
+    /// At least as long as asked: rounded up to milliseconds, above 24.8 days to seconds; 1 ms to [`TTL_SECONDS_MAX`].
+    pub(crate) fn from_duration(duration: Duration) -> Self {
+        let millis = duration.as_nanos().div_ceil(1_000_000).max(1);
+        if millis <= u128::from(Self::COUNT_MAX) {
+            return Self(millis as u32);
+        }
+        Self(Self::SECONDS | millis.div_ceil(1000).min(u128::from(TTL_SECONDS_MAX)) as u32)
+    }
+
+    /// From the bits of a frame; every value has a meaning (seconds with a count of 0 are never).
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(if bits == Self::SECONDS { 0 } else { bits })
+    }
+
+    /// The bits as they stand in a frame.
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether there is no deadline.
+    #[inline]
+    pub(crate) fn is_never(self) -> bool {
+        self.0 == 0
+    }
+
+    /// How long; `None` for never.
+    pub(crate) fn duration(self) -> Option<Duration> {
+        self.micros().map(Duration::from_micros)
+    }
+
+    /// When an entry of this stamp expires, in microseconds since 2020; `None` for never.
+    #[inline]
+    pub(crate) fn deadline(self, stamp_micros: u64) -> Option<u64> {
+        self.micros().map(|micros| stamp_micros.saturating_add(micros))
+    }
+
+    /// The same, longer or shorter by up to `percent` of itself, as the key's hash says, so that entries written together
+    /// do not expire together. Decided once, by the writer: the field carries the result.
+    pub(crate) fn with_jitter(self, percent: u32, hash_bits: u64) -> Self {
+        let Some(micros) = self.micros() else { return self };
+        // Signed, in units of 2^-31 of the span; the multiplication spreads bits that index and ghosts use otherwise.
+        let spread = (hash_bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as i64 - (1 << 31);
+        let span = i128::from(micros) * i128::from(percent.min(100)) / 100;
+        let moved = (i128::from(micros) + ((span * i128::from(spread)) >> 31)).max(1);
+        Self::from_duration(Duration::from_micros(moved as u64))
+    }
+
+    #[inline]
+    fn micros(self) -> Option<u64> {
+        let count = u64::from(self.0 & !Self::SECONDS);
+        match self.0 {
+            0 => None,
+            bits if bits & Self::SECONDS == 0 => Some(count * 1_000),
+            _ => Some(count * 1_000_000),
+        }
+    }
+}
+
+/// Whether a deadline has passed. `fine` is called only if the coarse clock, which never runs ahead, can not tell.
+#[inline]
+pub(crate) fn is_expired(deadline: u64, coarse_now: u64, fine: impl FnOnce() -> u64) -> bool {
+    if coarse_now >= deadline {
+        return true;
+    }
+    deadline - coarse_now <= COARSE_LAG_US && fine() >= deadline
+}
+
+/// What is left until a deadline; `None` once it has passed.
+pub(crate) fn remaining(deadline: u64, now: u64) -> Option<Duration> {
+    deadline.checked_sub(now).filter(|&micros| micros > 0).map(Duration::from_micros)
+}
+
+/// How far the coarse clock may lag: two ticks of a kernel that ticks 250 times a second.
+pub(crate) const COARSE_LAG_US: u64 = 8_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_holds_milliseconds_then_seconds_and_rounds_up() {
+        let micros = |duration: Duration| TimeToLive::from_duration(duration).deadline(0).expect("finite");
+        assert_eq!(micros(Duration::ZERO), 1_000);
+        assert_eq!(micros(Duration::from_nanos(1_000_001)), 2_000);
+        assert_eq!(micros(Duration::from_millis((1 << 31) - 1)), ((1 << 31) - 1) * 1_000);
+        assert_eq!(micros(Duration::from_millis(1 << 31)), 2_147_484 * 1_000_000);
+        assert_eq!(micros(Duration::MAX), TTL_SECONDS_MAX * 1_000_000);
+    }
+
+    #[test]
+    fn any_bits_mean_something() {
+        assert!(TimeToLive::from_bits(0).is_never() && TimeToLive::from_bits(1 << 31).is_never());
+        assert_eq!(TimeToLive::NEVER.deadline(5), None);
+        for bits in [1, 77, (1 << 31) - 1, (1 << 31) + 1, u32::MAX] {
+            assert_eq!(TimeToLive::from_bits(bits).bits(), bits);
+            assert!(TimeToLive::from_bits(bits).deadline(u64::MAX) == Some(u64::MAX));
+        }
+        assert_eq!(TimeToLive::from_bits(90).duration(), Some(Duration::from_millis(90)));
+    }
+
+    #[test]
+    fn the_fine_clock_is_read_only_near_the_deadline() {
+        let never = || -> u64 { panic!("not needed") };
+        assert!(is_expired(1_000_000, 1_000_000, never));
+        assert!(!is_expired(1_000_000, 991_999, never));
+        assert!(!is_expired(1_000_000, 992_000, || 999_999));
+        assert!(is_expired(1_000_000, 992_000, || 1_000_000));
+    }
+
+    #[test]
+    fn jitter_stays_within_its_share_and_spreads() {
+        let second = TimeToLive::from_duration(Duration::from_secs(100));
+        let all: Vec<u64> = (0..1000u64)
+            .map(|key| second.with_jitter(10, key << 20 | key).deadline(0).expect("finite") / 1_000)
+            .collect();
+        let (low, high) = (all.iter().min().expect("some"), all.iter().max().expect("some"));
+        assert!((90_000..90_500).contains(low) && (109_500..=110_000).contains(high), "{low} to {high}");
+        assert_eq!(second.with_jitter(10, 9), second.with_jitter(10, 9));
+        assert_eq!(second.with_jitter(0, 9), second);
+        assert!(TimeToLive::NEVER.with_jitter(10, 9).is_never());
+    }
+
+    #[test]
+    fn what_remains_ends_at_the_deadline() {
+        assert_eq!(remaining(5_000, 4_000), Some(Duration::from_millis(1)));
+        assert_eq!((remaining(5_000, 5_000), remaining(5_000, 6_000)), (None, None));
+    }
+}
