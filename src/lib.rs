@@ -1,5 +1,13 @@
 //! An embedded cache in an mmap-backed slab arena.
 
+mod index;
 mod region;
 mod sync;
 mod types;
+
+/// What the models in `loom-tests/` see of the crate's inside.
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod loom_internals {
+    pub use crate::index::model as index;
+}
