@@ -2,13 +2,15 @@
 
 mod arena;
 mod eviction;
+mod index;
 mod region;
 mod sync;
 mod types;
 
-/// For the models in `loom-tests`; exists under loom only.
+/// What the models in `loom-tests/` see of the crate's inside.
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod loom_internals {
     pub use crate::eviction::loom_internals as eviction;
+    pub use crate::index::model as index;
 }

@@ -121,6 +121,19 @@ impl IndexWord {
         self.0 & Self::TENTATIVE != 0
     }
 
+    /// Whether any mark is set. Outside of a split such a word is debris.
+    #[inline]
+    pub(crate) fn is_marked(self) -> bool {
+        self.0 & Self::FLAGS != 0
+    }
+
+    /// Whether the tag is this one and no mark is set. An empty word answers like one with tag 0.
+    #[inline]
+    pub(crate) fn is_plain_with(self, tag: u16) -> bool {
+        const TAG: u64 = 0xffff << 48;
+        (self.0 ^ (u64::from(tag) << 48)) & (TAG | Self::FLAGS) == 0
+    }
+
     /// The same entry, marked as moved.
     #[inline]
     pub(crate) fn forwarded(self) -> Self {

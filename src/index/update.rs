@@ -1,0 +1,114 @@
+//! Updating: replace and unlink are one CAS on one word; linking an absent key happens under its stripe.
+//!
+//! ```text
+//!   swap     W -> X          anybody       the winner owns W
+//!   unlink   W -> empty      anybody       the winner owns W
+//!   link     empty -> W      stripe        home first, then overflow, then a new overflow bucket, else Full
+//! ```
+
+use crate::index::bucket::{Bucket, Chain};
+use crate::index::{Counters, Found, Full, Index, Place, Slots, StripeGuard};
+use crate::region::Region;
+use crate::sync::failpoint::failpoint;
+use crate::sync::{Ordering, bite};
+use crate::types::handle::IndexWord;
+use crate::types::key::KeyHash;
+
+impl Index {
+    /// Replaces a found word by another of the same key. The winner owns the slot of the old one; `false` changed
+    /// nothing, and the key is to be looked up again.
+    #[inline]
+    pub(crate) fn swap(&self, region: &Region, found: &Found, new: IndexWord) -> bool {
+        debug_assert!(!new.is_empty() && !new.is_marked(), "{new:?} can not replace a word");
+        if bite("index.swap-relaxed-lost") {
+            // Relaxed: this is the defect.
+            found.place.word(region).store(new.bits(), Ordering::Relaxed);
+            return true;
+        }
+        found.place.exchange(region, found.word, new)
+    }
+
+    /// Takes a found word out. The winner owns its slot; `false` changed nothing.
+    #[inline]
+    pub(crate) fn unlink(&self, region: &Region, found: &Found) -> bool {
+        found.place.exchange(region, found.word, IndexWord::EMPTY)
+    }
+
+    /// Takes the stripe of a hash; `None` after a bounded wait. Look the key up again under it before linking.
+    pub(crate) fn lock(&self, hash: KeyHash) -> Option<StripeGuard<'_>> {
+        self.stripes.lock(hash)
+    }
+
+    /// Links a key that was absent when it was looked up under this stripe.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if there is no room; nothing changed.
+    pub(crate) fn link(
+        &self,
+        region: &Region,
+        stripe: &StripeGuard<'_>,
+        hash: KeyHash,
+        word: IndexWord,
+        slots: &impl Slots,
+    ) -> Result<(), Full> {
+        debug_assert!(self.stripes.covers(stripe, hash), "another stripe than that of {hash:?}");
+        debug_assert!(!word.is_empty() && !word.is_marked(), "{word:?} can not be linked");
+        let number = self.table.number(region, hash);
+        let home = self.table.bucket(number);
+        let meta = home.meta(region);
+        if meta.is_splitting() && !bite("index.link-without-stripe") {
+            // Under the stripe no split of this bucket runs, so the mark is damage that the file came with.
+            home.set_meta(region, meta.settled());
+        }
+        let placed = self.put(region, home, number, word, slots);
+        if meta.has_link() {
+            self.trim(region, home, number, slots);
+        }
+        placed.map(|_| ()).ok_or(Full)
+    }
+
+    /// Puts a word into the first free place of a chain. The caller holds its stripe.
+    ///
+    /// Marked words are debris here and give way: a split leaves none once it is over, and its target has none between
+    /// two moves.
+    pub(super) fn put(
+        &self,
+        region: &Region,
+        home: Bucket,
+        number: u32,
+        word: IndexWord,
+        slots: &impl Slots,
+    ) -> Option<Place> {
+        let chain = Chain::of(region, home, number);
+        for place in chain.places() {
+            let there = place.read(region);
+            if (there.is_empty() || there.is_marked()) && place.exchange(region, there, word) {
+                return Some(place);
+            }
+        }
+        if chain.is_longest() {
+            return None;
+        }
+        let overflow = Bucket::at(slots.take_overflow(number)?);
+        let place = overflow.append(region, chain.last(), number, word);
+        Counters::add(&self.counters.overflow_linked);
+        failpoint!("overflow.linked");
+        Some(place)
+    }
+
+    /// Takes empty overflow buckets out of a chain. The caller holds its stripe, so that they stay empty.
+    pub(super) fn trim(&self, region: &Region, home: Bucket, number: u32, slots: &impl Slots) {
+        let chain = Chain::of(region, home, number);
+        let mut before = home;
+        for bucket in &chain.buckets()[1..] {
+            if bucket.is_empty(region) {
+                bucket.unlink_behind(region, before);
+                Counters::add(&self.counters.overflow_unlinked);
+                slots.give_overflow(bucket.offset());
+            } else {
+                before = *bucket;
+            }
+        }
+    }
+}
