@@ -4,6 +4,8 @@
 //! slot: a read that no publication orders after the write is reported as "concurrent read and write accesses", even
 //! when the bytes happen to agree.
 
+use super::error::RegionError;
+use super::kind::RegionKind;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -102,4 +104,43 @@ impl Region {
 
     /// Nothing to fetch in a model.
     pub(crate) fn prefetch(&self, _offset: u64) {}
+
+    /// Cells have no common range of addresses.
+    pub(crate) fn address_range(&self) -> std::ops::Range<usize> {
+        0..0
+    }
+
+    /// Closest to an allocation.
+    pub(crate) fn kind(&self) -> RegionKind {
+        RegionKind::Heap
+    }
+
+    /// No disk under a model.
+    pub(crate) fn on_disk(&self) -> bool {
+        false
+    }
+
+    /// No pages, so none are huge.
+    pub(crate) fn huge_page_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// All cells can be written at any time.
+    pub(crate) fn populate(&self, _range: std::ops::Range<u64>) -> Result<(), RegionError> {
+        Ok(())
+    }
+
+    /// Keeps the cells: in a model nothing may depend on what released bytes read as.
+    ///
+    /// # Safety
+    ///
+    /// - As outside of loom.
+    pub(crate) unsafe fn release(&self, _range: std::ops::Range<u64>) -> Result<(), RegionError> {
+        Ok(())
+    }
+
+    /// No disk to write to.
+    pub(crate) fn sync_all(&self) -> Result<(), RegionError> {
+        Ok(())
+    }
 }
