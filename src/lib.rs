@@ -1,6 +1,7 @@
 //! An embedded cache in an mmap-backed slab arena.
 
 mod arena;
+mod engine;
 mod eviction;
 mod index;
 mod region;

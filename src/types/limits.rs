@@ -14,8 +14,8 @@ pub const VALUE_BYTES_DEFAULT: u64 = 1 << 20;
 /// Smallest capacity in bytes. A smaller one is refused with `OpenError::Capacity`.
 pub const CAPACITY_MIN: u64 = 1 << 20;
 
-/// Largest capacity in bytes: what a 36-bit handle can name.
-pub const CAPACITY_MAX: u64 = 1 << 40;
+/// Largest capacity in bytes: 256 GiB, what a 32-bit slot number of the smallest class can name.
+pub const CAPACITY_MAX: u64 = 1 << 38;
 
 /// Smallest page in bytes.
 pub const PAGE_BYTES_MIN: u64 = 16 << 10;

@@ -1,0 +1,322 @@
+//! The engine: the journeys of an entry through arena, index and eviction; one file a journey.
+//!
+//! ```text
+//!   get       hash -> bucket -> slot -> checks -> bytes in place
+//!   insert    slot -> bytes -> LIVE -> one CAS in the index -> the old slot is retired, or a stripe for a new key
+//!   remove    one CAS in the index -> retired
+//!   allocate  free bit | unprepared slots | free page | reclaim, evict, next class | refusal
+//!   evict     ring or hand -> unlink -> retired          reclaim   grace period -> FREE
+//!   prepare   slots of an old run: adopted, or freed     rebalance pages between classes
+//!   sweep     expiry and preparation by page             open      from a file to a running engine
+//! ```
+//!
+//! # Invariants
+//!
+//! - Whoever wins the CAS that takes a word out of the index retires its slot and does the accounting; nobody else.
+//! - A write that is refused leaves its key absent.
+
+pub(crate) mod allocate;
+pub(crate) mod apply;
+pub(crate) mod changes;
+pub(crate) mod clear;
+pub(crate) mod evict;
+pub(crate) mod get;
+pub(crate) mod insert;
+#[cfg(not(loom))]
+pub(crate) mod open;
+pub(crate) mod prepare;
+pub(crate) mod rebalance;
+pub(crate) mod reclaim;
+pub(crate) mod remove;
+pub(crate) mod statistics;
+pub(crate) mod sweep;
+
+use crate::arena::classes::{ClassId, Classes};
+use crate::arena::header::live;
+use crate::arena::layout::Layout;
+use crate::arena::page::{PageKind, Pages};
+use crate::arena::pin::PinBudget;
+use crate::arena::reclaim::Limbo;
+use crate::arena::slot::{Run, Slot};
+use crate::eviction::ClassPolicy;
+use crate::eviction::expiry::TimeToLive;
+use crate::eviction::ghost::Ghost;
+use crate::index::{Dropped, Geometry, Index, Slots};
+use crate::region::Region;
+use crate::sync::epoch::{Domain, Guard};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, Padded};
+use crate::types::clock::HybridClock;
+use crate::types::handle::{Handle, IndexWord};
+use crate::types::key::{Key, KeyHash, KeyHasher};
+use crate::types::limits::PINNED_SHARE_DIVISOR;
+use crate::types::version::Stamp;
+use std::fmt;
+use statistics::{Counter, Counters};
+
+/// Settings that the journeys look at.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) value_bytes_max: u64,
+    pub(crate) entries_max: Option<u64>,
+    pub(crate) ttl: TimeToLive,
+    pub(crate) ttl_jitter_percent: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            value_bytes_max: crate::types::limits::VALUE_BYTES_DEFAULT,
+            entries_max: None,
+            ttl: TimeToLive::NEVER,
+            ttl_jitter_percent: 0,
+        }
+    }
+}
+
+/// One running arena.
+pub(crate) struct Engine {
+    // Dropped in this order: the domain runs what is deferred before the region goes.
+    domain: Domain,
+    limbo: Limbo,
+    pages: Pages,
+    index: Index,
+    policies: Box<[ClassPolicy]>,
+    ghost: Ghost,
+    hasher: KeyHasher,
+    clock: HybridClock,
+    run: Run,
+    settings: Settings,
+    pins: PinBudget,
+    counters: Counters,
+    /// Entries in the index; an estimate until the sweep after an open is through.
+    entries: Padded<AtomicU64>,
+    /// Entries among them that a clear has made invisible.
+    cleared: AtomicU64,
+    /// Set once nothing is free any more: from then on new entries go through probation.
+    filled: AtomicBool,
+    closed: AtomicBool,
+    rebalance: rebalance::Rebalance,
+    sweep: sweep::Sweep,
+    region: Region,
+}
+
+/// What an engine is put together from.
+pub(crate) struct Parts {
+    pub(crate) region: Region,
+    pub(crate) layout: Layout,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) clock: HybridClock,
+    pub(crate) run: Run,
+    pub(crate) settings: Settings,
+    /// Bytes of heap for ghosts.
+    pub(crate) ghost_bytes: usize,
+}
+
+/// Free pages that are kept for classes that have none.
+#[cfg(not(loom))]
+const PAGES_SPARE: u32 = 2;
+#[cfg(loom)]
+const PAGES_SPARE: u32 = 0;
+
+impl Engine {
+    /// Puts an engine together; its pages are still unknown. Single-threaded, as are the next two.
+    pub(crate) fn assemble(parts: Parts) -> Self {
+        let Parts { region, layout, hasher, clock, run, settings, ghost_bytes } = parts;
+        let classes = Classes::new(layout.page_bytes);
+        let policies = (0..=classes.len()).map(|_| ClassPolicy::default()).collect();
+        let buckets = (layout.page_bytes / crate::index::BUCKET_BYTES).next_power_of_two() as u32;
+        let geometry = Geometry {
+            page_bytes: layout.page_bytes,
+            pages_max: layout.pages,
+            buckets_initial: buckets,
+            count_at: live::BUCKETS,
+            splits_at: live::SPLITS,
+        };
+        let pinned_max = u64::from(layout.pages) * layout.page_bytes / PINNED_SHARE_DIVISOR;
+        Self {
+            domain: Domain::new(),
+            limbo: Limbo::new((layout.pages as usize * 16).min(1 << 16)),
+            index: Index::new(geometry),
+            policies,
+            ghost: Ghost::new(ghost_bytes, classes.len() + 1),
+            hasher,
+            clock,
+            run,
+            settings,
+            pins: PinBudget::new(pinned_max),
+            counters: Counters::new(),
+            entries: Padded(AtomicU64::new(0)),
+            cleared: AtomicU64::new(0),
+            filled: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            rebalance: rebalance::Rebalance::new(classes.len() + 1),
+            sweep: sweep::Sweep::default(),
+            pages: Pages::new(layout, classes),
+            region,
+        }
+    }
+
+    /// Makes everything empty in a zeroed region.
+    pub(crate) fn format(&self) {
+        for page in self.pages.ids() {
+            self.pages.load(&self.region, page);
+        }
+        let first = self.take_page(0).expect("a new arena has a page for its index");
+        assert!(self.index.add_page(first), "a new directory has room");
+        self.index.format(&self.region);
+    }
+
+    /// Pins the calling thread.
+    #[inline]
+    pub(crate) fn pin(&self) -> Guard {
+        self.domain.pin()
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, key: Key<'_>) -> KeyHash {
+        self.hasher.hash(key)
+    }
+
+    #[inline]
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn clock(&self) -> &HybridClock {
+        &self.clock
+    }
+
+    pub(crate) fn run(&self) -> Run {
+        self.run
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// A stamp above all before it, also those of earlier lives.
+    #[inline]
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.clock.stamp(self.region.word(live::CEILING))
+    }
+
+    #[inline]
+    fn policy(&self, class: ClassId) -> &ClassPolicy {
+        &self.policies[class.index().min(self.policies.len() - 1)]
+    }
+
+    /// The number under which ghosts know a class.
+    #[inline]
+    fn ghost_class(&self, class: ClassId) -> usize {
+        class.index().min(self.policies.len() - 1)
+    }
+
+    #[inline]
+    fn slot(&self, handle: Handle) -> Option<Slot<'_>> {
+        Slot::at(&self.region, handle)
+    }
+
+    /// Retires a slot whose word the caller has just taken out of the index, and counts the entry out.
+    fn retire(&self, handle: Handle) {
+        let Some(slot) = self.slot(handle) else { return };
+        let Some(class) = self.pages.class_of(handle) else { return };
+        let Some(before) = slot.retire(self.run) else { return };
+        crate::sync::failpoint::failpoint!("retire.marked");
+        let state = self.pages.class(class);
+        // Relaxed: gauges. An entry of an old run that was never adopted was never counted in its class.
+        if before.run() == self.run {
+            state.live.fetch_sub(1, Ordering::Relaxed);
+        }
+        state.limbo.fetch_add(1, Ordering::Relaxed);
+        self.count_out(slot);
+        self.limbo.add(handle);
+    }
+
+    fn count_out(&self, slot: Slot<'_>) {
+        // An estimate after an unclean end may be low: it stays at 0 then.
+        let _ = self.entries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        if self.cleared.load(Ordering::Relaxed) > 0 {
+            // SAFETY: the caller unlinked the slot under its guard, or owns it; retired bytes do not change.
+            let header = unsafe { slot.header() };
+            if !self.is_after_clear(header.keyspace(), header.stamp()) {
+                let _ = self.cleared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+            }
+        }
+    }
+
+    /// Entries that a read can find.
+    pub(crate) fn len(&self) -> u64 {
+        // Relaxed: gauges.
+        self.entries.load(Ordering::Relaxed).saturating_sub(self.cleared.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        // Acquire: pairs with the Release of `close`.
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn pin_budget(&self) -> &PinBudget {
+        &self.pins
+    }
+}
+
+impl Slots for Engine {
+    fn hash_of(&self, word: IndexWord) -> Option<KeyHash> {
+        self.pages.class_of(word.handle())?;
+        let slot = self.slot(word.handle())?;
+        if slot.generation() != word.generation() {
+            return None;
+        }
+        // SAFETY: the index calls under its caller's guard, with a word read under it.
+        let key = unsafe { slot.key() }?;
+        Some(self.hash(key))
+    }
+
+    fn dropped(&self, word: IndexWord, why: Dropped) {
+        self.counters.add(match why {
+            Dropped::Damaged => Counter::Damaged,
+            Dropped::NoRoom => Counter::EvictedBucket,
+        });
+        let named = self.slot(word.handle()).is_some_and(|slot| slot.generation() == word.generation());
+        if named {
+            self.retire(word.handle());
+        }
+    }
+
+    fn take_overflow(&self, _home: u32) -> Option<u64> {
+        for _ in 0..4 {
+            if let Some(handle) = self.pages.take_slot(ClassId::OVERFLOW) {
+                return Some(handle.offset());
+            }
+            if !self.prepare_step(ClassId::OVERFLOW) {
+                self.pages.assign(&self.region, PageKind::Overflow, ClassId::OVERFLOW, 0)?;
+            }
+        }
+        None
+    }
+
+    fn give_overflow(&self, offset: u64) {
+        self.pages.class(ClassId::OVERFLOW).limbo.fetch_add(1, Ordering::Relaxed);
+        self.limbo.add(Handle::from_offset(offset));
+    }
+
+    fn take_page(&self, number: u32) -> Option<u64> {
+        let page = self.pages.assign(&self.region, PageKind::Index, ClassId(0), 0)?;
+        self.pages.set_ordinal(&self.region, page, u64::from(number) + 1);
+        Some(self.pages.layout().page_start(page))
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("run", &self.run.0)
+            .field("entries", &self.len())
+            .field("layout", self.pages.layout())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,188 @@
+//! Allocate: from a size to a slot that is WRITING, without waiting for anybody.
+//!
+//! ```text
+//!   free bit -> ours                                      the usual way: no lock, no guard
+//!   unprepared slots of the class -> free bits            new pages, and pages of an old run
+//!   free page -> the class                                two stay spare for classes that have none
+//!   grace periods -> free bits; evict                     a full arena
+//!   next larger classes                                   one slot may be wasted, no request is
+//!   Busy                                                  a guard is held somewhere for long
+//! ```
+
+use crate::arena::classes::ClassId;
+use crate::arena::page::PageKind;
+use crate::engine::insert::Refusal;
+use crate::engine::{Engine, PAGES_SPARE};
+use crate::eviction::policy::Filling;
+use crate::sync::Ordering;
+use crate::types::handle::{Generation, Handle};
+
+/// Attempts to find a slot in a full class; each moves the epoch on if nobody holds it.
+#[cfg(not(loom))]
+const ROUNDS_MAX: u32 = 48;
+#[cfg(loom)]
+const ROUNDS_MAX: u32 = 2;
+/// Larger classes that are tried.
+const CLASSES_ABOVE: u8 = 6;
+/// Share of a class's slots kept free or on the way to it: 2 %.
+const RESERVE_DIVISOR: u64 = 50;
+const RESERVE_MIN: u64 = 2;
+/// Evictions that one insert does at most for the reserve.
+const EVICT_PER_INSERT: u64 = 8;
+
+pub(super) type Taken = (Handle, ClassId, Generation);
+
+impl Engine {
+    /// A slot for so many bytes, headers included.
+    pub(super) fn allocate(&self, bytes: u64) -> Result<Taken, Refusal> {
+        let Some(class) = self.pages.classes().of(bytes) else { return self.allocate_large(bytes) };
+        match self.take(class) {
+            Some(taken) => Ok(taken),
+            None => self.allocate_slowly(class).ok_or(Refusal::Busy),
+        }
+    }
+
+    /// A free slot of a class, if there is one at hand.
+    #[inline]
+    pub(super) fn take(&self, class: ClassId) -> Option<Taken> {
+        while let Some(handle) = self.pages.take_slot(class) {
+            // A free bit whose control word says otherwise is damage from outside: the slot is left alone.
+            if let Some(generation) = self.slot(handle).and_then(|slot| slot.take(self.run)) {
+                return Some((handle, class, generation));
+            }
+        }
+        None
+    }
+
+    #[cold]
+    fn allocate_slowly(&self, class: ClassId) -> Option<Taken> {
+        for _ in 0..ROUNDS_MAX {
+            if self.prepare_step(class)
+                && let Some(taken) = self.take(class)
+            {
+                return Some(taken);
+            }
+            if self.assign_page(class) {
+                continue;
+            }
+            self.make_room(class);
+            if let Some(taken) = self.take(class) {
+                return Some(taken);
+            }
+        }
+        self.rebalance.starved(self.ghost_class(class));
+        (class.0 + 1..=class.0.saturating_add(CLASSES_ABOVE))
+            .map(ClassId)
+            .filter(|above| self.pages.classes().contains(*above))
+            .find_map(|above| self.take(above).or_else(|| self.prepare_and_take(above)))
+    }
+
+    fn prepare_and_take(&self, class: ClassId) -> Option<Taken> {
+        if self.prepare_step(class) { self.take(class) } else { None }
+    }
+
+    /// One more page for a class; without pages it may have a spare one.
+    pub(super) fn assign_page(&self, class: ClassId) -> bool {
+        let pages = self.pages.class(class).pages.load(Ordering::Relaxed);
+        let spare = if pages == 0 { 0 } else { PAGES_SPARE };
+        let kind = if class == ClassId::LARGE { PageKind::Large } else { PageKind::Data };
+        loop {
+            if self.pages.assign(&self.region, kind, class, spare).is_some() {
+                let slots = self.pages.class(class).pages.load(Ordering::Relaxed)
+                    * self.pages.classes().slots_per_page(class);
+                let policy = self.policy(class);
+                policy.probation.reserve(policy.share.ring_cells(slots));
+                return true;
+            }
+            if !self.clean_dirty_page() {
+                break;
+            }
+        }
+        self.mark_filled();
+        pages == 0 && self.take_page_from_donor(class)
+    }
+
+    /// One step towards a free slot in a full class.
+    pub(super) fn make_room(&self, class: ClassId) {
+        let guard = self.pin();
+        if self.reclaim(&guard, class) > 0 {
+            return;
+        }
+        // Relaxed: a gauge.
+        if self.pages.class(class).limbo.load(Ordering::Relaxed) < RESERVE_MIN {
+            self.evict(&guard, class, RESERVE_MIN as u32);
+        }
+        self.limbo.launch(&self.domain, &guard);
+        self.domain.help(&guard);
+    }
+
+    /// Keeps a class's reserve up after an insert: evicts ahead, and lets what is due become free.
+    #[inline]
+    pub(super) fn keep_reserve(&self, class: ClassId) {
+        if self.pages.free_pages() > PAGES_SPARE {
+            return;
+        }
+        self.refill_reserve(class);
+    }
+
+    fn refill_reserve(&self, class: ClassId) {
+        let state = self.pages.class(class);
+        let slots =
+            u64::from(state.pages.load(Ordering::Relaxed)) * u64::from(self.pages.classes().slots_per_page(class));
+        let reserve = (slots / RESERVE_DIVISOR).max(RESERVE_MIN);
+        // Relaxed: gauges.
+        let free = state.free.load(Ordering::Relaxed);
+        let fresh = state.unprepared.load(Ordering::Relaxed).saturating_sub(state.inherited.load(Ordering::Relaxed));
+        let coming = free + fresh + state.limbo.load(Ordering::Relaxed);
+        if coming >= reserve && free >= reserve / 2 {
+            return;
+        }
+        let guard = self.pin();
+        if coming < reserve {
+            self.mark_filled();
+            self.evict(&guard, class, (reserve - coming).min(EVICT_PER_INSERT) as u32);
+        }
+        if free < reserve / 2 {
+            self.reclaim(&guard, class);
+            self.limbo.launch(&self.domain, &guard);
+            self.domain.help(&guard);
+        }
+    }
+
+    /// How far the arena is filled, until it was full for the first time.
+    pub(super) fn filling(&self) -> Option<Filling> {
+        // Relaxed: a hint for the policy.
+        if self.filled.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(match self.settings.entries_max {
+            Some(max) => Filling { used: self.entries.load(Ordering::Relaxed), capacity: max },
+            None => {
+                let pages = u64::from(self.pages.layout().pages.saturating_sub(PAGES_SPARE));
+                let free = u64::from(self.pages.free_pages().saturating_sub(PAGES_SPARE));
+                Filling { used: pages - free.min(pages), capacity: pages }
+            }
+        })
+    }
+
+    /// From now on new entries go through probation.
+    pub(super) fn mark_filled(&self) {
+        // Relaxed: a hint for the policy.
+        if !self.filled.load(Ordering::Relaxed) {
+            self.filled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives back a slot that nobody has seen.
+    pub(super) fn release_unseen(&self, handle: Handle, class: ClassId) {
+        let Some(slot) = self.slot(handle) else { return };
+        if class == ClassId::LARGE {
+            let blocks = self.blocks_of(slot);
+            slot.abandon(self.run);
+            self.give_large(handle, blocks);
+        } else {
+            slot.abandon(self.run);
+            self.pages.give_slot(handle);
+        }
+    }
+}

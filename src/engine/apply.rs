@@ -1,0 +1,61 @@
+//! Apply: an entry that was ordered elsewhere, with the version that it brings.
+//!
+//! The same path as a local insert, but for the stamp: an older version never replaces a newer one, and two whose order
+//! nobody can know leave the key absent.
+
+use crate::arena::frame::FrameKind;
+use crate::engine::Engine;
+use crate::engine::insert::{Entry, Refusal};
+use crate::eviction::expiry::TimeToLive;
+use crate::types::key::{Key, KeyHash};
+use crate::types::version::Version;
+
+impl Engine {
+    /// Stores a value under a version given from outside.
+    pub(crate) fn apply(
+        &self,
+        key: Key<'_>,
+        hash: KeyHash,
+        value: &[u8],
+        version: Version,
+        ttl: TimeToLive,
+    ) -> Result<(), Refusal> {
+        let entry = Entry { version, ttl, kind: FrameKind::Value, cost: 0 };
+        self.store(key, hash, value, &entry)
+    }
+
+    /// Stores a value as it is; a refusal other than a newer version leaves the key absent.
+    pub(crate) fn store(&self, key: Key<'_>, hash: KeyHash, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
+        let stored = self.try_store(key, hash, value, entry);
+        if let Err(refusal) = &stored {
+            self.refused(key, hash, refusal);
+        }
+        stored
+    }
+
+    fn try_store(&self, key: Key<'_>, hash: KeyHash, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
+        if value.len() as u64 > self.settings.value_bytes_max {
+            return Err(Refusal::TooLarge);
+        }
+        let draft = self.draft(key, value.len() as u64, &entry.version)?;
+        // SAFETY: the draft is ours, and this is the only reference to its value.
+        unsafe { self.draft_value(&draft) }.copy_from_slice(value);
+        let guard = self.pin();
+        self.publish(&guard, key, hash, &draft, entry)
+    }
+
+    /// Counts a refusal, and leaves the key absent where it has to be.
+    pub(crate) fn refused(&self, key: Key<'_>, hash: KeyHash, refusal: &Refusal) {
+        use crate::engine::statistics::Counter;
+        self.counters.add(match refusal {
+            Refusal::Busy => Counter::RefusedBusy,
+            Refusal::TooLarge => Counter::RefusedTooLarge,
+            Refusal::Superseded(_) => Counter::RefusedSuperseded,
+            Refusal::Unordered => Counter::RefusedUnordered,
+        });
+        if matches!(refusal, Refusal::Busy | Refusal::TooLarge) {
+            let guard = self.pin();
+            self.refuse(&guard, key, hash);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Clear in O(1): entries at or before a stamp are invisible, whoever still holds them in memory.
+//!
+//! ```text
+//!   live words:  all: stamp | {key space + 1, stamp} x 64       a read compares its entry's stamp
+//! ```
+//!
+//! The words lie in the file, so a clear survives a restart. Invisible entries go first in eviction and by the sweep.
+
+use crate::arena::header::live;
+use crate::engine::Engine;
+use crate::sync::Ordering;
+use crate::types::key::KeyspaceId;
+use crate::types::limits::CLEAR_STAMPS_MAX;
+use crate::types::version::Stamp;
+
+impl Engine {
+    /// Whether an entry is younger than the last clear of its key space and of all.
+    #[inline]
+    pub(super) fn is_after_clear(&self, keyspace: KeyspaceId, stamp: Stamp) -> bool {
+        // Acquire: pairs with the Release of `clear_all`.
+        stamp.0 > self.region.word(live::CLEAR_ALL).load(Ordering::Acquire)
+            && (keyspace == KeyspaceId::RAW || stamp > self.cleared_at(keyspace))
+    }
+
+    fn cleared_at(&self, keyspace: KeyspaceId) -> Stamp {
+        for row in 0..CLEAR_STAMPS_MAX as u64 {
+            let at = live::CLEAR_SPACES + 16 * row;
+            // Acquire: pairs with the Release in `clear_keyspace`.
+            match self.region.word(at).load(Ordering::Acquire) {
+                0 => return Stamp::ZERO,
+                id if id == u64::from(keyspace.0) + 1 => {
+                    return Stamp(self.region.word(at + 8).load(Ordering::Acquire));
+                }
+                _ => {}
+            }
+        }
+        Stamp::ZERO
+    }
+
+    /// Makes every entry of now invisible. Waits for nobody.
+    pub(crate) fn clear_all(&self) {
+        let stamp = self.stamp();
+        // Release: pairs with the Acquire of readers.
+        self.region.word(live::CLEAR_ALL).fetch_max(stamp.0, Ordering::Release);
+        // Relaxed: gauges.
+        self.cleared.store(self.entries.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.sweep.restart();
+    }
+
+    /// Makes every entry of one key space invisible; `false` if the table is full and all were cleared instead.
+    pub(crate) fn clear_keyspace(&self, keyspace: KeyspaceId) -> bool {
+        let stamp = self.stamp();
+        let id = u64::from(keyspace.0) + 1;
+        for row in 0..CLEAR_STAMPS_MAX as u64 {
+            let at = live::CLEAR_SPACES + 16 * row;
+            let word = self.region.word(at);
+            // AcqRel: the id is published once and never changes.
+            let owner = match word.compare_exchange(0, id, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => id,
+                Err(owner) => owner,
+            };
+            if owner == id {
+                // Release: pairs with the Acquire of readers.
+                self.region.word(at + 8).fetch_max(stamp.0, Ordering::Release);
+                self.sweep.restart();
+                return true;
+            }
+        }
+        self.clear_all();
+        false
+    }
+}

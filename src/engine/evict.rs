@@ -1,0 +1,245 @@
+//! Evict: who goes, from the ring or under the hand, and how it leaves.
+//!
+//! ```text
+//!   ring longer than its share?  pop:  used -> main, frequency 0       not used -> unlink, ghost R
+//!   else the hand, over spans of slots:  used -> one less, pass        not used -> unlink, ghost M
+//!   expired or cleared entries go at once and leave no ghost
+//! ```
+
+use crate::arena::classes::ClassId;
+use crate::arena::layout::PageId;
+use crate::arena::page::Pages;
+use crate::arena::slot::{Slot, State};
+use crate::engine::Engine;
+use crate::engine::statistics::Counter;
+use crate::eviction::clock::{ClassPage, ClassPages, Span};
+use crate::eviction::policy::{Part, Search, Verdict, ghost_window, is_promoted};
+use crate::sync::Ordering;
+use crate::sync::epoch::Guard;
+use crate::sync::failpoint::failpoint;
+use crate::types::handle::Handle;
+use crate::types::key::KeyHash;
+
+/// Slots that the hand claims at once.
+#[cfg(not(loom))]
+const SPAN: u32 = 16;
+#[cfg(loom)]
+const SPAN: u32 = 2;
+/// Steps of one call: pops and spans, so that an insert's share of the work is bounded.
+const STEPS_MAX: u32 = 64;
+
+/// The pages of one class, for the hand.
+struct PagesOf<'p> {
+    pages: &'p Pages,
+    class: ClassId,
+}
+
+impl ClassPages for PagesOf<'_> {
+    fn at_or_after(&self, page: u32) -> Option<ClassPage> {
+        let all = self.pages.layout().pages;
+        let start = if page < all { page } else { 0 };
+        (start..all).chain(0..start).map(PageId).find_map(|page| {
+            let info = self.pages.info(page);
+            info.has_slots_of(self.class).then(|| ClassPage { page: page.0, slots: self.pages.slots_in(info) })
+        })
+    }
+}
+
+impl Engine {
+    /// Evicts up to `want` entries of a class; returns how many.
+    pub(super) fn evict(&self, _guard: &Guard, class: ClassId, want: u32) -> u32 {
+        let mut search = Search::new();
+        let mut evicted = 0;
+        for _ in 0..STEPS_MAX {
+            if evicted >= want {
+                break;
+            }
+            evicted += match self.victim_part(class) {
+                Part::Ring => u32::from(self.evict_from_ring(class)),
+                Part::Main => match self.evict_under_hand(class, want - evicted, &mut search) {
+                    Some(count) => count,
+                    None => break,
+                },
+            };
+        }
+        if evicted == 0
+            && let Some(handle) = search.least()
+        {
+            evicted += u32::from(self.unlink(handle, class, Some(Part::Main)));
+        }
+        evicted
+    }
+
+    fn victim_part(&self, class: ClassId) -> Part {
+        let policy = self.policy(class);
+        let ring = policy.probation.len();
+        let occupied = self.pages.occupied(class).min(u64::from(u32::MAX)) as u32;
+        policy.share.victim_part(ring, occupied.saturating_sub(ring))
+    }
+
+    fn evict_from_ring(&self, class: ClassId) -> bool {
+        let Some(number) = self.policy(class).probation.pop() else { return false };
+        self.leave_ring(number, class)
+    }
+
+    /// Decides about a number that left the ring: main, or out. `true` if it was evicted.
+    fn leave_ring(&self, number: u32, class: ClassId) -> bool {
+        let Some(slot) = self.numbered(number, class) else { return false };
+        let control = slot.control();
+        if !control.is(State::Live, self.run) || !control.is_queued() {
+            return false;
+        }
+        failpoint!("evict.chosen");
+        if is_promoted(slot.frequency()) && !self.is_dead(slot) {
+            if slot.requeue(control, false) {
+                slot.set_frequency(0);
+            }
+            return false;
+        }
+        self.unlink(slot.handle(), class, Some(Part::Ring))
+    }
+
+    /// Moves the hand over one span. `None` if the class has no page.
+    fn evict_under_hand(&self, class: ClassId, want: u32, search: &mut Search<Handle>) -> Option<u32> {
+        let span = self.policy(class).clock.claim(SPAN, &PagesOf { pages: &self.pages, class })?;
+        let page = PageId(span.page);
+        if !self.pages.info(page).has_slots_of(class) {
+            return Some(0);
+        }
+        self.prefetch_span(page, &span);
+        let mut evicted = 0;
+        for number in span.first..span.first + span.count {
+            let Some(slot) = self.slot(self.pages.handle(page, number)) else { continue };
+            let control = slot.control();
+            if control.state() != Some(State::Live) || (control.is_queued() && control.run() == self.run) {
+                continue;
+            }
+            if class == ClassId::LARGE && self.named_by(slot).is_none() {
+                continue;
+            }
+            let frequency = if self.is_dead(slot) { 0 } else { slot.frequency() };
+            match if evicted < want { search.offer(slot.handle(), frequency) } else { Verdict::Pass(frequency) } {
+                Verdict::Pass(lower) if lower < frequency => slot.set_frequency(lower),
+                Verdict::Pass(_) => {}
+                Verdict::Evict(victim) => {
+                    failpoint!("evict.chosen");
+                    if self.unlink(victim, class, Some(Part::Main)) {
+                        *search = Search::new();
+                        evicted += 1;
+                    }
+                }
+            }
+        }
+        Some(evicted)
+    }
+
+    fn prefetch_span(&self, page: PageId, span: &Span) {
+        for number in span.first..span.first + span.count {
+            self.region.prefetch(self.pages.handle(page, number).offset());
+        }
+    }
+
+    /// Whether no read can see an entry any more.
+    pub(super) fn is_dead(&self, slot: Slot<'_>) -> bool {
+        // SAFETY: callers hold a guard and have seen the slot LIVE under it.
+        !self.is_visible(unsafe { slot.header() })
+    }
+
+    /// Takes the entry of a LIVE slot out of the index and retires it; `part` says which ghost it leaves.
+    pub(super) fn unlink(&self, handle: Handle, class: ClassId, part: Option<Part>) -> bool {
+        let Some(slot) = self.slot(handle) else { return false };
+        if slot.control().state() != Some(State::Live) {
+            return false;
+        }
+        let dead = self.is_dead(slot);
+        // SAFETY: callers hold a guard; the slot was LIVE just now, so its bytes stay.
+        let Some(key) = (unsafe { slot.key() }) else { return false };
+        let hash = self.hash(key);
+        let Some(found) = self.index.find_handle(&self.region, hash, handle) else { return false };
+        if found.word.generation() != slot.generation() || !self.index.unlink(&self.region, &found) {
+            return false;
+        }
+        failpoint!("evict.unlinked");
+        self.retire(handle);
+        match part {
+            _ if dead => self.counters.add(Counter::Expired),
+            Some(part) => self.leave_ghost(hash, class, part),
+            None => self.counters.add(Counter::EvictedPage),
+        }
+        true
+    }
+
+    fn leave_ghost(&self, hash: KeyHash, class: ClassId, part: Part) {
+        self.counters.add(match part {
+            Part::Ring => Counter::EvictedProbation,
+            Part::Main => Counter::EvictedMain,
+        });
+        let live = self.pages.occupied(class).min(u64::from(u32::MAX)) as u32;
+        let table = part.ghosts();
+        self.ghost.insert(self.ghost_class(class), table, hash, ghost_window(table, live));
+    }
+
+    /// Enters a fresh entry into the ring; what that displaces leaves it.
+    pub(super) fn push_to_ring(&self, handle: Handle, class: ClassId) {
+        let Some(number) = self.number(handle, class) else { return };
+        let probation = &self.policy(class).probation;
+        if probation.len() >= probation.capacity() {
+            let occupied = self.pages.occupied(class).min(u64::from(u32::MAX)) as u32;
+            probation.reserve(self.policy(class).share.ring_cells(occupied).max(16));
+        }
+        if let Some(displaced) = probation.push(number)
+            && displaced != number
+        {
+            self.leave_ring(displaced, class);
+        } else if probation.capacity() == 0
+            && let Some(slot) = self.slot(handle)
+        {
+            slot.requeue(slot.control(), false);
+        }
+    }
+
+    fn number(&self, handle: Handle, class: ClassId) -> Option<u32> {
+        let (page, slot) = self.pages.slot_number(handle)?;
+        page.0.checked_mul(self.pages.classes().slots_per_page(class))?.checked_add(slot)
+    }
+
+    fn numbered(&self, number: u32, class: ClassId) -> Option<Slot<'_>> {
+        let per_page = self.pages.classes().slots_per_page(class);
+        let page = PageId(number / per_page);
+        if page.0 >= self.pages.layout().pages || !self.pages.info(page).has_slots_of(class) {
+            return None;
+        }
+        self.slot(self.pages.handle(page, number % per_page))
+    }
+
+    /// Evicts one entry because there are too many: of this class, else of the one with the most.
+    pub(super) fn evict_entry(&self, class: ClassId) {
+        let guard = self.pin();
+        if self.evict(&guard, class, 1) > 0 {
+            return;
+        }
+        let largest = (0..self.policies.len() as u8 - 1)
+            .map(ClassId)
+            .chain([ClassId::LARGE])
+            .max_by_key(|class| self.pages.class(*class).live.load(Ordering::Relaxed));
+        if let Some(largest) = largest {
+            self.evict(&guard, largest, 1);
+        }
+    }
+
+    /// Takes the coldest entry out of a chain that has no room. The caller holds a guard and the stripe.
+    pub(super) fn evict_from_chain(&self, hash: KeyHash) {
+        let candidates = self.index.chain(&self.region, hash);
+        let coldest = candidates
+            .as_slice()
+            .iter()
+            .filter_map(|found| Some((self.slot(found.word.handle())?.frequency(), found)))
+            .min_by_key(|(frequency, _)| *frequency);
+        if let Some((_, found)) = coldest
+            && self.index.unlink(&self.region, found)
+        {
+            self.counters.add(Counter::EvictedBucket);
+            self.retire(found.word.handle());
+        }
+    }
+}

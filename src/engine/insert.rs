@@ -1,0 +1,264 @@
+//! Insert: a slot is written unseen, becomes LIVE, and one CAS makes it the entry.
+//!
+//! ```text
+//!   draft      take a slot -> WRITING -> the caller fills the value
+//!   publish    header, key, checksum -> LIVE -> find the key
+//!                present: newer? -> CAS old word -> new word, retire the old slot
+//!                absent:  stripe -> look again -> link; a full chain gives up its coldest entry
+//!   refused    the draft goes back, the key's entry is unlinked: absent, never old
+//! ```
+
+use crate::arena::classes::ClassId;
+use crate::arena::frame::{Extent, FRAME_START, FrameHeader, FrameKind, FrameMeta};
+use crate::arena::slot::{FREQUENCY_MAX, Slot};
+use crate::engine::Engine;
+use crate::engine::get::HasKey;
+use crate::engine::statistics::Counter;
+use crate::eviction::expiry::TimeToLive;
+use crate::eviction::policy::Part;
+use crate::index::Found;
+use crate::sync::Ordering;
+use crate::sync::epoch::Guard;
+use crate::sync::failpoint::failpoint;
+use crate::types::handle::{Generation, Handle, IndexWord};
+use crate::types::key::{Key, KeyHash};
+use crate::types::version::{Relation, Version};
+
+/// A slot that is being written: WRITING, and its owner's alone.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) handle: Handle,
+    pub(crate) class: ClassId,
+    generation: Generation,
+    extent: Extent,
+}
+
+/// What an entry is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) version: Version,
+    pub(crate) ttl: TimeToLive,
+    pub(crate) kind: FrameKind,
+    /// Hits that it starts with, 0 to 2: what was costly to make stays longer.
+    pub(crate) cost: u8,
+}
+
+/// Why an entry was not stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// No slot could be had without waiting.
+    Busy,
+    /// Too large for this arena.
+    TooLarge,
+    /// A newer version is there, and stays.
+    Superseded(Version),
+    /// The order of the two versions can not be known: the key is absent now.
+    Unordered,
+}
+
+impl Engine {
+    /// Takes a slot for a value of so many bytes.
+    pub(crate) fn draft(&self, key: Key<'_>, value_bytes: u64, version: &Version) -> Result<Draft, Refusal> {
+        let extent = Extent::of(version, key.bytes.len(), value_bytes);
+        let (handle, class, generation) = self.allocate(extent.end())?;
+        failpoint!("insert.allocated");
+        Ok(Draft { handle, class, generation, extent })
+    }
+
+    /// The value's bytes of a draft, as the last owner of the slot left them.
+    ///
+    /// # Safety
+    ///
+    /// - No other reference to them lives.
+    #[expect(clippy::mut_from_ref, reason = "the owner of a draft is alone")]
+    pub(crate) unsafe fn draft_value(&self, draft: &Draft) -> &mut [u8] {
+        let slot = self.slot(draft.handle).expect("a draft lies in the region");
+        // SAFETY: a draft's slot is WRITING and owned by it; passed on to the caller.
+        unsafe { slot.bytes_mut(draft.extent.value_start, draft.extent.value_bytes) }
+    }
+
+    /// Gives an unpublished slot back.
+    pub(crate) fn abandon(&self, draft: &Draft) {
+        self.release_unseen(draft.handle, draft.class);
+    }
+
+    /// Writes header, key and checksum of a filled draft and makes it the entry of its key.
+    pub(crate) fn publish(
+        &self,
+        guard: &Guard,
+        key: Key<'_>,
+        hash: KeyHash,
+        draft: &Draft,
+        entry: &Entry,
+    ) -> Result<(), Refusal> {
+        let slot = self.slot(draft.handle).expect("a draft lies in the region");
+        self.write_frame(slot, key, draft, entry);
+        failpoint!("insert.written");
+        let word = IndexWord::new(hash, draft.generation, draft.handle);
+        let result = self.enter(guard, key, hash, draft, entry, word);
+        if result.is_err() {
+            self.abandon(draft);
+        }
+        result
+    }
+
+    fn write_frame(&self, slot: Slot<'_>, key: Key<'_>, draft: &Draft, entry: &Entry) {
+        let extent = &draft.extent;
+        let meta = FrameMeta { version: entry.version, ttl: entry.ttl.bits(), kind: entry.kind };
+        let header = FrameHeader::new(key, extent.value_bytes as u32, &meta);
+        // SAFETY: the slot is the draft's; the value was filled before and is only read from here on.
+        let value = unsafe { slot.bytes(extent.value_start, extent.value_bytes) };
+        let head_bytes = extent.key_start + extent.key_bytes - FRAME_START;
+        // SAFETY: as above; header and key lie before the value.
+        let head = unsafe { slot.bytes_mut(FRAME_START, head_bytes) };
+        header.write(&entry.version, key, value, head);
+        slot.set_frequency(entry.cost.min(FREQUENCY_MAX - 1));
+        if let Some(at) = entry.ttl.deadline(entry.version.micros())
+            && let Some((page, _)) = self.pages.slot_number(draft.handle)
+        {
+            self.pages.note_expiry(&self.region, page, at);
+        }
+    }
+
+    /// Links the written slot: replaces what is there, or takes the stripe and adds it.
+    fn enter(
+        &self,
+        guard: &Guard,
+        key: Key<'_>,
+        hash: KeyHash,
+        draft: &Draft,
+        entry: &Entry,
+        word: IndexWord,
+    ) -> Result<(), Refusal> {
+        let check = HasKey { engine: self, key };
+        let mut part = None;
+        loop {
+            if let Some(found) = self.index.find(&self.region, hash, &check) {
+                if self.replace(hash, draft, entry, word, &found)? {
+                    return Ok(());
+                }
+                continue;
+            }
+            let part = *part.get_or_insert_with(|| self.admit(draft.class, hash));
+            let Some(stripe) = self.index.lock(hash) else { return Err(Refusal::Busy) };
+            failpoint!("insert.locked");
+            if self.index.find(&self.region, hash, &check).is_some() {
+                continue;
+            }
+            self.go_live(draft, part);
+            while self.index.link(&self.region, &stripe, hash, word, self).is_err() {
+                self.evict_from_chain(hash);
+            }
+            failpoint!("insert.linked");
+            drop(stripe);
+            self.count_in(draft, part);
+            self.after_insert(guard, draft.class);
+            return Ok(());
+        }
+    }
+
+    fn go_live(&self, draft: &Draft, part: Part) {
+        let slot = self.slot(draft.handle).expect("a draft lies in the region");
+        slot.publish(self.run, part == Part::Ring);
+    }
+
+    /// Where a fresh entry goes; a ghost of its key teaches the class.
+    fn admit(&self, class: ClassId, hash: KeyHash) -> Part {
+        let policy = self.policy(class);
+        let ghost = if self.filled.load(Ordering::Relaxed) { self.ghost.take(self.ghost_class(class), hash) } else { None };
+        if let Some(table) = ghost {
+            policy.share.learn(table, self.pages.occupied(class).min(u64::from(u32::MAX)) as u32);
+            self.rebalance.wanted(self.ghost_class(class));
+        }
+        policy.share.admit(ghost, self.filling())
+    }
+
+    fn count_in(&self, draft: &Draft, part: Part) {
+        // Relaxed: gauges.
+        self.pages.class(draft.class).live.fetch_add(1, Ordering::Relaxed);
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.counters.add(Counter::Inserts);
+        if part == Part::Ring {
+            self.push_to_ring(draft.handle, draft.class);
+        }
+    }
+
+    /// Swaps the word of an entry that is there. `Ok(false)` if it changed meanwhile.
+    fn replace(
+        &self,
+        hash: KeyHash,
+        draft: &Draft,
+        entry: &Entry,
+        word: IndexWord,
+        found: &Found,
+    ) -> Result<bool, Refusal> {
+        let Some(old) = self.slot(found.word.handle()) else { return Ok(false) };
+        let from_old_run = old.control().run() != self.run;
+        if from_old_run && !self.first_read(old, found) {
+            return Ok(false);
+        }
+        // SAFETY: the caller's guard was there before the search.
+        let header = unsafe { old.header() };
+        if self.is_after_clear(header.keyspace(), header.stamp()) && !self.is_expired(header) {
+            match entry.version.relation(&old.version()) {
+                Relation::Newer | Relation::Same => {}
+                Relation::Older => return Err(Refusal::Superseded(old.version())),
+                Relation::Unknown => {
+                    self.drop_entry(found);
+                    return Err(Refusal::Unordered);
+                }
+            }
+        }
+        let queued = old.control().is_queued();
+        let slot = self.slot(draft.handle).expect("a draft lies in the region");
+        slot.set_frequency((old.frequency() + 1).min(FREQUENCY_MAX).max(entry.cost));
+        self.go_live(draft, if queued { Part::Ring } else { Part::Main });
+        if !self.index.swap(&self.region, found, word) {
+            return Ok(false);
+        }
+        failpoint!("replace.swapped");
+        self.pages.class(draft.class).live.fetch_add(1, Ordering::Relaxed);
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.counters.add(Counter::Replaced);
+        if crate::sync::bite("insert.loser-retires-too") {
+            self.retire(found.word.handle());
+        }
+        self.retire(found.word.handle());
+        if queued {
+            self.push_to_ring(draft.handle, draft.class);
+        }
+        let _ = hash;
+        self.keep_reserve(draft.class);
+        Ok(true)
+    }
+
+    /// Makes sure that a refused write leaves nothing older behind.
+    pub(crate) fn refuse(&self, guard: &Guard, key: Key<'_>, hash: KeyHash) {
+        if crate::sync::bite("insert.refusal-keeps-old") {
+            return;
+        }
+        self.remove(guard, key, hash);
+    }
+
+    fn drop_entry(&self, found: &Found) {
+        if self.index.unlink(&self.region, found) {
+            self.retire(found.word.handle());
+        }
+    }
+
+    /// What follows an insert of a new key: growth, and room for the next one.
+    fn after_insert(&self, guard: &Guard, class: ClassId) {
+        let entries = self.entries.load(Ordering::Relaxed);
+        if entries > self.index.entries_before_growth(&self.region) {
+            self.index.grow(&self.region, self, entries);
+        }
+        if let Some(max) = self.settings.entries_max
+            && entries > max
+        {
+            self.mark_filled();
+            self.evict_entry(class);
+        }
+        let _ = guard;
+        self.keep_reserve(class);
+    }
+}
