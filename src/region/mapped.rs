@@ -97,7 +97,7 @@ impl Region {
 
     /// The address of an offset; the one place where an offset becomes a pointer.
     #[inline]
-    fn at(&self, offset: u64, bytes: u64) -> NonNull<u8> {
+    pub(super) fn at(&self, offset: u64, bytes: u64) -> NonNull<u8> {
         assert!(
             offset <= self.len && bytes <= self.len - offset,
             "{bytes} bytes at {offset:#x} are outside of a region of {:#x}",

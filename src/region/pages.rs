@@ -89,8 +89,9 @@ impl Region {
         let (offset, len) = (range.start, range.end - range.start);
         let (reservation, advice) = match &self.backing {
             Backing::Heap(_) => {
-                // SAFETY: inside the allocation by the check; the caller gives the bytes up.
-                unsafe { self.base.add(offset as usize).write_bytes(0, len as usize) };
+                let released = self.at(offset, len);
+                // SAFETY: inside the allocation; the caller gives the bytes up.
+                unsafe { released.write_bytes(0, len as usize) };
                 return Ok(());
             }
             Backing::Anonymous(reservation) => (reservation, UncheckedAdvice::DontNeed),
