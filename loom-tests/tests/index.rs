@@ -39,6 +39,7 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
     if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
         builder.preemption_bound = Some(2);
     }
+    builder.max_branches = 10_000;
     builder.check(model);
 }
 

@@ -122,22 +122,23 @@ impl Bucket {
     /// Acquire: sees what the last holder of the stripe did to the bucket before (`set_meta`).
     #[inline]
     pub(super) fn meta(self, region: &Region) -> Meta {
-        Meta(region.word(self.0 + META_AT).load(Ordering::Acquire))
+        Meta(shared(region, self.0 + META_AT).load(Ordering::Acquire))
     }
 
     /// Release: whoever loads this meta sees the bucket that it links, or the words that a split moved. Only under the
     /// stripe, so that a plain store loses nothing.
     pub(super) fn set_meta(self, region: &Region, meta: Meta) {
-        region.word(self.0 + META_AT).store(meta.0, Ordering::Release);
+        shared(region, self.0 + META_AT).store(meta.0, Ordering::Release);
     }
 
     /// Makes an empty bucket that nobody can reach yet.
     pub(super) fn clear(self, region: &Region, meta: Meta) {
         for place in self.places() {
             // Relaxed: published by the count or by the link that makes the bucket reachable.
-            place.word(region).store(IndexWord::EMPTY.bits(), Ordering::Relaxed);
+            region.word(place.0).store(IndexWord::EMPTY.bits(), Ordering::Relaxed);
         }
-        self.set_meta(region, meta);
+        // Relaxed: as above.
+        region.word(self.0 + META_AT).store(meta.0, Ordering::Relaxed);
     }
 
     /// Looks for an unmarked word of a key.
@@ -183,7 +184,7 @@ impl Bucket {
         self.clear(region, Meta::overflow(home));
         let place = self.place(0);
         // Relaxed: published by the link, which is stored with Release.
-        place.word(region).store(word.bits(), Ordering::Relaxed);
+        region.word(place.0).store(word.bits(), Ordering::Relaxed);
         last.set_meta(region, last.meta(region).linking(self));
         place
     }
@@ -201,7 +202,7 @@ impl Bucket {
 impl Place {
     #[inline]
     pub(super) fn word(self, region: &Region) -> &AtomicU64 {
-        region.word(self.0)
+        shared(region, self.0)
     }
 
     /// Acquire: pairs with the Release of whoever put the word there; sees the slot that it names, and, of a word that
@@ -220,6 +221,14 @@ impl Place {
         let word = self.word(region);
         word.compare_exchange(old.bits(), new.bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
+}
+
+/// A word of the region that threads contend for. Under loom every access is a point where threads may take turns.
+#[inline]
+pub(super) fn shared(region: &Region, offset: u64) -> &AtomicU64 {
+    #[cfg(loom)]
+    crate::index::model::take_turn(region);
+    region.word(offset)
 }
 
 /// The buckets of a chain as they were linked when it was walked.
