@@ -18,6 +18,7 @@
 pub(crate) mod classes;
 pub(crate) mod frame;
 pub(crate) mod header;
+pub(crate) mod large;
 pub(crate) mod layout;
 pub(crate) mod page;
 pub(crate) mod pin;

@@ -27,6 +27,8 @@ pub(crate) mod ghost;
 pub mod loom_internals;
 pub(crate) mod policy;
 pub(crate) mod probation;
+#[cfg(all(test, not(loom)))]
+mod simulator;
 
 use clock::Clock;
 use policy::Share;

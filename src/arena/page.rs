@@ -20,7 +20,7 @@ use crate::arena::classes::{CLASS_SLOTS, ClassId, Classes};
 use crate::arena::layout::{Layout, PageId};
 use crate::region::Region;
 use crate::sync::failpoint::failpoint;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, Padded, thread_number};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, Padded, thread_number};
 use crate::types::handle::Handle;
 
 /// What a page is for.
@@ -137,6 +137,7 @@ pub(crate) struct Pages {
     words_per_page: usize,
     class_states: Box<[Padded<ClassState>]>,
     free_pages: AtomicU32,
+    large: Mutex<()>,
 }
 
 impl Pages {
@@ -149,7 +150,8 @@ impl Pages {
         let bitmaps = (0..words_per_page * layout.pages as usize).map(|_| AtomicU64::new(0)).collect();
         let class_states = (0..CLASS_SLOTS).map(|_| Padded(ClassState::new())).collect();
         let free_pages = AtomicU32::new(0);
-        Self { layout, classes, states, bitmaps, words_per_page, class_states, free_pages }
+        let large = Mutex::new(());
+        Self { layout, classes, states, bitmaps, words_per_page, class_states, free_pages, large }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -206,6 +208,9 @@ impl Pages {
     pub(crate) fn class_of(&self, handle: Handle) -> Option<ClassId> {
         let (page, within) = self.locate(handle)?;
         let info = self.info(page);
+        if info.kind() == PageKind::RunHead {
+            return (within == 0).then_some(ClassId::LARGE);
+        }
         let slot_bytes = u64::from(self.classes.slot_bytes(info.class()));
         let slotted = matches!(info.kind(), PageKind::Data | PageKind::Large);
         let aligned = within.is_multiple_of(slot_bytes) && within / slot_bytes < u64::from(self.slots_in(info));
@@ -293,6 +298,56 @@ impl Pages {
         &self.bitmaps[first..first + self.words_per_page]
     }
 
+    /// The lock of those who take blocks.
+    pub(super) fn large_lock(&self) -> &Mutex<()> {
+        &self.large
+    }
+
+    /// The bits of a page.
+    pub(super) fn bitmap_of(&self, page: PageId) -> &[AtomicU64] {
+        self.bitmap(page)
+    }
+
+    pub(super) fn serves(&self, page: PageId, class: ClassId) -> bool {
+        self.info(page).serves(class)
+    }
+
+    /// Free slots of a page. Relaxed: a gauge.
+    pub(crate) fn free_in(&self, page: PageId) -> u32 {
+        self.state(page).free.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_taken(&self, page: PageId, count: u32) {
+        self.state(page).free.fetch_sub(count, Ordering::Relaxed);
+        self.class(self.info(page).class()).free.fetch_sub(u64::from(count), Ordering::Relaxed);
+    }
+
+    pub(super) fn count_given(&self, page: PageId, count: u32) {
+        self.state(page).free.fetch_add(count, Ordering::Relaxed);
+        self.class(self.info(page).class()).free.fetch_add(u64::from(count), Ordering::Relaxed);
+    }
+
+    /// Claims one free page. Acquire: pairs with the Release of `free`.
+    pub(super) fn claim_free(&self, page: PageId) -> bool {
+        let free = PageInfo::new(PageKind::Free, ClassId(0)).0;
+        let claimed =
+            self.state(page).info.compare_exchange(free, free | SETUP, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        if claimed {
+            self.free_pages.fetch_sub(1, Ordering::Relaxed);
+        }
+        claimed
+    }
+
+    /// Puts a claimed page back.
+    pub(super) fn unclaim(&self, page: PageId) {
+        self.state(page).info.store(PageInfo::new(PageKind::Free, ClassId(0)).0, Ordering::Release);
+        self.free_pages.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_up_run(&self, region: &Region, page: PageId, kind: PageKind, ordinal: u64) {
+        self.set_up(region, page, kind, ClassId::LARGE, ordinal);
+    }
+
     /// Gives a slot back, or for the first time. Its control word says FREE of this run.
     pub(crate) fn give_slot(&self, handle: Handle) {
         let Some((page, slot)) = self.slot_number(handle) else { return };
@@ -326,7 +381,9 @@ impl Pages {
             if first >= slots {
                 return None;
             }
-            let count = PREPARE_STEP.min(slots - first);
+            // Where large values begin is known only from the first block on.
+            let step = if class == ClassId::LARGE { slots } else { PREPARE_STEP };
+            let count = step.min(slots - first);
             // AcqRel: claims are handed on in order; the slots themselves change by CAS.
             if state.prepared.compare_exchange(first, first + count, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 self.class(class).unprepared.fetch_sub(u64::from(count), Ordering::Relaxed);
@@ -434,7 +491,7 @@ impl Pages {
         let class = ClassId((bits >> 8) as u8);
         let kind = PageKind::from_bits(bits & 0xff).filter(|kind| match kind {
             PageKind::Data => self.classes.contains(class),
-            PageKind::Large => class == ClassId::LARGE,
+            PageKind::Large | PageKind::RunHead | PageKind::RunTail => class == ClassId::LARGE,
             PageKind::Overflow => class == ClassId::OVERFLOW,
             _ => true,
         });

@@ -1,1 +1,42 @@
-//! News of changes, for whoever sends them on: nobody yet knows what happens inside but through this.
+//! The write paths' one exit: each change of a key passes here with its stamp, once it is decided.
+//!
+//! Replication listens here later; without a listener nothing is kept and nothing is paid but the stamp.
+
+use crate::engine::Engine;
+use crate::types::key::{Key, KeyspaceId};
+use crate::types::version::{Order, Version};
+
+/// What a caller asks of a new version.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ordering {
+    /// The database's row version.
+    pub(crate) row: Option<u64>,
+    /// A version made elsewhere, to be kept as it is.
+    pub(crate) given: Option<Version>,
+}
+
+impl Engine {
+    /// The version of a write that begins now.
+    #[inline]
+    pub(crate) fn next_version(&self, ordering: &Ordering) -> Version {
+        if let Some(given) = ordering.given {
+            return given;
+        }
+        let instant = Version::instant(self.stamp(), 0);
+        match ordering.row {
+            Some(row) => Version { row: Some(row), order: Order::Database, ..instant },
+            None => instant,
+        }
+    }
+
+    /// The bounds that a version given from outside has to keep: `Err` with how far ahead it is, in microseconds.
+    pub(crate) fn check_given(&self, version: &Version) -> Result<(), u64> {
+        let ahead = version.micros().saturating_sub(self.clock.fine_us());
+        if ahead > crate::types::limits::STAMP_AHEAD_MAX_US { Err(ahead) } else { Ok(()) }
+    }
+
+    /// The raw key of these bytes.
+    pub(crate) fn raw_key<'k>(&self, bytes: &'k [u8]) -> Option<Key<'k>> {
+        Key::new(KeyspaceId::RAW, bytes)
+    }
+}

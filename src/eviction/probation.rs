@@ -140,7 +140,8 @@ impl Probation {
         let from = self.tail.0.load(Ordering::Relaxed);
         let new = Shape::new(from, old.capacity(), wanted);
         // Release: publishes the new chunks to every acquire load of the shape.
-        match self.shape.compare_exchange(old.0, new.0, Ordering::Release, Ordering::Relaxed) {
+        let publish = if bite("eviction.shape-relaxed") { Ordering::Relaxed } else { Ordering::Release };
+        match self.shape.compare_exchange(old.0, new.0, publish, Ordering::Relaxed) {
             Ok(_) => wanted,
             Err(now) => Shape(now).capacity(),
         }

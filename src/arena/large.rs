@@ -1,0 +1,154 @@
+//! Blocks: values above the largest class lie in contiguous blocks of a page of kind large, or in a run of pages.
+//!
+//! ```text
+//!   page of kind large: 128 blocks of page/128 bytes      | A A A A | B B B B B B B | free | C C | ...
+//!   run of pages:       | RunHead, count | RunTail | RunTail |      one value from the first byte on
+//! ```
+//!
+//! Every value is one slice. The bits of the page say which blocks are free; one lock serialises who takes blocks,
+//! giving back needs none.
+
+use crate::arena::classes::{BLOCKS_PER_PAGE, ClassId};
+use crate::arena::layout::PageId;
+use crate::arena::page::{PageKind, Pages};
+use crate::region::Region;
+use crate::sync::Ordering;
+use crate::types::handle::Handle;
+
+impl Pages {
+    /// Blocks that so many bytes take.
+    pub(crate) fn blocks_for(&self, bytes: u64) -> u32 {
+        bytes.div_ceil(self.classes().block_bytes()).min(u64::from(u32::MAX)) as u32
+    }
+
+    /// Takes contiguous free blocks. First fit over the pages of kind large.
+    pub(crate) fn take_blocks(&self, count: u32) -> Option<Handle> {
+        // Relaxed: only a shortcut.
+        if u64::from(count) > BLOCKS_PER_PAGE
+            || self.class(ClassId::LARGE).free.load(Ordering::Relaxed) < u64::from(count)
+        {
+            return None;
+        }
+        let _taking = crate::sync::lock(self.large_lock());
+        self.ids().find_map(|page| self.take_blocks_in(page, count))
+    }
+
+    fn take_blocks_in(&self, page: PageId, count: u32) -> Option<Handle> {
+        if !self.serves(page, ClassId::LARGE) || self.free_in(page) < count {
+            return None;
+        }
+        let words = self.bitmap_of(page);
+        // Acquire: pairs with the Release of `give_blocks`.
+        let bits = u128::from(words[0].load(Ordering::Acquire)) | (u128::from(words[1].load(Ordering::Acquire)) << 64);
+        let first = first_run(bits, count)?;
+        let mask = mask(first, count);
+        // Only the holder of the lock clears bits, so they are all still set.
+        words[0].fetch_and(!(mask as u64), Ordering::AcqRel);
+        words[1].fetch_and(!((mask >> 64) as u64), Ordering::AcqRel);
+        if !self.serves(page, ClassId::LARGE) {
+            // A drain began in between: the blocks are the drainer's.
+            words[0].fetch_or(mask as u64, Ordering::Release);
+            words[1].fetch_or((mask >> 64) as u64, Ordering::Release);
+            return None;
+        }
+        self.count_taken(page, count);
+        Some(self.handle(page, first))
+    }
+
+    /// Gives blocks back, or for the first time.
+    pub(crate) fn give_blocks(&self, handle: Handle, count: u32) {
+        let Some((page, first)) = self.slot_number(handle) else { return };
+        let count = count.min(BLOCKS_PER_PAGE as u32 - first.min(BLOCKS_PER_PAGE as u32));
+        if count == 0 {
+            return;
+        }
+        let mask = mask(first, count);
+        self.count_given(page, count);
+        let words = self.bitmap_of(page);
+        // Release: pairs with the Acquire of the next owner.
+        let before = u128::from(words[0].fetch_or(mask as u64, Ordering::Release))
+            | (u128::from(words[1].fetch_or((mask >> 64) as u64, Ordering::Release)) << 64);
+        assert!(before & mask == 0, "blocks {first}+{count} of page {} were free already", page.0);
+    }
+
+    /// Takes a run of free pages for one value.
+    pub(crate) fn assign_run(&self, region: &Region, count: u32) -> Option<PageId> {
+        let mut run = 0;
+        for page in self.ids() {
+            run = if self.info(page).kind() == PageKind::Free { run + 1 } else { 0 };
+            if run == count
+                && let Some(head) = self.claim_run(region, PageId(page.0 + 1 - count), count)
+            {
+                return Some(head);
+            }
+        }
+        None
+    }
+
+    fn claim_run(&self, region: &Region, head: PageId, count: u32) -> Option<PageId> {
+        let _taking = crate::sync::lock(self.large_lock());
+        for step in 0..count {
+            if !self.claim_free(PageId(head.0 + step)) {
+                for back in 0..step {
+                    self.unclaim(PageId(head.0 + back));
+                }
+                return None;
+            }
+        }
+        for step in (1..count).rev() {
+            self.set_up_run(region, PageId(head.0 + step), PageKind::RunTail, u64::from(step));
+        }
+        self.set_up_run(region, head, PageKind::RunHead, u64::from(count));
+        Some(head)
+    }
+
+    /// Pages of the run that a page heads, as far as the table agrees with it.
+    pub(crate) fn run_pages(&self, region: &Region, head: PageId) -> u32 {
+        let wanted = self.ordinal(region, head).min(u64::from(self.layout().pages - head.0)) as u32;
+        let tails = (1..wanted).take_while(|step| {
+            let page = PageId(head.0 + step);
+            self.info(page).kind() == PageKind::RunTail && self.ordinal(region, page) == u64::from(*step)
+        });
+        1 + tails.count() as u32
+    }
+}
+
+fn mask(first: u32, count: u32) -> u128 {
+    let ones = if count >= 128 { u128::MAX } else { (1 << count) - 1 };
+    ones << first
+}
+
+/// The first place with `count` set bits in a row.
+fn first_run(mut bits: u128, count: u32) -> Option<u32> {
+    let (mut have, mut left) = (1, count);
+    // After each step a set bit stands for a run of `have` bits that begins there.
+    while left > 1 {
+        let shift = have.min(left - 1);
+        bits &= bits >> shift;
+        left -= shift;
+        have += shift;
+    }
+    (bits != 0).then(|| bits.trailing_zeros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(bits: u128, count: u32) -> Option<u32> {
+        (0..=128 - count).find(|first| bits & mask(*first, count) == mask(*first, count))
+    }
+
+    #[test]
+    fn the_first_run_is_found() {
+        let mut bits = 0x1234_5678_9abc_def0_u128;
+        for _ in 0..2000 {
+            bits = bits.wrapping_mul(0x2d99_787d_a1b3_c5e7).rotate_left(29) | (bits >> 3);
+            for count in [1, 2, 3, 5, 8, 17, 40, 64, 65, 100, 127, 128] {
+                assert_eq!(first_run(bits, count), plain(bits, count), "{bits:#x} {count}");
+            }
+        }
+        assert_eq!(first_run(u128::MAX, 128), Some(0));
+        assert_eq!(first_run(u128::MAX >> 1, 128), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! Large values: from a size to blocks or a run of pages, and back.
+
+use crate::arena::classes::{BLOCKS_PER_PAGE, ClassId};
+use crate::arena::layout::PageId;
+use crate::arena::page::PageKind;
+use crate::arena::slot::{Slot, State};
+use crate::engine::Engine;
+use crate::engine::allocate::Taken;
+use crate::engine::insert::Refusal;
+use crate::sync::Ordering;
+use crate::types::handle::Handle;
+
+/// Attempts to find room; each evicts something or moves the epoch on.
+#[cfg(not(loom))]
+const ROUNDS_MAX: u32 = 256;
+#[cfg(loom)]
+const ROUNDS_MAX: u32 = 2;
+/// Entries evicted in one attempt.
+const EVICT_PER_ROUND: u32 = 4;
+
+impl Engine {
+    /// Contiguous room for a value above the largest class.
+    pub(super) fn allocate_large(&self, bytes: u64) -> Result<Taken, Refusal> {
+        if bytes > self.pages.layout().page_bytes {
+            return self.allocate_run(bytes);
+        }
+        let count = self.pages.blocks_for(bytes);
+        for _ in 0..ROUNDS_MAX {
+            if let Some(handle) = self.pages.take_blocks(count) {
+                return self.begin_large(handle).ok_or(Refusal::Busy);
+            }
+            if self.prepare_step(ClassId::LARGE) || self.assign_page(ClassId::LARGE) {
+                continue;
+            }
+            self.make_room_large();
+        }
+        Err(Refusal::Busy)
+    }
+
+    /// One step towards room: what is due becomes free, else a few entries go.
+    fn make_room_large(&self) {
+        let guard = self.pin();
+        if self.reclaim(&guard, ClassId::LARGE) > 0 {
+            return;
+        }
+        let state = self.pages.class(ClassId::LARGE);
+        // Relaxed: gauges.
+        if state.limbo.load(Ordering::Relaxed) < u64::from(EVICT_PER_ROUND) {
+            self.evict(&guard, ClassId::LARGE, EVICT_PER_ROUND);
+        }
+        self.limbo.launch(&self.domain, &guard);
+        self.domain.help(&guard);
+    }
+
+    fn begin_large(&self, handle: Handle) -> Option<Taken> {
+        let slot = self.slot(handle)?;
+        let generation = slot.take_unformatted(self.run);
+        Some((handle, ClassId::LARGE, generation))
+    }
+
+    fn allocate_run(&self, bytes: u64) -> Result<Taken, Refusal> {
+        let layout = self.pages.layout();
+        let count = bytes.div_ceil(layout.page_bytes) as u32;
+        // Half of the arena for one value is the most that leaves a cache around it.
+        if count > layout.pages / 2 {
+            return Err(Refusal::TooLarge);
+        }
+        if let Some(head) = self.pages.assign_run(&self.region, count) {
+            return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
+        }
+        while self.clean_dirty_page() {}
+        if self.make_run(count)
+            && let Some(head) = self.pages.assign_run(&self.region, count)
+        {
+            return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
+        }
+        Err(Refusal::Busy)
+    }
+
+    /// Blocks that an entry takes, by its header; 0 for slots of a class.
+    pub(super) fn blocks_of(&self, slot: Slot<'_>) -> u32 {
+        if self.pages.class_of(slot.handle()) != Some(ClassId::LARGE) {
+            return 0;
+        }
+        // SAFETY: callers own the slot, or hold a guard since before they read its handle.
+        let header = unsafe { slot.header() };
+        self.pages.blocks_for(header.extent().end())
+    }
+
+    /// Gives the room of a large value back.
+    pub(super) fn give_large(&self, handle: Handle, blocks: u32) {
+        let Some(page) = self.pages.layout().page_of_handle(handle) else { return };
+        if self.pages.info(page).kind() == PageKind::RunHead {
+            self.free_run(page);
+        } else {
+            self.pages.give_blocks(handle, blocks);
+        }
+    }
+
+    fn free_run(&self, head: PageId) {
+        let pages = self.pages.run_pages(&self.region, head);
+        // The head last: a process killed in between leaves tails without a head, which the next open cleans.
+        for step in (0..pages).rev() {
+            self.pages.make_dirty(&self.region, PageId(head.0 + step));
+            self.pages.leave_dirty(PageId(head.0 + step));
+        }
+    }
+
+    /// Frees a run whose grace period is over, unless it is pinned.
+    pub(super) fn release_run(&self, handle: Handle) -> Option<ClassId> {
+        let slot = self.slot(handle)?;
+        if !slot.release(self.run) {
+            self.limbo.put_back(handle);
+            return None;
+        }
+        self.pages.class(ClassId::LARGE).limbo.fetch_sub(1, Ordering::Relaxed);
+        self.give_large(handle, 0);
+        Some(ClassId::LARGE)
+    }
+
+    /// Bytes that a large value may use: to the end of its page, or of its run.
+    pub(super) fn large_room(&self, handle: Handle) -> Option<u64> {
+        let layout = self.pages.layout();
+        let page = layout.page_of_handle(handle)?;
+        let pages = match self.pages.info(page).kind() {
+            PageKind::RunHead => self.pages.run_pages(&self.region, page),
+            _ => 1,
+        };
+        Some(layout.page_start(page) + u64::from(pages) * layout.page_bytes - handle.offset())
+    }
+
+    /// Looks at a whole page of blocks: a value that the index names is skipped by its length, all else is free.
+    pub(super) fn prepare_large(&self, page: PageId, first: u32, count: u32) {
+        let mut block = first;
+        while block < first + count {
+            let handle = self.pages.handle(page, block);
+            let Some(slot) = self.slot(handle) else { return };
+            let control = slot.control();
+            let mine = control.run() == self.run
+                && matches!(control.state(), Some(State::Live | State::Retired))
+                && self.pages.blocks_for(1) > 0;
+            let named = control.state() == Some(State::Live) && self.named_by(slot).is_some();
+            if named || (mine && self.pages.is_block_head(handle)) {
+                self.settle_slot(slot);
+                block += self.blocks_of(slot).max(1);
+            } else {
+                self.pages.give_blocks(handle, 1);
+                block += 1;
+            }
+        }
+    }
+
+    /// Counts what a large value's pages hold, at open: runs without an entry are given back.
+    pub(crate) fn settle_run(&self, head: PageId) {
+        let _guard = self.pin();
+        let handle = Handle::from_offset(self.pages.layout().page_start(head));
+        let Some(slot) = self.slot(handle) else { return };
+        if self.settle_slot(slot) || slot.control().state() == Some(State::Free) {
+            self.free_run(head);
+        }
+    }
+
+    /// Blocks of one page.
+    pub(crate) fn blocks_per_page(&self) -> u64 {
+        BLOCKS_PER_PAGE
+    }
+}
