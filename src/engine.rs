@@ -22,6 +22,7 @@ pub(crate) mod clear;
 pub(crate) mod evict;
 pub(crate) mod get;
 pub(crate) mod insert;
+pub(crate) mod large;
 #[cfg(not(loom))]
 pub(crate) mod open;
 pub(crate) mod prepare;
@@ -32,7 +33,7 @@ pub(crate) mod statistics;
 pub(crate) mod sweep;
 
 use crate::arena::classes::{ClassId, Classes};
-use crate::arena::header::live;
+use crate::arena::header::{Superblock, live};
 use crate::arena::layout::Layout;
 use crate::arena::page::{PageKind, Pages};
 use crate::arena::pin::PinBudget;
@@ -44,13 +45,14 @@ use crate::eviction::ghost::Ghost;
 use crate::index::{Dropped, Geometry, Index, Slots};
 use crate::region::Region;
 use crate::sync::epoch::{Domain, Guard};
-use crate::sync::{AtomicBool, AtomicU64, Ordering, Padded};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Padded};
 use crate::types::clock::HybridClock;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::{Key, KeyHash, KeyHasher};
 use crate::types::limits::PINNED_SHARE_DIVISOR;
 use crate::types::version::Stamp;
 use std::fmt;
+use zerocopy::FromZeros;
 use statistics::{Counter, Counters};
 
 /// Settings that the journeys look at.
@@ -97,6 +99,7 @@ pub(crate) struct Engine {
     closed: AtomicBool,
     rebalance: rebalance::Rebalance,
     sweep: sweep::Sweep,
+    superblock: Mutex<Superblock>,
     region: Region,
 }
 
@@ -151,6 +154,7 @@ impl Engine {
             closed: AtomicBool::new(false),
             rebalance: rebalance::Rebalance::new(classes.len() + 1),
             sweep: sweep::Sweep::default(),
+            superblock: Mutex::new(Superblock::new_zeroed()),
             pages: Pages::new(layout, classes),
             region,
         }
@@ -224,6 +228,10 @@ impl Engine {
     fn retire(&self, handle: Handle) {
         let Some(slot) = self.slot(handle) else { return };
         let Some(class) = self.pages.class_of(handle) else { return };
+        if class == ClassId::LARGE {
+            // Before the state changes: from then on a preparation relies on the mark.
+            self.pages.mark_head(handle);
+        }
         let Some(before) = slot.retire(self.run) else { return };
         crate::sync::failpoint::failpoint!("retire.marked");
         let state = self.pages.class(class);
@@ -246,6 +254,16 @@ impl Engine {
                 let _ = self.cleared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
             }
         }
+    }
+
+    /// The superblock as last written.
+    pub(crate) fn superblock(&self) -> Superblock {
+        *crate::sync::lock(&self.superblock)
+    }
+
+    /// Remembers the superblock as written.
+    pub(crate) fn set_superblock(&self, block: Superblock) {
+        *crate::sync::lock(&self.superblock) = block;
     }
 
     /// Entries that a read can find.

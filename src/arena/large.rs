@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   page of kind large: 128 blocks of page/128 bytes      | A A A A | B B B B B B B | free | C C | ...
+//!   its bitmap:         word 0, 1: free blocks    word 2, 3: blocks where a value begins
 //!   run of pages:       | RunHead, count | RunTail | RunTail |      one value from the first byte on
 //! ```
 //!
@@ -34,7 +35,8 @@ impl Pages {
     }
 
     fn take_blocks_in(&self, page: PageId, count: u32) -> Option<Handle> {
-        if !self.serves(page, ClassId::LARGE) || self.free_in(page) < count {
+        let prepared = self.prepared(page) >= BLOCKS_PER_PAGE as u32;
+        if !prepared || !self.serves(page, ClassId::LARGE) || self.free_in(page) < count {
             return None;
         }
         let words = self.bitmap_of(page);
@@ -52,23 +54,41 @@ impl Pages {
             return None;
         }
         self.count_taken(page, count);
-        Some(self.handle(page, first))
+        let handle = self.handle(page, first);
+        self.mark_head(handle);
+        Some(handle)
     }
 
-    /// Gives blocks back, or for the first time.
+    /// Notes that a value begins at a block: one that was just taken, or one that the index names.
+    pub(crate) fn mark_head(&self, handle: Handle) {
+        if let Some((page, block)) = self.slot_number(handle)
+            && self.info(page).kind() == PageKind::Large
+        {
+            // Release: pairs with the Acquire in `is_head`.
+            self.bitmap_of(page)[2 + block as usize / 64].fetch_or(1 << (block % 64), Ordering::Release);
+        }
+    }
+
+    /// Whether a value begins at a block. Bytes within a value are never looked at as a control word.
+    pub(crate) fn is_head(&self, page: PageId, block: u32) -> bool {
+        self.bitmap_of(page)[2 + block as usize / 64].load(Ordering::Acquire) & (1 << (block % 64)) != 0
+    }
+
+    /// Gives blocks back, or for the first time. Blocks that are free already stay so: before its page is prepared a
+    /// value may be released, and the preparation then meets free blocks.
     pub(crate) fn give_blocks(&self, handle: Handle, count: u32) {
         let Some((page, first)) = self.slot_number(handle) else { return };
-        let count = count.min(BLOCKS_PER_PAGE as u32 - first.min(BLOCKS_PER_PAGE as u32));
+        let count = count.min((BLOCKS_PER_PAGE as u32).saturating_sub(first));
         if count == 0 {
             return;
         }
         let mask = mask(first, count);
-        self.count_given(page, count);
         let words = self.bitmap_of(page);
+        words[2 + first as usize / 64].fetch_and(!(1 << (first % 64)), Ordering::AcqRel);
         // Release: pairs with the Acquire of the next owner.
         let before = u128::from(words[0].fetch_or(mask as u64, Ordering::Release))
             | (u128::from(words[1].fetch_or((mask >> 64) as u64, Ordering::Release)) << 64);
-        assert!(before & mask == 0, "blocks {first}+{count} of page {} were free already", page.0);
+        self.count_given(page, (mask & !before).count_ones());
     }
 
     /// Takes a run of free pages for one value.

@@ -27,6 +27,9 @@ const FILE_SHARE: (u64, u64) = (15, 16);
 /// Pages that a capacity is divided into, before rounding.
 const PAGES_WANTED: u64 = 512;
 
+/// The fewest pages of an arena: below, an index and a class hardly fit.
+const PAGES_MIN: u32 = 8;
+
 /// The number of a page, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct PageId(pub(crate) u32);
@@ -50,7 +53,7 @@ impl Layout {
 
     /// The same page size at another capacity, as far as the descriptor table reaches.
     pub(crate) fn resized(&self, capacity: u64) -> Self {
-        let pages = Self::pages_within(capacity.max(CAPACITY_MIN), self.page_bytes).clamp(4, self.pages_max);
+        let pages = Self::pages_within(capacity.max(CAPACITY_MIN), self.page_bytes).clamp(PAGES_MIN, self.pages_max);
         Self { pages, ..*self }
     }
 
@@ -61,7 +64,8 @@ impl Layout {
         Self { page_bytes, pages, pages_max, data_start: descriptors_end.next_multiple_of(page_bytes) }
     }
 
-    fn pages_within(capacity: u64, page_bytes: u64) -> u32 {
+    /// Pages of this size that fit a capacity.
+    pub(crate) fn pages_within(capacity: u64, page_bytes: u64) -> u32 {
         let file_bytes = capacity / FILE_SHARE.1 * FILE_SHARE.0;
         let pages = (file_bytes - DESCRIPTORS_START) / (page_bytes + DESCRIPTOR_BYTES);
         u32::try_from(pages).unwrap_or(u32::MAX)

@@ -299,7 +299,7 @@ impl Pages {
     }
 
     /// The lock of those who take blocks.
-    pub(super) fn large_lock(&self) -> &Mutex<()> {
+    pub(crate) fn large_lock(&self) -> &Mutex<()> {
         &self.large
     }
 
@@ -569,6 +569,12 @@ impl Pages {
         self.state(page).info.store(free.0, Ordering::Release);
         self.free_pages.fetch_add(1, Ordering::Relaxed);
         failpoint!("page.freed");
+    }
+
+    /// Leaves a page that was made dirty for whoever zeroes it.
+    pub(crate) fn leave_dirty(&self, page: PageId) {
+        // Release: pairs with the Acquire of `claim_dirty`.
+        self.state(page).info.store(PageInfo::new(PageKind::Dirty, ClassId(0)).0, Ordering::Release);
     }
 
     /// Claims a dirty page that a dead process left, to zero it.

@@ -166,6 +166,16 @@ impl<'r> Slot<'r> {
         Some(generation)
     }
 
+    /// Anything to WRITING, for blocks whose owner found arbitrary bytes where the control word is to be.
+    pub(crate) fn take_unformatted(self, run: Run) -> Generation {
+        let generation = Generation(self.generation_byte().load(Ordering::Relaxed)).next();
+        self.generation_byte().store(generation.0, Ordering::Relaxed);
+        self.region.byte(self.offset + 4).store(0, Ordering::Relaxed);
+        // Release: whoever looks at the word next sees an owned slot. The owner of the blocks is alone.
+        self.word().store(Control::new(State::Writing, run).0, Ordering::Release);
+        generation
+    }
+
     /// WRITING to LIVE. The index links it only afterwards.
     pub(crate) fn publish(self, run: Run, queued: bool) {
         let to = Control::new(State::Live, run).with_queue(queued);

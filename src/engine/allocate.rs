@@ -173,15 +173,13 @@ impl Engine {
         }
     }
 
-    /// Gives back a slot that nobody has seen.
-    pub(super) fn release_unseen(&self, handle: Handle, class: ClassId) {
+    /// Gives back a slot that nobody has seen, with so many bytes in use.
+    pub(super) fn release_unseen(&self, handle: Handle, class: ClassId, bytes: u64) {
         let Some(slot) = self.slot(handle) else { return };
+        slot.abandon(self.run);
         if class == ClassId::LARGE {
-            let blocks = self.blocks_of(slot);
-            slot.abandon(self.run);
-            self.give_large(handle, blocks);
+            self.give_large(handle, self.pages.blocks_for(bytes));
         } else {
-            slot.abandon(self.run);
             self.pages.give_slot(handle);
         }
     }

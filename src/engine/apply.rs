@@ -37,9 +37,8 @@ impl Engine {
         if value.len() as u64 > self.settings.value_bytes_max {
             return Err(Refusal::TooLarge);
         }
-        let draft = self.draft(key, value.len() as u64, &entry.version)?;
-        // SAFETY: the draft is ours, and this is the only reference to its value.
-        unsafe { self.draft_value(&draft) }.copy_from_slice(value);
+        let mut draft = self.draft(key, value.len() as u64, &entry.version)?;
+        self.draft_bytes_mut(&mut draft).copy_from_slice(value);
         let guard = self.pin();
         self.publish(&guard, key, hash, &draft, entry)
     }

@@ -29,9 +29,15 @@ const SPAN: u32 = 2;
 const STEPS_MAX: u32 = 64;
 
 /// The pages of one class, for the hand.
-struct PagesOf<'p> {
+pub(super) struct PagesOf<'p> {
     pages: &'p Pages,
     class: ClassId,
+}
+
+impl<'p> PagesOf<'p> {
+    pub(super) fn new(pages: &'p Pages, class: ClassId) -> Self {
+        Self { pages, class }
+    }
 }
 
 impl ClassPages for PagesOf<'_> {
@@ -101,7 +107,7 @@ impl Engine {
 
     /// Moves the hand over one span. `None` if the class has no page.
     fn evict_under_hand(&self, class: ClassId, want: u32, search: &mut Search<Handle>) -> Option<u32> {
-        let span = self.policy(class).clock.claim(SPAN, &PagesOf { pages: &self.pages, class })?;
+        let span = self.policy(class).clock.claim(SPAN, &PagesOf::new(&self.pages, class))?;
         let page = PageId(span.page);
         if !self.pages.info(page).has_slots_of(class) {
             return Some(0);
@@ -109,12 +115,12 @@ impl Engine {
         self.prefetch_span(page, &span);
         let mut evicted = 0;
         for number in span.first..span.first + span.count {
+            if class == ClassId::LARGE && !self.pages.is_head(page, number) {
+                continue;
+            }
             let Some(slot) = self.slot(self.pages.handle(page, number)) else { continue };
             let control = slot.control();
             if control.state() != Some(State::Live) || (control.is_queued() && control.run() == self.run) {
-                continue;
-            }
-            if class == ClassId::LARGE && self.named_by(slot).is_none() {
                 continue;
             }
             let frequency = if self.is_dead(slot) { 0 } else { slot.frequency() };

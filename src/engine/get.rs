@@ -19,61 +19,23 @@ use crate::sync::epoch::Guard;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::{Key, KeyHash};
 use crate::types::version::Version;
+use std::time::Duration;
 
-/// An entry found under a guard.
+/// An entry found under a guard. Good for as long as that guard lives, or a pin taken under it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Hit<'g> {
-    slot: Slot<'g>,
-    header: &'g FrameHeader,
+pub(crate) struct Hit {
+    handle: Handle,
     extent: Extent,
 }
 
-impl<'g> Hit<'g> {
-    /// The value's bytes, in the arena.
-    #[inline]
-    pub(crate) fn value(&self) -> &'g [u8] {
-        // SAFETY: the guard that `'g` borrows from has been held since before the handle was read.
-        unsafe { self.slot.bytes(self.extent.value_start, self.extent.value_bytes) }
-    }
-
-    /// The key's bytes, in the arena.
-    pub(crate) fn key(&self) -> &'g [u8] {
-        // SAFETY: as for `value`.
-        unsafe { self.slot.bytes(self.extent.key_start, self.extent.key_bytes) }
-    }
-
-    pub(crate) fn header(&self) -> &'g FrameHeader {
-        self.header
-    }
-
+impl Hit {
     pub(crate) fn handle(&self) -> Handle {
-        self.slot.handle()
-    }
-
-    pub(crate) fn slot(&self) -> Slot<'g> {
-        self.slot
-    }
-
-    pub(crate) fn version(&self) -> Version {
-        self.slot.version()
+        self.handle
     }
 
     /// Bytes of the slot in use, for the pin budget.
     pub(crate) fn slot_bytes(&self) -> u64 {
         self.extent.end()
-    }
-}
-
-impl<'r> Slot<'r> {
-    /// The version of a published frame. Callers hold a [`Hit`] or own the slot.
-    pub(crate) fn version(self) -> Version {
-        // SAFETY: callers hold a guard since before they read the handle.
-        let header: &'r FrameHeader = unsafe { self.header() };
-        let extent = header.extent();
-        let start = crate::arena::frame::HEADER_BYTES;
-        // SAFETY: as above; at most 12 bytes behind the header, within the smallest slot.
-        let optional = unsafe { self.bytes(start, extent.key_start - start) };
-        header.version(optional)
     }
 }
 
@@ -92,10 +54,20 @@ impl KeyCheck for HasKey<'_, '_> {
     }
 }
 
+/// Takes whatever has the tag.
+struct AnyKey;
+
+impl KeyCheck for AnyKey {
+    #[inline]
+    fn matches(&self, _word: IndexWord) -> bool {
+        true
+    }
+}
+
 impl Engine {
     /// Finds an entry that a read may see. Lock-free, allocates nothing.
     #[inline]
-    pub(crate) fn get<'g>(&'g self, _guard: &'g Guard, key: Key<'_>, hash: KeyHash) -> Option<Hit<'g>> {
+    pub(crate) fn get(&self, _guard: &Guard, key: Key<'_>, hash: KeyHash) -> Option<Hit> {
         let found = self.index.find(&self.region, hash, &HasKey { engine: self, key })?;
         let slot = self.slot(found.word.handle())?;
         let control = slot.control();
@@ -109,7 +81,95 @@ impl Engine {
             return None;
         }
         slot.touch();
-        Some(Hit { slot, header, extent })
+        Some(Hit { handle: slot.handle(), extent })
+    }
+
+    /// The value's bytes, in the arena.
+    #[inline]
+    pub(crate) fn value<'g>(&'g self, _guard: &'g Guard, hit: &Hit) -> &'g [u8] {
+        // SAFETY: a hit is used with the guard that it was found under, which was there before the search.
+        unsafe { self.region.payload(hit.handle.offset(), hit.extent.value_start, hit.extent.value_bytes) }
+    }
+
+    /// The value's bytes of an entry that the caller has pinned.
+    pub(crate) fn pinned_value(&self, hit: &Hit) -> &[u8] {
+        // SAFETY: the caller's pin keeps the slot from being reused.
+        unsafe { self.region.payload(hit.handle.offset(), hit.extent.value_start, hit.extent.value_bytes) }
+    }
+
+    /// The key of an entry.
+    pub(crate) fn key<'g>(&'g self, _guard: &'g Guard, hit: &Hit) -> Key<'g> {
+        // SAFETY: as for `value`.
+        let bytes = unsafe { self.region.payload(hit.handle.offset(), hit.extent.key_start, hit.extent.key_bytes) };
+        Key { keyspace: self.header(hit).keyspace(), bytes }
+    }
+
+    fn header(&self, hit: &Hit) -> &FrameHeader {
+        let slot = self.slot(hit.handle).expect("a hit lies in the region");
+        // SAFETY: callers hold the hit's guard or a pin.
+        unsafe { slot.header() }
+    }
+
+    /// The version of an entry.
+    pub(crate) fn version(&self, hit: &Hit) -> Version {
+        self.slot(hit.handle).expect("a hit lies in the region").version()
+    }
+
+    /// How long an entry is still visible; `None` if for ever.
+    pub(crate) fn expires_in(&self, hit: &Hit) -> Option<Duration> {
+        let header = self.header(hit);
+        let at = TimeToLive::from_bits(header.ttl()).deadline(header.stamp().micros())?;
+        Some(Duration::from_micros(at.saturating_sub(self.clock.fine_us())))
+    }
+
+    /// Takes a counted pin on an entry; `false` if the budget or the slot's pins are spent.
+    pub(crate) fn pin_entry(&self, _guard: &Guard, hit: &Hit) -> bool {
+        if !self.pins.take(hit.slot_bytes()) {
+            return false;
+        }
+        let pinned = self.slot(hit.handle).is_some_and(|slot| slot.pin(self.run));
+        if !pinned {
+            self.pins.give(hit.slot_bytes());
+        }
+        pinned
+    }
+
+    /// Gives a pin back.
+    pub(crate) fn unpin_entry(&self, hit: &Hit) {
+        if let Some(slot) = self.slot(hit.handle) {
+            slot.unpin();
+            self.pins.give(hit.slot_bytes());
+        }
+    }
+
+    /// Starts to load the slot that a key's bucket leads to, once the bucket is there.
+    #[inline]
+    pub(crate) fn prefetch_slot(&self, hash: KeyHash) {
+        if let Some(found) = self.index.find(&self.region, hash, &AnyKey) {
+            self.region.prefetch(found.word.handle().offset());
+            self.region.prefetch(found.word.handle().offset() + 64);
+        }
+    }
+
+    /// Visits entries that a read can see. Each one present throughout is seen at least once.
+    pub(crate) fn for_each(&self, guard: &Guard, mut visit: impl FnMut(&Hit)) {
+        self.index.for_each(&self.region, |word| {
+            let Some(slot) = self.slot(word.handle()) else { return };
+            if slot.generation() != word.generation() || self.room(slot).is_none() {
+                return;
+            }
+            // SAFETY: the caller's guard was there before the word was read.
+            let Some(key) = (unsafe { slot.key() }) else { return };
+            if slot.control().run() == self.run {
+                // SAFETY: as above.
+                let header = unsafe { slot.header() };
+                if self.is_visible(header) {
+                    visit(&Hit { handle: slot.handle(), extent: header.extent() });
+                }
+            } else if let Some(hit) = self.get(guard, key, self.hash(key)) {
+                visit(&hit);
+            }
+        });
     }
 
     /// Starts to load what a get of this key will need first.

@@ -33,6 +33,13 @@ pub(crate) struct Draft {
     extent: Extent,
 }
 
+impl Draft {
+    /// Length of the value.
+    pub(crate) fn value_bytes(&self) -> u64 {
+        self.extent.value_bytes
+    }
+}
+
 /// What an entry is to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
@@ -65,21 +72,23 @@ impl Engine {
         Ok(Draft { handle, class, generation, extent })
     }
 
-    /// The value's bytes of a draft, as the last owner of the slot left them.
-    ///
-    /// # Safety
-    ///
-    /// - No other reference to them lives.
-    #[expect(clippy::mut_from_ref, reason = "the owner of a draft is alone")]
-    pub(crate) unsafe fn draft_value(&self, draft: &Draft) -> &mut [u8] {
+    /// The value's bytes of a draft.
+    pub(crate) fn draft_bytes<'d>(&'d self, draft: &'d Draft) -> &'d [u8] {
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
-        // SAFETY: a draft's slot is WRITING and owned by it; passed on to the caller.
+        // SAFETY: a draft's slot is WRITING and owned by it, and it is borrowed.
+        unsafe { slot.bytes(draft.extent.value_start, draft.extent.value_bytes) }
+    }
+
+    /// The value's bytes of a draft, to be written: as the last owner of the slot left them.
+    pub(crate) fn draft_bytes_mut<'d>(&'d self, draft: &'d mut Draft) -> &'d mut [u8] {
+        let slot = self.slot(draft.handle).expect("a draft lies in the region");
+        // SAFETY: a draft's slot is WRITING and owned by it, and it is borrowed exclusively.
         unsafe { slot.bytes_mut(draft.extent.value_start, draft.extent.value_bytes) }
     }
 
     /// Gives an unpublished slot back.
     pub(crate) fn abandon(&self, draft: &Draft) {
-        self.release_unseen(draft.handle, draft.class);
+        self.release_unseen(draft.handle, draft.class, draft.extent.end());
     }
 
     /// Writes header, key and checksum of a filled draft and makes it the entry of its key.

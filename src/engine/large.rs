@@ -1,6 +1,6 @@
 //! Large values: from a size to blocks or a run of pages, and back.
 
-use crate::arena::classes::{BLOCKS_PER_PAGE, ClassId};
+use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::{Slot, State};
@@ -129,25 +129,39 @@ impl Engine {
         Some(layout.page_start(page) + u64::from(pages) * layout.page_bytes - handle.offset())
     }
 
-    /// Looks at a whole page of blocks: a value that the index names is skipped by its length, all else is free.
-    pub(super) fn prepare_large(&self, page: PageId, first: u32, count: u32) {
+    /// Looks at a page of blocks that nobody has looked at: a value that the index names, or that was retired in this
+    /// life, is skipped by its length; all else is free. `false` if there is no such page.
+    pub(super) fn prepare_large(&self, only: Option<PageId>) -> bool {
+        let _guard = self.pin();
+        // No blocks are taken meanwhile, so nobody writes into the page.
+        let _taking = crate::sync::lock(self.pages.large_lock());
+        let claimed = match only {
+            Some(page) => self.pages.claim_unprepared_in(page, ClassId::LARGE),
+            None => self.pages.claim_unprepared(ClassId::LARGE),
+        };
+        let Some((page, first, count)) = claimed else { return false };
         let mut block = first;
         while block < first + count {
-            let handle = self.pages.handle(page, block);
-            let Some(slot) = self.slot(handle) else { return };
-            let control = slot.control();
-            let mine = control.run() == self.run
-                && matches!(control.state(), Some(State::Live | State::Retired))
-                && self.pages.blocks_for(1) > 0;
-            let named = control.state() == Some(State::Live) && self.named_by(slot).is_some();
-            if named || (mine && self.pages.is_block_head(handle)) {
-                self.settle_slot(slot);
-                block += self.blocks_of(slot).max(1);
-            } else {
-                self.pages.give_blocks(handle, 1);
-                block += 1;
-            }
+            block += self.prepare_block(page, block);
         }
+        true
+    }
+
+    /// Returns how many blocks were dealt with.
+    fn prepare_block(&self, page: PageId, block: u32) -> u32 {
+        let handle = self.pages.handle(page, block);
+        let Some(slot) = self.slot(handle) else { return 1 };
+        if !self.pages.is_head(page, block) {
+            let named = slot.control().state() == Some(State::Live) && self.named_by(slot).is_some();
+            if !named {
+                self.pages.give_blocks(handle, 1);
+                return 1;
+            }
+            self.pages.mark_head(handle);
+        }
+        let blocks = self.blocks_of(slot).max(1);
+        self.settle_slot(slot);
+        blocks
     }
 
     /// Counts what a large value's pages hold, at open: runs without an entry are given back.
@@ -158,10 +172,5 @@ impl Engine {
         if self.settle_slot(slot) || slot.control().state() == Some(State::Free) {
             self.free_run(head);
         }
-    }
-
-    /// Blocks of one page.
-    pub(crate) fn blocks_per_page(&self) -> u64 {
-        BLOCKS_PER_PAGE
     }
 }

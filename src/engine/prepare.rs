@@ -23,6 +23,9 @@ use crate::types::handle::Handle;
 impl Engine {
     /// Looks at the next few slots of a class that nobody has looked at; `false` if there are none.
     pub(super) fn prepare_step(&self, class: ClassId) -> bool {
+        if class == ClassId::LARGE {
+            return self.prepare_large(None);
+        }
         match self.pages.claim_unprepared(class) {
             Some((page, first, count)) => {
                 self.prepare(page, class, first, count);
@@ -34,6 +37,9 @@ impl Engine {
 
     /// The same within one page.
     pub(super) fn prepare_step_in(&self, page: PageId, class: ClassId) -> bool {
+        if class == ClassId::LARGE {
+            return self.prepare_large(Some(page));
+        }
         match self.pages.claim_unprepared_in(page, class) {
             Some((page, first, count)) => {
                 self.prepare(page, class, first, count);
@@ -45,12 +51,8 @@ impl Engine {
 
     fn prepare(&self, page: PageId, class: ClassId, first: u32, count: u32) {
         let _guard = self.pin();
-        if class == ClassId::LARGE {
-            self.prepare_large(page, first, count);
-        } else {
-            for slot in first..first + count {
-                self.prepare_slot(self.pages.handle(page, slot), class);
-            }
+        for slot in first..first + count {
+            self.prepare_slot(self.pages.handle(page, slot), class);
         }
         failpoint!("page.formatted");
     }
@@ -79,10 +81,7 @@ impl Engine {
             return slot.reset(control, self.run);
         }
         match self.named_by(slot) {
-            Some(found) if self.is_intact(slot) => {
-                let _ = found;
-                self.adopt(slot);
-            }
+            Some(_) if self.is_intact(slot) => self.adopt(slot),
             Some(found) => {
                 if self.index.unlink(&self.region, &found) {
                     self.counters.add(Counter::Damaged);

@@ -99,6 +99,12 @@ impl OpenedFile {
         self.locked.file.set_len(len).map_err(|source| io_error("truncating", &self.locked.path, source))
     }
 
+    /// Writes bytes at an offset, in a file that is not mapped yet.
+    pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), RegionError> {
+        let written = self.locked.file.write_all_at(bytes, offset);
+        written.map_err(|source| io_error("writing", &self.locked.path, source))
+    }
+
     /// Maps the first `len` bytes, grown to that if they are fewer, all backed but for the holes.
     ///
     /// A longer file keeps its length. Pages in holes are backed by `Region::populate` before their first use.

@@ -159,6 +159,17 @@ impl Region {
         unsafe { std::slice::from_raw_parts_mut(pointer.as_ptr(), len as usize) }
     }
 
+    /// Writes zeros.
+    ///
+    /// # Safety
+    ///
+    /// - The caller owns these bytes: nobody else reads or writes them until it publishes them anew.
+    pub(crate) unsafe fn zero(&self, offset: u64, len: u64) {
+        let pointer = self.at(offset, len);
+        // SAFETY: inside the mapping; exclusive by the caller's promise.
+        unsafe { pointer.as_ptr().write_bytes(0, len as usize) };
+    }
+
     /// Asks the processor to fetch the line of an offset. Any offset is harmless.
     #[inline]
     pub(crate) fn prefetch(&self, offset: u64) {

@@ -102,6 +102,18 @@ impl Region {
         })
     }
 
+    /// Zeroes every control word of a range; payloads are overwritten by their next owner.
+    ///
+    /// # Safety
+    ///
+    /// - The caller owns these bytes.
+    pub(crate) unsafe fn zero(&self, offset: u64, len: u64) {
+        let cells = self.controls.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, cell) in cells.range(offset..offset + len) {
+            cell.store(0, crate::sync::Ordering::Relaxed);
+        }
+    }
+
     /// Nothing to fetch in a model.
     pub(crate) fn prefetch(&self, _offset: u64) {}
 

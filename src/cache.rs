@@ -1,0 +1,28 @@
+//! The public local API: a thin, safe layer that checks arguments, pins, counts, and tells what happened.
+//!
+//! ```text
+//!   builder   settings -> Cache        cache        the calls            value         what reads return
+//!   options   what an insert may ask   reservation  a value in place     batch         get_many, reader, iter
+//!   error     why something failed     stats        figures, explain     housekeeping  the background thread
+//! ```
+
+mod batch;
+mod builder;
+mod calls;
+mod error;
+mod explain;
+mod housekeeping;
+mod options;
+mod reservation;
+mod stats;
+mod value;
+
+pub use batch::Reader;
+pub use builder::Builder;
+pub use calls::Cache;
+pub use error::{InsertError, OpenError};
+pub use explain::{Explanation, Place};
+pub use options::{InsertOptions, InsertVersion};
+pub use reservation::Reservation;
+pub use stats::{ClassStats, Stats};
+pub use value::{PinnedValue, Value};

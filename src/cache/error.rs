@@ -1,0 +1,169 @@
+//! Why a cache could not be opened, or an entry not be stored.
+
+#![forbid(unsafe_code)]
+
+use crate::engine::open::OpenFailure;
+use crate::region::{MemoryLimit, RegionError};
+use crate::types::version::Version;
+use std::path::PathBuf;
+
+/// Why a cache could not be opened. Nothing was changed unless the variant says so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The capacity is out of range. Set one within the bounds.
+    #[error("capacity of {bytes} bytes is outside of {min} to {max}")]
+    Capacity {
+        /// What was asked for.
+        bytes: u64,
+        /// The smallest.
+        min: u64,
+        /// The largest.
+        max: u64,
+    },
+    /// The largest value is out of range. Set one within the bounds.
+    #[error("value_bytes_max of {bytes} is outside of 1 to {max}")]
+    ValueBytesMax {
+        /// What was asked for.
+        bytes: u64,
+        /// The largest.
+        max: u64,
+    },
+    /// The time to live is zero or beyond 68 years. Set one within the bounds, or none.
+    #[error("time to live of {seconds} s is outside of 1 ms to {max_seconds} s")]
+    TimeToLive {
+        /// What was asked for.
+        seconds: f64,
+        /// The largest.
+        max_seconds: u64,
+    },
+    /// At least one entry must be allowed.
+    #[error("entries_max of 0: a cache without entries")]
+    EntriesMax,
+    /// Another handle, in this process or another, has the file open. Close that one, or choose another file.
+    #[error("{path} is in use by another cache")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has content, but no arena's. It was not touched; choose another file or remove it.
+    #[error("{path} has content, but is no arena; it was not touched")]
+    NotAnArena {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is not enough memory. Lower the capacity, or raise the limit that is named.
+    #[error("{needed} bytes are needed, {available} are available by {limited_by}")]
+    NotEnoughMemory {
+        /// Bytes that the arena needs besides what its file has already.
+        needed: u64,
+        /// Bytes there are.
+        available: u64,
+        /// What limits them.
+        limited_by: String,
+    },
+    /// The file could not be opened, backed or mapped.
+    #[error("{0}")]
+    File(String),
+    /// The background thread could not be started.
+    #[error("the background thread could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+impl From<OpenFailure> for OpenError {
+    fn from(failure: OpenFailure) -> Self {
+        match failure {
+            OpenFailure::NotAnArena { path } => Self::NotAnArena { path },
+            OpenFailure::Region(error) => error.into(),
+        }
+    }
+}
+
+impl From<RegionError> for OpenError {
+    fn from(error: RegionError) -> Self {
+        match error {
+            RegionError::Locked { path } => Self::Locked { path },
+            RegionError::NotEnoughMemory { needed, available, limited_by } => {
+                Self::NotEnoughMemory { needed, available, limited_by: limit_name(&limited_by) }
+            }
+            other => Self::File(chain(&other)),
+        }
+    }
+}
+
+fn limit_name(limit: &MemoryLimit) -> String {
+    limit.to_string()
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Why an entry was not stored. But for `Superseded`, `Key`, `TimeToLive`, `VersionAhead` and `Closed`, the key is
+/// absent afterwards: an older value never stays behind a write that was refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InsertError {
+    /// Keys have 1 to 1024 bytes. Nothing was changed.
+    #[error("key of {bytes} bytes is outside of 1 to {limit}")]
+    Key {
+        /// The key's length.
+        bytes: usize,
+        /// The longest.
+        limit: usize,
+    },
+    /// The value is larger than `value_bytes_max`, or than this arena can hold. The key is absent now; raise
+    /// `value_bytes_max` or the capacity, or split the value.
+    #[error("value of {bytes} bytes exceeds {limit}")]
+    ValueTooLarge {
+        /// The value's length.
+        bytes: u64,
+        /// The largest.
+        limit: u64,
+    },
+    /// No slot could be had without waiting: a guard is held somewhere for long, or pins hold the class. The key is
+    /// absent now; `Stats::epoch_lag_ms` and `pinned_bytes` say why.
+    #[error("no slot for {bytes} bytes can be had without waiting")]
+    Busy {
+        /// Bytes that were needed.
+        bytes: u64,
+    },
+    /// A newer version is stored, and stays.
+    #[error("superseded: version {current} is newer")]
+    Superseded {
+        /// The version that stays.
+        current: Version,
+    },
+    /// The order of this version and the stored one can not be known. The key is absent now: load it again.
+    #[error("the order of the two versions is unknown")]
+    Unordered,
+    /// Zero, or beyond 68 years. Nothing was changed.
+    #[error("time to live of {seconds} s is outside of 1 ms to {max_seconds} s")]
+    TimeToLive {
+        /// What was asked for.
+        seconds: f64,
+        /// The largest.
+        max_seconds: u64,
+    },
+    /// The given version is further ahead than clocks may differ. Nothing was changed.
+    #[error("version {ahead_us} us ahead of the clock, at most {limit_us} are accepted")]
+    VersionAhead {
+        /// How far it is ahead.
+        ahead_us: u64,
+        /// The most that is accepted.
+        limit_us: u64,
+    },
+    /// The cache was closed. Nothing was changed.
+    #[error("the cache was closed")]
+    Closed,
+}

@@ -1,0 +1,131 @@
+//! A value written in place: room first, bytes then, published by `commit`.
+
+#![forbid(unsafe_code)]
+
+use crate::arena::frame::FrameKind;
+use crate::cache::calls::Handle;
+use crate::cache::error::InsertError;
+use crate::cache::options::InsertOptions;
+use crate::engine::changes::Ordering;
+use crate::engine::insert::{Draft, Entry, Refusal};
+use crate::eviction::expiry::TimeToLive;
+use crate::types::key::KeyspaceId;
+use crate::types::version::Version;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+/// Room for a value: fill it in place, then [`Reservation::commit`]. Dropping it leaves no trace.
+///
+/// Holds no guard, so it may be kept while bytes arrive; it starts as zeros.
+pub struct Reservation<'c> {
+    handle: &'c Arc<Handle>,
+    key: Box<[u8]>,
+    keyspace: KeyspaceId,
+    ordering: Ordering,
+    ttl: TimeToLive,
+    options: InsertOptions,
+    draft: Option<Draft>,
+}
+
+impl<'c> Reservation<'c> {
+    pub(super) fn new(
+        handle: &'c Arc<Handle>,
+        key: &[u8],
+        keyspace: KeyspaceId,
+        ordering: Ordering,
+        ttl: TimeToLive,
+        options: InsertOptions,
+        draft: Draft,
+    ) -> Self {
+        let mut reservation =
+            Self { handle, key: key.into(), keyspace, ordering, ttl, options, draft: Some(draft) };
+        reservation.fill(0);
+        reservation
+    }
+
+    /// Stamps, checksums and publishes the value now.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Cache::insert_with`]; the room is given back.
+    pub fn commit(mut self) -> Result<Version, InsertError> {
+        let engine = &self.handle.engine;
+        let (Some(draft), Some(key)) = (self.draft.take(), crate::types::key::Key::new(self.keyspace, &self.key)) else {
+            return Err(InsertError::Closed);
+        };
+        if engine.is_closed() {
+            engine.abandon(&draft);
+            return Err(InsertError::Closed);
+        }
+        let version = engine.next_version(&self.ordering);
+        let entry = Entry { version, ttl: self.ttl, kind: FrameKind::Value, cost: self.options.cost };
+        let hash = engine.hash(key);
+        let bytes = draft.value_bytes();
+        let published = {
+            let guard = engine.pin();
+            engine.publish(&guard, key, hash, &draft, &entry)
+        };
+        match published {
+            Ok(()) => Ok(version),
+            Err(refusal) => {
+                engine.refused(key, hash, &refusal);
+                self.handle.explain_refusal(refusal, version, bytes, &self.ordering)
+            }
+        }
+    }
+}
+
+impl Handle {
+    /// The public error of a refusal; an insert that lost to a concurrent newer one has happened just before it.
+    pub(super) fn explain_refusal(
+        &self,
+        refusal: Refusal,
+        version: Version,
+        bytes: u64,
+        ordering: &Ordering,
+    ) -> Result<Version, InsertError> {
+        match refusal {
+            Refusal::Busy => Err(InsertError::Busy { bytes }),
+            Refusal::TooLarge => {
+                Err(InsertError::ValueTooLarge { bytes, limit: self.engine.settings().value_bytes_max })
+            }
+            Refusal::Superseded(current) if ordering.row.is_some() || ordering.given.is_some() => {
+                Err(InsertError::Superseded { current })
+            }
+            Refusal::Superseded(_) => Ok(version),
+            Refusal::Unordered => Err(InsertError::Unordered),
+        }
+    }
+}
+
+impl Deref for Reservation<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.draft.as_ref().map_or(&[], |draft| self.handle.engine.draft_bytes(draft))
+    }
+}
+
+impl DerefMut for Reservation<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.draft {
+            Some(draft) => self.handle.engine.draft_bytes_mut(draft),
+            None => &mut [],
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            self.handle.engine.abandon(&draft);
+        }
+    }
+}
+
+impl fmt::Debug for Reservation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reservation({} bytes)", self.len())
+    }
+}

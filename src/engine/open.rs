@@ -1,0 +1,477 @@
+//! Open: from a file, or from nothing, to a running engine. O(1) in entries.
+//!
+//! ```text
+//!   lock the file -> empty?  create
+//!        | else read both superblocks: not ours -> NotAnArena, never written to
+//!        v
+//!   magic, version, ABI, shape, device and inode, boot or seal, hash answers, length -> any doubt: cold, with the reason
+//!        v
+//!   map, back, one pass over the page descriptors, splits settled -> run + 1 on disk -> serve
+//! ```
+//!
+//! Pages are looked at when first used, or by the sweep; nothing is trusted before.
+
+use crate::arena::header::{LAYOUT_VERSION, MAGIC, Superblock, live};
+use crate::arena::layout::{Layout, PageId, SUPERBLOCK_BYTES};
+use crate::arena::page::PageKind;
+use crate::arena::slot::Run;
+use crate::engine::{Engine, Parts, Settings};
+use crate::region::{FileIdentity, OpenedFile, Region, RegionError, boot_id};
+use crate::sync::Ordering;
+use crate::sync::failpoint::failpoint;
+use crate::types::clock::{HybridClock, ManualClock, TimeSource};
+use crate::types::key::KeyHasher;
+use crate::types::limits::{SHORT_LIFE_MS, SHORT_LIVES_MAX};
+use crate::types::version::Stamp;
+use std::fmt;
+use std::path::PathBuf;
+use zerocopy::FromZeros;
+use zerocopy::little_endian::{I64, U32, U64};
+
+/// What an open is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) capacity: u64,
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Option<ManualClock>,
+    pub(crate) seed: Option<u64>,
+}
+
+/// How a cache came up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// There was no arena: a new one was made.
+    Created,
+    /// The arena of an earlier life is served.
+    Warm {
+        /// The number of this life, from 1.
+        run: u16,
+        /// Entries that the last life left, as it last noted them; exact after a clean close.
+        entries: u64,
+        /// Whether the last life ended with `close`.
+        sealed: bool,
+        /// Pages before and now, if the capacity changed.
+        resized: Option<(u32, u32)>,
+    },
+    /// There was a file, but its content could not be trusted or used: it was emptied.
+    Cold {
+        /// Why.
+        reason: ColdReason,
+    },
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Created => f.write_str("created"),
+            Self::Warm { run, entries, sealed, resized } => {
+                let end = if *sealed { "a clean close" } else { "a sudden end" };
+                write!(f, "warm after {end}: run {run}, about {entries} entries")?;
+                if let Some((before, now)) = resized {
+                    write!(f, ", resized from {before} to {now} pages")?;
+                }
+                Ok(())
+            }
+            Self::Cold { reason } => write!(f, "cold: {reason}"),
+        }
+    }
+}
+
+/// Why an existing arena was not served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ColdReason {
+    /// Neither superblock is whole.
+    #[error("both superblocks are damaged")]
+    SuperblockDamaged,
+    /// Another version of the format.
+    #[error("layout version {found}, this build reads {expected}")]
+    LayoutVersion {
+        /// In the file.
+        found: u32,
+        /// In this build.
+        expected: u32,
+    },
+    /// Built with other structs.
+    #[error("the format's structs differ: ABI {found:08x}, this build has {expected:08x}")]
+    AbiChanged {
+        /// In the file.
+        found: u32,
+        /// In this build.
+        expected: u32,
+    },
+    /// Page size, page count or offsets do not fit together.
+    #[error("page size and page count do not fit together")]
+    Geometry,
+    /// The file is shorter than its arena.
+    #[error("file of {found} bytes, its arena has {expected}")]
+    Truncated {
+        /// Bytes found.
+        found: u64,
+        /// Bytes that the superblock tells.
+        expected: u64,
+    },
+    /// The file was copied or moved: another device or inode than the one that wrote it.
+    #[error("the file was copied: it is inode {found}, its arena was written as inode {expected}")]
+    Copied {
+        /// The inode of the file.
+        found: u64,
+        /// The inode noted in it.
+        expected: u64,
+    },
+    /// The machine was restarted and the arena was not closed before.
+    #[error("the machine was restarted and the last life did not end with a close")]
+    Rebooted,
+    /// The hash of keys answers differently than when the file was written.
+    #[error("the hash function answers differently in this build")]
+    HashChanged,
+    /// The index can not be used.
+    #[error("index: {0}")]
+    Index(String),
+    /// 65,535 opens: control words can not tell lives apart any more.
+    #[error("all {0} run numbers are used")]
+    RunsExhausted(u32),
+    /// Several lives ended within seconds: perhaps the memory was too much for the limit. Half the size is used.
+    #[error("{lives} lives in a row ended within seconds; started at half size")]
+    CrashLoop {
+        /// How many.
+        lives: u32,
+    },
+    /// The wanted capacity is not within the range that the file's page size allows.
+    #[error("capacity of {wanted} bytes is out of range for pages of {page_bytes} bytes")]
+    Resize {
+        /// Bytes wanted.
+        wanted: u64,
+        /// Page size of the file.
+        page_bytes: u64,
+    },
+}
+
+/// Why a cache could not be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenFailure {
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    #[error("{path} has content, but is no arena")]
+    NotAnArena { path: PathBuf },
+}
+
+/// Everything about the file before it is mapped.
+struct Examined {
+    opened: OpenedFile,
+    found: Result<(Superblock, Layout), ColdReason>,
+    /// From a file whose last superblock could be read, usable or not.
+    short_lives: u32,
+}
+
+pub(crate) fn open(request: &Request) -> Result<(Engine, Recovery), OpenFailure> {
+    let Some(path) = &request.file else {
+        let layout = Layout::for_capacity(request.capacity);
+        let region = Region::anonymous(layout.len(), layout.page_bytes)?;
+        return Ok((create(request, region, layout, None, 0), Recovery::Created));
+    };
+    let opened = OpenedFile::open(path)?;
+    if opened.is_new() {
+        let layout = Layout::for_capacity(request.capacity);
+        return Ok((create_file(request, opened, layout, 0)?, Recovery::Created));
+    }
+    let examined = examine(opened, path.clone())?;
+    if examined.short_lives >= SHORT_LIVES_MAX {
+        let reason = ColdReason::CrashLoop { lives: examined.short_lives };
+        return start_cold(request, examined.opened, reason, request.capacity / 2);
+    }
+    match examined.found {
+        Err(reason) => start_cold(request, examined.opened, reason, request.capacity),
+        Ok((block, layout)) => warm(request, examined.opened, block, layout, examined.short_lives),
+    }
+}
+
+fn examine(opened: OpenedFile, path: PathBuf) -> Result<Examined, OpenFailure> {
+    let mut first = vec![0_u8; 2 * SUPERBLOCK_BYTES as usize];
+    let bytes = opened.read_at(0, &mut first)?;
+    first.truncate(bytes);
+    let Some(block) = Superblock::newest(&first) else {
+        if !Superblock::is_ours(&first) {
+            return Err(OpenFailure::NotAnArena { path });
+        }
+        return Ok(Examined { opened, found: Err(ColdReason::SuperblockDamaged), short_lives: 0 });
+    };
+    let word = |at: u64| {
+        let bytes = first.get(at as usize..at as usize + 8).and_then(|bytes| bytes.try_into().ok());
+        u64::from_le_bytes(bytes.unwrap_or_default())
+    };
+    // A life that was still writing or ticking seconds after its start was not cut down at once.
+    let last_sign = Stamp(word(live::CEILING)).micros().max(word(live::ALIVE));
+    let lived_us = last_sign.saturating_sub(block.opened_us.get());
+    let was_short = block.sealed.get() == 0 && lived_us < SHORT_LIFE_MS * 1_000;
+    let short_lives = if was_short { block.short_lives.get() + 1 } else { 0 };
+    let length = opened.state()?.length;
+    let found = judge(&block, opened.identity(), length).map(|layout| (block, layout));
+    Ok(Examined { opened, found, short_lives })
+}
+
+/// Whether a superblock can be served as it is.
+fn judge(block: &Superblock, identity: FileIdentity, length: u64) -> Result<Layout, ColdReason> {
+    if block.layout_version.get() != LAYOUT_VERSION {
+        return Err(ColdReason::LayoutVersion { found: block.layout_version.get(), expected: LAYOUT_VERSION });
+    }
+    if block.abi.get() != Superblock::abi_hash() {
+        return Err(ColdReason::AbiChanged { found: block.abi.get(), expected: Superblock::abi_hash() });
+    }
+    let layout = block.layout().ok_or(ColdReason::Geometry)?;
+    if length < layout.len() {
+        return Err(ColdReason::Truncated { found: length, expected: layout.len() });
+    }
+    if (block.device.get(), block.inode.get()) != (identity.device, identity.inode) {
+        return Err(ColdReason::Copied { found: identity.inode, expected: block.inode.get() });
+    }
+    if block.boot_id != boot_id().unwrap_or_default() && block.sealed.get() == 0 {
+        return Err(ColdReason::Rebooted);
+    }
+    let hasher = KeyHasher::new(block.seeds.map(U64::get));
+    if hasher.known_answers() != block.known_answers.map(U64::get) {
+        return Err(ColdReason::HashChanged);
+    }
+    if block.run.get() >= u32::from(u16::MAX) {
+        return Err(ColdReason::RunsExhausted(block.run.get()));
+    }
+    Ok(layout)
+}
+
+fn start_cold(
+    request: &Request,
+    opened: OpenedFile,
+    reason: ColdReason,
+    capacity: u64,
+) -> Result<(Engine, Recovery), OpenFailure> {
+    let layout = Layout::for_capacity(capacity);
+    opened.truncate(0)?;
+    let engine = create_file(request, opened, layout, 0)?;
+    Ok((engine, Recovery::Cold { reason }))
+}
+
+fn create_file(request: &Request, opened: OpenedFile, layout: Layout, lives: u32) -> Result<Engine, RegionError> {
+    let identity = opened.identity();
+    // First of all: a process killed while the file is backed leaves one that says whose it is.
+    opened.write_at(0, &MAGIC)?;
+    let region = opened.map(layout.len(), &[layout.hole()])?;
+    Ok(create(request, region, layout, Some(identity), lives))
+}
+
+fn create(
+    request: &Request,
+    region: Region,
+    layout: Layout,
+    identity: Option<FileIdentity>,
+    short_lives: u32,
+) -> Engine {
+    let hasher = KeyHasher::new(seeds(request.seed));
+    let source = match &request.clock {
+        Some(clock) => TimeSource::Manual(clock.clone()),
+        None => TimeSource::boot_now(),
+    };
+    let clock = HybridClock::new(source, Stamp::ZERO);
+    let mut block = Superblock::new_zeroed();
+    block.magic = MAGIC;
+    block.layout_version = U32::new(LAYOUT_VERSION);
+    block.abi = U32::new(Superblock::abi_hash());
+    block.seeds = hasher.seeds().map(U64::new);
+    block.known_answers = hasher.known_answers().map(U64::new);
+    block.short_lives = U32::new(short_lives);
+    let run = Run(1);
+    describe(&mut block, request, &layout, identity, &clock, run);
+    let engine = Engine::assemble(parts(request, region, layout, hasher, clock, run));
+    engine.format();
+    // Last: before it is whole, the next open finds zeros in its place and starts anew.
+    block.write(engine.region());
+    engine.set_superblock(block);
+    engine.sweep.set_settled();
+    engine
+}
+
+fn describe(
+    block: &mut Superblock,
+    request: &Request,
+    layout: &Layout,
+    identity: Option<FileIdentity>,
+    clock: &HybridClock,
+    run: Run,
+) {
+    block.capacity = U64::new(request.capacity);
+    block.page_bytes = U64::new(layout.page_bytes);
+    block.pages = U32::new(layout.pages);
+    block.pages_max = U32::new(layout.pages_max);
+    if let Some(identity) = identity {
+        block.device = U64::new(identity.device);
+        block.inode = U64::new(identity.inode);
+    }
+    block.boot_id = boot_id().unwrap_or_default();
+    block.run = U32::new(u32::from(run.0));
+    block.sealed = U32::new(0);
+    block.clock_offset_us = I64::new(clock.offset_us());
+    block.opened_us = U64::new(clock.fine_us());
+}
+
+fn warm(
+    request: &Request,
+    opened: OpenedFile,
+    mut block: Superblock,
+    old: Layout,
+    short_lives: u32,
+) -> Result<(Engine, Recovery), OpenFailure> {
+    let identity = opened.identity();
+    let same_boot = block.boot_id == boot_id().unwrap_or_default();
+    let sealed = block.sealed.get() == 1;
+    let wanted = old.resized(request.capacity);
+    if wanted.pages != Layout::pages_within(request.capacity, old.page_bytes) {
+        let reason = ColdReason::Resize { wanted: request.capacity, page_bytes: old.page_bytes };
+        return start_cold(request, opened, reason, request.capacity);
+    }
+    // A few pages more or less are not worth a move: the same capacity gives the same pages.
+    let layout = if wanted.pages > old.pages { wanted } else { old };
+    let region = opened.map(layout.len(), &[layout.hole()])?;
+    let hasher = KeyHasher::new(block.seeds.map(U64::get));
+    let floor = Stamp(region.word(live::CEILING).load(Ordering::Acquire));
+    let source = match &request.clock {
+        Some(clock) => TimeSource::Manual(clock.clone()),
+        None if same_boot => TimeSource::Boot { offset_us: block.clock_offset_us.get() },
+        None => TimeSource::boot_now(),
+    };
+    let clock = HybridClock::new(source, floor);
+    let run = Run(block.run.get() as u16 + 1);
+    block.short_lives = U32::new(short_lives);
+    let entries = region.word(live::ENTRIES).load(Ordering::Acquire);
+    let before = block;
+    describe(&mut block, request, &layout, Some(identity), &clock, run);
+    let engine = Engine::assemble(parts(request, region, layout, hasher, clock, run));
+    if let Err(error) = engine.load(entries) {
+        let reason = ColdReason::Index(error);
+        drop(engine);
+        let opened = OpenedFile::open(request.file.as_deref().unwrap_or_else(|| "".as_ref()))?;
+        return start_cold(request, opened, reason, request.capacity);
+    }
+    block.write(engine.region());
+    failpoint!("open.run_raised");
+    engine.set_superblock(block);
+    let mut resized = (layout.pages != before.pages.get()).then_some((before.pages.get(), layout.pages));
+    let engine = if wanted.pages < old.pages {
+        resized = Some((old.pages, wanted.pages));
+        shrink(request, engine, wanted)?
+    } else {
+        engine
+    };
+    Ok((engine, Recovery::Warm { run: run.0, entries, sealed, resized }))
+}
+
+/// Moves what is used out of the pages beyond the wanted end, cuts the file, and opens it again.
+fn shrink(request: &Request, engine: Engine, wanted: Layout) -> Result<Engine, OpenFailure> {
+    engine.vacate(PageId(wanted.pages));
+    let mut block = engine.superblock();
+    block.pages = U32::new(wanted.pages);
+    engine.note_entries();
+    block.write(engine.region());
+    drop(engine);
+    let opened = OpenedFile::open(request.file.as_deref().unwrap_or_else(|| "".as_ref()))?;
+    opened.truncate(wanted.len())?;
+    let smaller = Request { capacity: request.capacity, ..request.clone() };
+    match examine(opened, request.file.clone().unwrap_or_default())? {
+        Examined { opened, found: Ok((block, layout)), short_lives } => {
+            warm(&smaller, opened, block, layout, short_lives).map(|(engine, _)| engine)
+        }
+        Examined { opened, found: Err(reason), .. } => {
+            start_cold(request, opened, reason, request.capacity).map(|(engine, _)| engine)
+        }
+    }
+}
+
+fn parts(request: &Request, region: Region, layout: Layout, hasher: KeyHasher, clock: HybridClock, run: Run) -> Parts {
+    // A sixteenth of the capacity is heap; ghosts take what tables and rings leave, at most 2 %.
+    let ghost_bytes = (request.capacity / 50).min(u64::from(u32::MAX)) as usize;
+    Parts { region, layout, hasher, clock, run, settings: request.settings.clone(), ghost_bytes }
+}
+
+/// Four words for the hash: from the caller's seed, or from the process's random state.
+fn seeds(seed: Option<u64>) -> [u64; 4] {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new();
+    std::array::from_fn(|at| match seed {
+        Some(seed) => (seed ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9 + 2 * at as u64),
+        None => random.hash_one(at),
+    })
+}
+
+impl Engine {
+    /// One pass over the page descriptors, then the index. Single-threaded.
+    fn load(&self, entries: u64) -> Result<(), String> {
+        let mut index_pages = Vec::new();
+        let mut runs = Vec::new();
+        for page in self.pages.ids() {
+            match self.pages.load(&self.region, page).kind() {
+                PageKind::Index => index_pages.push((self.pages.ordinal(&self.region, page), page)),
+                PageKind::RunHead | PageKind::RunTail => runs.push(page),
+                _ => {}
+            }
+        }
+        index_pages.sort_unstable();
+        for (at, (ordinal, page)) in index_pages.iter().enumerate() {
+            if *ordinal != at as u64 + 1 {
+                // Taken, and its number not written yet, when the process died; or damage.
+                if *ordinal == 0 && at == 0 {
+                    continue;
+                }
+            }
+            let start = self.pages.layout().page_start(*page);
+            if *ordinal == 0 {
+                self.pages.make_dirty(&self.region, *page);
+                self.pages.leave_dirty(*page);
+            } else if *ordinal != u64::from(self.index.pages()) + 1 || !self.index.add_page(start) {
+                return Err(format!("page {} stands at number {ordinal} of the directory", page.0));
+            }
+        }
+        self.entries.store(entries, Ordering::Relaxed);
+        self.filled.store(self.pages.free_pages() <= super::PAGES_SPARE, Ordering::Relaxed);
+        let guard = self.pin();
+        self.index.settle(&self.region, self).map_err(|error| error.to_string())?;
+        drop(guard);
+        self.load_runs(&runs);
+        Ok(())
+    }
+
+    /// Runs that an entry names stay; tails without a head, and heads without an entry, are given back.
+    fn load_runs(&self, runs: &[PageId]) {
+        let mut covered = 0;
+        for page in runs {
+            if self.pages.info(*page).kind() == PageKind::RunHead && page.0 >= covered {
+                covered = page.0 + self.pages.run_pages(&self.region, *page);
+                self.settle_run(*page);
+            } else if page.0 >= covered {
+                self.pages.make_dirty(&self.region, *page);
+                self.pages.leave_dirty(*page);
+            }
+        }
+    }
+
+    /// Notes figures that the next open tells before it knows better.
+    pub(crate) fn note_entries(&self) {
+        // Relaxed: read by the next life only.
+        self.region.word(live::ENTRIES).store(self.len(), Ordering::Relaxed);
+        self.region.word(live::ALIVE).store(self.clock.fine_us(), Ordering::Relaxed);
+    }
+
+    /// Writes the superblock that says: closed in order. Later writes are refused.
+    pub(crate) fn seal(&self) -> Result<(), RegionError> {
+        // Release: pairs with the Acquire in `is_closed`.
+        self.closed.store(true, Ordering::Release);
+        self.note_entries();
+        failpoint!("close.sealing");
+        let mut block = self.superblock();
+        self.region.sync_all()?;
+        block.sealed = U32::new(1);
+        block.short_lives = U32::new(0);
+        block.write(&self.region);
+        self.set_superblock(block);
+        self.region.sync_all()
+    }
+}

@@ -1,0 +1,144 @@
+//! Sweep: page by page, what is expired or cleared leaves, and slots of an old run are settled.
+//!
+//! ```text
+//!   cursor -> next page: unprepared slots? settle 64 of them      earliest expiry past, or a clear? look at each slot
+//! ```
+//!
+//! Housekeeping calls it with a budget; no page is looked at without a reason, so an idle cache costs nothing.
+
+use crate::arena::classes::ClassId;
+use crate::arena::layout::PageId;
+use crate::arena::page::PageKind;
+use crate::arena::slot::State;
+use crate::engine::Engine;
+use crate::eviction::expiry::TimeToLive;
+use crate::sync::{AtomicBool, AtomicU32, Ordering};
+
+/// Where the sweep stands.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    page: AtomicU32,
+    slot: AtomicU32,
+    /// Pages still to be looked at because of a clear.
+    cleared_pages: AtomicU32,
+    settled: AtomicBool,
+}
+
+/// Slots that one step looks at.
+const STEP: u32 = 256;
+
+impl Sweep {
+    /// Nothing was inherited: a new arena.
+    pub(super) fn set_settled(&self) {
+        self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Looks at every page once more: something was cleared.
+    pub(super) fn restart(&self) {
+        // Relaxed: housekeeping, found at the next step.
+        self.cleared_pages.store(u32::MAX, Ordering::Relaxed);
+    }
+}
+
+impl Engine {
+    /// Whether every slot of an old run has been settled: from then on counts are exact.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.sweep.settled.load(Ordering::Relaxed)
+    }
+
+    /// One step; `false` if a whole round found nothing to do. One caller at a time does anything useful.
+    pub(crate) fn sweep_step(&self) -> bool {
+        if !self.is_settled() {
+            return self.settle_step();
+        }
+        let pages = self.pages.layout().pages;
+        let cleared = self.sweep.cleared_pages.load(Ordering::Relaxed).min(pages);
+        for _ in 0..pages {
+            let page = PageId(self.sweep.page.load(Ordering::Relaxed) % pages);
+            if (cleared > 0 || self.is_due(page)) && self.has_entries(page) {
+                self.sweep_page(page);
+                return true;
+            }
+            self.next_page(page);
+        }
+        false
+    }
+
+    fn has_entries(&self, page: PageId) -> bool {
+        matches!(self.pages.info(page).kind(), PageKind::Data | PageKind::Large | PageKind::RunHead)
+    }
+
+    fn next_page(&self, page: PageId) {
+        let pages = self.pages.layout().pages;
+        self.sweep.slot.store(0, Ordering::Relaxed);
+        self.sweep.page.store((page.0 + 1) % pages, Ordering::Relaxed);
+        let _ = self
+            .sweep
+            .cleared_pages
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.min(pages).checked_sub(1));
+    }
+
+    fn settle_step(&self) -> bool {
+        let classes = self.pages.classes().len() as u8;
+        let all = (0..classes).map(ClassId).chain([ClassId::LARGE, ClassId::OVERFLOW]);
+        for class in all {
+            if self.pages.class(class).inherited.load(Ordering::Relaxed) > 0 && self.prepare_step(class) {
+                return true;
+            }
+        }
+        self.sweep.settled.store(true, Ordering::Relaxed);
+        let live = self.class_figures().iter().map(|class| class.live).sum();
+        self.entries.store(live, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether something in a page has expired.
+    fn is_due(&self, page: PageId) -> bool {
+        match self.pages.min_expiry(&self.region, page) {
+            0 => false,
+            at => self.clock.is_past(at),
+        }
+    }
+
+    fn sweep_page(&self, page: PageId) {
+        let _guard = self.pin();
+        let info = self.pages.info(page);
+        let slots = if info.kind() == PageKind::RunHead { 1 } else { self.pages.slots_in(info) };
+        let first = self.sweep.slot.load(Ordering::Relaxed);
+        if first == 0 {
+            self.pages.reset_expiry(&self.region, page);
+        }
+        let end = (first + STEP).min(slots);
+        for number in first..end {
+            self.sweep_slot(page, number, info.class());
+        }
+        if end >= slots {
+            self.next_page(page);
+        } else {
+            self.sweep.slot.store(end, Ordering::Relaxed);
+        }
+    }
+
+    fn sweep_slot(&self, page: PageId, number: u32, class: ClassId) {
+        if class == ClassId::LARGE
+            && self.pages.info(page).kind() == PageKind::Large
+            && !self.pages.is_head(page, number)
+        {
+            return;
+        }
+        let handle = self.pages.handle(page, number);
+        let Some(slot) = self.slot(handle) else { return };
+        if !slot.control().is(State::Live, self.run) {
+            return;
+        }
+        if self.is_dead(slot) {
+            self.unlink(handle, class, None);
+            return;
+        }
+        // SAFETY: LIVE was seen under the guard of the caller.
+        let header = unsafe { slot.header() };
+        if let Some(at) = TimeToLive::from_bits(header.ttl()).deadline(header.stamp().micros()) {
+            self.pages.note_expiry(&self.region, page, at);
+        }
+    }
+}
