@@ -148,7 +148,8 @@ pub(crate) fn is_promoted(frequency: u8) -> bool {
 pub(crate) enum Verdict<T> {
     /// Goes on, after lowering the slot's frequency to this.
     Pass(u8),
-    /// Evicts this slot: the one shown, or an earlier one that was used less than all since.
+    /// Evicts this slot: the one shown, or an earlier one that was used less than all since. It may have changed hands
+    /// meanwhile; its control word and the index decide, and an evictor that loses it starts a new search.
     Evict(T),
 }
 
