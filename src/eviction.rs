@@ -20,6 +20,8 @@
 //! Sources: S3-FIFO (Yang et al., SOSP 2023), ARC (Megiddo and Modha, FAST 2003), CLOCK (Corbató, 1968). We depart from
 //! S3-FIFO in the fill before the arena is first full, the adaptive share, the second ghost table and the physical hand.
 
+#![forbid(unsafe_code)]
+
 pub(crate) mod clock;
 pub(crate) mod expiry;
 pub(crate) mod ghost;

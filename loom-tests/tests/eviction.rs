@@ -208,7 +208,8 @@ fn spans_of_one_lap_are_disjoint() {
                 thread::spawn(move || [hand.claim(1, &PAGES), hand.claim(1, &PAGES)])
             })
             .collect();
-        let claims: Vec<_> = workers.into_iter().map(|worker| worker.join().expect("an evictor does not panic")).collect();
+        let claims: Vec<_> =
+            workers.into_iter().map(|worker| worker.join().expect("an evictor does not panic")).collect();
         let mut spans: Vec<_> = claims.into_iter().flatten().map(|span| span.expect("the class has pages")).collect();
         INTERLEAVED.fetch_add(u32::from(!spans.is_sorted() && spans[0] < spans[3]), Relaxed);
         spans.sort_unstable();

@@ -207,7 +207,9 @@ mod tests {
     use super::*;
 
     fn hash(number: u64) -> KeyHash {
-        KeyHash::from_bits((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9))
+        KeyHash::from_bits(
+            (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9),
+        )
     }
 
     #[test]

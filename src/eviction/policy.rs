@@ -83,7 +83,11 @@ impl Share {
     /// Which part of the class gives the next victim.
     #[inline]
     pub(crate) fn victim_part(&self, ring: u32, main: u32) -> Part {
-        if ring > 0 && (main == 0 || ring > self.ring_target(ring.saturating_add(main))) { Part::Ring } else { Part::Main }
+        if ring > 0 && (main == 0 || ring > self.ring_target(ring.saturating_add(main))) {
+            Part::Ring
+        } else {
+            Part::Main
+        }
     }
 
     /// Learns from a ghost hit in a class of so many live slots.
@@ -98,9 +102,11 @@ impl Share {
         let _ = self.fraction.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Cells for the ring of a class with so many slots: the target and as much again, for numbers in motion.
+    /// Cells for the ring of a class with so many slots: the target and an eighth, for numbers in motion. To be given to
+    /// `Probation::reserve` when a page is assigned and after [`Share::learn`].
     pub(crate) fn ring_cells(&self, slots: u32) -> u32 {
-        self.ring_target(slots).saturating_mul(2)
+        let target = self.ring_target(slots);
+        target + target / 8
     }
 
     /// The ring's share in percent, for statistics.
@@ -142,7 +148,8 @@ pub(crate) fn is_promoted(frequency: u8) -> bool {
 pub(crate) enum Verdict<T> {
     /// Goes on, after lowering the slot's frequency to this.
     Pass(u8),
-    /// Evicts this slot: the one shown, or an earlier one that was used less than all since.
+    /// Evicts this slot: the one shown, or an earlier one that was used less than all since. It may have changed hands
+    /// meanwhile; its control word and the index decide, and an evictor that loses it starts a new search.
     Evict(T),
 }
 

@@ -33,10 +33,13 @@ pub(crate) struct Probation {
     tail: Padded,
     head: Padded,
     shape: AtomicU64,
-    /// A bit per chunk that some thread has set out to allocate.
+    /// A bit per chunk that some thread has set out to allocate, and one for the directory.
     claimed: AtomicU32,
-    chunks: [OnceLock<Box<[AtomicU32]>>; CHUNKS],
+    /// Boxed, so that a class which is never used costs three lines.
+    directory: OnceLock<Box<Directory>>,
 }
+
+type Directory = [OnceLock<Box<[AtomicU32]>>; CHUNKS];
 
 impl Default for Probation {
     fn default() -> Self {
@@ -45,7 +48,7 @@ impl Default for Probation {
             head: Padded(AtomicU64::new(0)),
             shape: AtomicU64::new(0),
             claimed: AtomicU32::new(0),
-            chunks: [const { OnceLock::new() }; CHUNKS],
+            directory: OnceLock::new(),
         }
     }
 }
@@ -149,25 +152,40 @@ impl Probation {
 
     /// Bytes of heap behind the ring.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.chunks.iter().filter_map(OnceLock::get).map(|chunk| size_of_val::<[AtomicU32]>(chunk)).sum()
+        let Some(directory) = self.directory.get() else { return 0 };
+        let chunks = directory.iter().filter_map(OnceLock::get);
+        size_of::<Directory>() + chunks.map(|chunk| size_of_val::<[AtomicU32]>(chunk)).sum::<usize>()
     }
 
     /// Allocates the chunks between two capacities; false if another thread is at one of them.
     fn allocate(&self, from: u32, to: u32) -> bool {
-        let first = if from == 0 { 0 } else { chunk_of(from) };
-        for chunk in first..=chunk_of(to - 1) {
-            if self.chunks[chunk].get().is_some() {
-                continue;
-            }
-            // Relaxed: the bit only picks who allocates. `OnceLock` publishes, and is never contended thanks to it.
-            if self.claimed.fetch_or(1 << chunk, Ordering::Relaxed) & (1 << chunk) != 0 {
+        if self.directory.get().is_none() {
+            if !self.claim(CHUNKS) {
                 return false;
             }
-            let cells = (0..chunk_cells(chunk)).map(|_| AtomicU32::new(0)).collect();
-            let fresh = self.chunks[chunk].set(cells).is_ok();
+            let fresh = self.directory.set(Box::new([const { OnceLock::new() }; CHUNKS])).is_ok();
+            debug_assert!(fresh, "the directory was claimed by two threads");
+        }
+        let Some(directory) = self.directory.get() else { return false };
+        let first = if from == 0 { 0 } else { chunk_of(from) };
+        for (chunk, cells) in directory.iter().enumerate().take(chunk_of(to - 1) + 1).skip(first) {
+            if cells.get().is_some() {
+                continue;
+            }
+            if !self.claim(chunk) {
+                return false;
+            }
+            let fresh = cells.set((0..chunk_cells(chunk)).map(|_| AtomicU32::new(0)).collect()).is_ok();
             debug_assert!(fresh, "chunk {chunk} was claimed by two threads");
         }
         true
+    }
+
+    /// Whether it is for this thread to allocate a chunk, or the directory. `OnceLock` makes whoever meets a set under way
+    /// wait; thanks to this bit nobody does.
+    fn claim(&self, bit: usize) -> bool {
+        // Relaxed: the bit only picks who allocates; `OnceLock` and the shape publish.
+        self.claimed.fetch_or(1 << bit, Ordering::Relaxed) & (1 << bit) == 0
     }
 
     /// Takes the position of the oldest number; `None` if the ring is empty.
@@ -196,7 +214,8 @@ impl Probation {
         let shape = Shape(self.shape.load(Ordering::Acquire));
         let at = shape.cell(position);
         let chunk = chunk_of(at);
-        let cells = self.chunks[chunk].get().expect("a shape is published after its chunks");
+        let directory = self.directory.get().expect("a shape is published after its directory");
+        let cells = directory[chunk].get().expect("a shape is published after its chunks");
         &cells[(at - chunk_start(chunk)) as usize]
     }
 }
@@ -257,7 +276,7 @@ fn chunk_cells(chunk: usize) -> u32 {
 
 const CHUNKS: usize = (RING_CELLS_MAX / RING_CHUNK_CELLS).ilog2() as usize + 1;
 
-const _: () = assert!(CHUNKS <= 32, "`claimed` has a bit per chunk");
+const _: () = assert!(CHUNKS < 32, "`claimed` has a bit per chunk and one more");
 const _: () = assert!(RING_CHUNK_CELLS.is_power_of_two() && RING_CELLS_MAX.is_power_of_two());
 
 #[cfg(all(test, not(loom)))]

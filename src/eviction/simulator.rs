@@ -292,8 +292,7 @@ fn hit_ratios_over_traces() {
     let (mut sums, mut cells) = ((0.0, 0.0), 0.0);
     for file in files.into_iter().filter(|file| file.path().extension().is_some_and(|extension| extension == "u32")) {
         let bytes = std::fs::read(file.path()).expect("a readable trace");
-        let trace: Vec<u32> =
-            bytes.as_chunks().0.iter().map(|bytes: &[u8; 4]| u32::from_le_bytes(*bytes)).collect();
+        let trace: Vec<u32> = bytes.as_chunks().0.iter().map(|bytes: &[u8; 4]| u32::from_le_bytes(*bytes)).collect();
         let keys = trace.iter().max().map_or(0, |&key| key + 1);
         let mut sizes = [1000, 100, 20, 10].map(|divisor| (keys / divisor).max(100)).to_vec();
         sizes.dedup();

@@ -76,6 +76,6 @@ pub const RING_SKIPS_MAX: u32 = 2;
 
 /// Slots that one search along the hand passes over. Beyond them the least used of them is the victim.
 #[cfg(not(loom))]
-pub const HAND_PASSES_MAX: u32 = 64;
+pub const HAND_PASSES_MAX: u32 = 32;
 #[cfg(loom)]
 pub const HAND_PASSES_MAX: u32 = 4;
