@@ -55,7 +55,7 @@ fn two_inserts_of_one_key_leave_one_word() {
         let other = model.clone();
         let thread = thread::spawn(move || other.insert(1));
         let mine = model.insert(0);
-        let theirs = thread.join().unwrap();
+        let theirs = thread.join().expect("the other thread failed");
         let (Some(mine), Some(theirs)) = (mine, theirs) else { return };
         RACED.note(mine.raced || theirs.raced);
         let left = model.walk();
@@ -79,8 +79,8 @@ fn an_insert_a_remove_and_a_get_lose_and_resurrect_nothing() {
         let remover = thread::spawn(move || remover.remove(MOVES));
         let first = model.get(MOVES).map(|got| got.slot);
         let second = model.get(MOVES).map(|got| got.slot);
-        let inserted = inserter.join().unwrap();
-        let removed = remover.join().unwrap();
+        let inserted = inserter.join().expect("the other thread failed");
+        let removed = remover.join().expect("the other thread failed");
         REMOVED_FIRST.note(removed.won == Some(0));
         SEEN_ABSENT.note(first.is_none());
         assert!(removed.won.is_some(), "the key was present until removed");
@@ -105,7 +105,7 @@ fn whoever_wins_the_exchange_alone_retires_the_slot() {
         let one = thread::spawn(move || one.replace(1));
         let two = thread::spawn(move || two.remove(MOVES));
         let three = model.replace(2);
-        let (one, two) = (one.join().unwrap(), two.join().unwrap());
+        let (one, two) = (one.join().expect("the other thread failed"), two.join().unwrap());
         LOST.note(one.lost + two.lost + three.lost > 0);
         // A replace that came after the remove published nothing.
         let mut published = vec![0];
@@ -134,7 +134,7 @@ fn a_key_present_throughout_a_split_is_always_found() {
         OVERTAKEN.note(before == 1 && model.buckets() == 2);
         assert_eq!(got.map(|got| got.slot), Some(1));
         THROUGH_COPY.note(got.is_some_and(|got| got.through_copy));
-        splitter.join().unwrap();
+        splitter.join().expect("the other thread failed");
         assert_eq!(model.get(STAYS).map(|got| got.slot), Some(0));
         assert_eq!(model.get(MOVES).map(|got| got.slot), Some(1));
         assert_eq!(model.walk(), [0, 1]);
@@ -157,7 +157,7 @@ fn keys_in_overflow_are_found_throughout_a_split() {
         let before = model.buckets();
         assert_eq!(model.get(keys[3]).map(|got| got.slot), Some(3));
         DURING.note(before == 2 || model.buckets() == 2);
-        splitter.join().unwrap();
+        splitter.join().expect("the other thread failed");
         let mut left = model.walk();
         left.sort_unstable();
         assert_eq!(left, [0, 1, 2, 3]);
@@ -178,7 +178,7 @@ fn a_replace_during_a_split_is_neither_lost_nor_doubled() {
         let changed = model.replace(1);
         assert_eq!(changed.won, Some(0), "the key was present throughout");
         assert_eq!(model.get(MOVES).map(|got| got.slot), Some(1), "the new value is there at once");
-        splitter.join().unwrap();
+        splitter.join().expect("the other thread failed");
         LOST.note(changed.lost > 0);
         THROUGH_COPY.note(changed.through_copy);
         assert_eq!(model.get(MOVES).map(|got| got.slot), Some(1));
@@ -201,7 +201,7 @@ fn a_key_removed_during_a_split_stays_removed() {
         assert_eq!(changed.won, Some(0), "the key was present throughout");
         assert_eq!(model.get(MOVES), None);
         assert!(!model.is_named(0));
-        splitter.join().unwrap();
+        splitter.join().expect("the other thread failed");
         LOST.note(changed.lost > 0);
         THROUGH_COPY.note(changed.through_copy);
         assert_eq!(model.walk(), []);
@@ -223,7 +223,7 @@ fn a_walk_during_a_split_meets_every_entry() {
         let met = named(&model, &[0, 1]);
         DURING.note(before == 1 && model.buckets() == 2);
         assert!(met.contains(&0) && met.contains(&1), "{met:?}");
-        splitter.join().unwrap();
+        splitter.join().expect("the other thread failed");
     });
     DURING.assert("the split began during the walk");
 }
@@ -239,7 +239,7 @@ fn an_insert_beside_a_split_waits_or_comes_after() {
         let before = model.buckets();
         let inserted = model.insert(1);
         MET.note(before == 1 && model.buckets() == 2 && inserted.is_some());
-        splitter.join().unwrap();
+        splitter.join().expect("the other thread failed");
         let mut left = model.walk();
         left.sort_unstable();
         assert_eq!(left, if inserted.is_some() { vec![0, 1] } else { vec![0] });
@@ -265,7 +265,7 @@ fn an_entry_behind_an_unlinked_overflow_bucket_is_found() {
         let inserter = thread::spawn(move || inserter.insert(6).expect("nobody else takes the stripe"));
         assert_eq!(model.get(keys[5]).map(|got| got.slot), Some(5));
         DURING.note(model.get(keys[6]).is_some());
-        inserter.join().unwrap();
+        inserter.join().expect("the other thread failed");
         let mut left = model.walk();
         left.sort_unstable();
         assert_eq!(left, [1, 4, 5, 6]);

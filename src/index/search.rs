@@ -117,9 +117,8 @@ impl Index {
     pub(crate) fn is_overflow_linked(&self, region: &Region, offset: u64) -> bool {
         let bucket = Bucket::at(offset);
         let number = bucket.claimed_home(region).filter(|number| *number < self.table.count(region));
-        number.is_some_and(|number| {
-            Chain::of(region, self.table.bucket(number), number).buckets()[1..].contains(&bucket)
-        })
+        number
+            .is_some_and(|number| Chain::of(region, self.table.bucket(number), number).buckets()[1..].contains(&bucket))
     }
 
     /// One pass while the home bucket is the target of a split.

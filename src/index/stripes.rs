@@ -24,7 +24,8 @@ impl TryLock {
     pub(super) fn try_lock(&self) -> Option<Held<'_>> {
         // Acquire: sees what the last holder did (Release in `drop`). Relaxed on failure: nothing is concluded.
         let taken = self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
-        taken.is_ok().then_some(Held { lock: &self.0 })
+        // Made only on success: dropping one unlocks.
+        taken.is_ok().then(|| Held { lock: &self.0 })
     }
 }
 

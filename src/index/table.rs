@@ -151,8 +151,7 @@ impl Table {
     pub(super) fn list(&self, region: &Region, target: u32) -> Option<Listed> {
         let value = u64::from(target) + 1;
         // AcqRel: the list is read at open, where everything is visible; here it only hands out words one at a time.
-        let free =
-            |at: &u64| region.word(*at).compare_exchange(0, value, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let free = |at: &u64| region.word(*at).compare_exchange(0, value, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         self.split_words().find(free).map(Listed)
     }
 
