@@ -20,6 +20,7 @@ pub(crate) mod apply;
 pub(crate) mod changes;
 pub(crate) mod clear;
 pub(crate) mod evict;
+pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod insert;
 pub(crate) mod large;
@@ -196,6 +197,15 @@ impl Engine {
 
     pub(crate) fn run(&self) -> Run {
         self.run
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        self.pages.layout()
+    }
+
+    /// How long the grace period under way has been waiting for readers, in milliseconds.
+    pub(crate) fn epoch_lag_ms(&self) -> u64 {
+        self.limbo.waiting_since_us().map_or(0, |since| self.clock.fine_us().saturating_sub(since) / 1_000)
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -40,6 +40,7 @@ struct Grace {
     launched: AtomicU64,
     completed: AtomicU64,
     in_flight: AtomicBool,
+    launched_at_us: AtomicU64,
 }
 
 /// Handle 36 bits, low 28 bits of the tag.
@@ -73,6 +74,7 @@ impl Limbo {
             launched: AtomicU64::new(0),
             completed: AtomicU64::new(0),
             in_flight: AtomicBool::new(false),
+            launched_at_us: AtomicU64::new(0),
         };
         Self { stripes, grace: Arc::new(grace) }
     }
@@ -96,11 +98,13 @@ impl Limbo {
     }
 
     /// Starts a grace period unless one is under way. `true` if it did. Allocates one node in the collector.
-    pub(crate) fn launch(&self, domain: &Domain, guard: &Guard) -> bool {
+    pub(crate) fn launch(&self, domain: &Domain, guard: &Guard, now_us: u64) -> bool {
         // Acquire: pairs with the Release of the canary.
         if self.grace.in_flight.swap(true, Ordering::Acquire) {
             return false;
         }
+        // Relaxed: a figure.
+        self.grace.launched_at_us.store(now_us, Ordering::Relaxed);
         let number = self.grace.launched.fetch_add(1, Ordering::Relaxed) + 1;
         // Pairs with the fence in `add`.
         fence(Ordering::SeqCst);
@@ -118,9 +122,10 @@ impl Limbo {
         true
     }
 
-    /// Whether a grace period is under way.
-    pub(crate) fn in_flight(&self) -> bool {
-        self.grace.in_flight.load(Ordering::Relaxed)
+    /// When the grace period under way began; `None` if there is none. Relaxed: a figure.
+    pub(crate) fn waiting_since_us(&self) -> Option<u64> {
+        let waiting = self.grace.in_flight.load(Ordering::Relaxed);
+        waiting.then(|| self.grace.launched_at_us.load(Ordering::Relaxed))
     }
 
     /// Grace periods that are over.

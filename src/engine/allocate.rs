@@ -112,7 +112,7 @@ impl Engine {
         if self.pages.class(class).limbo.load(Ordering::Relaxed) < RESERVE_MIN {
             self.evict(&guard, class, RESERVE_MIN as u32);
         }
-        self.limbo.launch(&self.domain, &guard);
+        self.launch_grace(&guard);
         self.domain.help(&guard);
     }
 
@@ -144,7 +144,7 @@ impl Engine {
         }
         if free < reserve / 2 {
             self.reclaim(&guard, class);
-            self.limbo.launch(&self.domain, &guard);
+            self.launch_grace(&guard);
             self.domain.help(&guard);
         }
     }

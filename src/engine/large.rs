@@ -48,7 +48,7 @@ impl Engine {
         if state.limbo.load(Ordering::Relaxed) < u64::from(EVICT_PER_ROUND) {
             self.evict(&guard, ClassId::LARGE, EVICT_PER_ROUND);
         }
-        self.limbo.launch(&self.domain, &guard);
+        self.launch_grace(&guard);
         self.domain.help(&guard);
     }
 

@@ -205,7 +205,7 @@ impl Engine {
             self.counters.add(Counter::PagesMoved);
             return true;
         }
-        self.limbo.launch(&self.domain, &guard);
+        self.launch_grace(&guard);
         self.domain.help(&guard);
         false
     }
@@ -336,7 +336,7 @@ impl Engine {
             self.unlink(handle, ClassId::LARGE, Some(Part::Main));
         }
         self.reclaim(&guard, ClassId::LARGE);
-        self.limbo.launch(&self.domain, &guard);
+        self.launch_grace(&guard);
         self.domain.help(&guard);
     }
 }

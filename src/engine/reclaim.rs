@@ -57,13 +57,18 @@ impl Engine {
         Some(class)
     }
 
+    /// Starts a grace period unless one is under way.
+    pub(super) fn launch_grace(&self, guard: &Guard) {
+        self.limbo.launch(&self.domain, guard, self.clock.coarse_us());
+    }
+
     /// Moves the epoch on and frees what is due; for housekeeping. Returns what still waits.
     pub(crate) fn drain_limbo(&self) -> usize {
         let guard = self.pin();
         self.reclaim(&guard, ClassId::LARGE);
         let waiting = self.limbo.len();
         if waiting > 0 {
-            self.limbo.launch(&self.domain, &guard);
+            self.launch_grace(&guard);
         }
         self.domain.help(&guard);
         waiting

@@ -1,0 +1,70 @@
+//! The background thread: short steps, and sleep in between. It ends with the last handle.
+
+#![forbid(unsafe_code)]
+
+use crate::engine::Engine;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long one round of steps may take.
+const BUDGET: Duration = Duration::from_millis(2);
+/// Sleep while there is work.
+const BUSY_SLEEP: Duration = Duration::from_millis(2);
+/// Sleep while there is none.
+const IDLE_SLEEP: Duration = Duration::from_millis(50);
+
+/// A running housekeeper; dropping it stops the thread and waits for its current step.
+#[derive(Debug)]
+pub(super) struct Housekeeper {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Housekeeper {
+    pub(super) fn start(engine: &Arc<Engine>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (engine, stopped) = (engine.clone(), stop.clone());
+        let thread = std::thread::Builder::new().name("also-cache".to_owned()).spawn(move || {
+            // Acquire: pairs with the Release in `drop`.
+            while !stopped.load(Ordering::Acquire) {
+                let more = engine.maintain(BUDGET);
+                std::thread::park_timeout(if more { BUSY_SLEEP } else { IDLE_SLEEP });
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Housekeeper {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire of the thread.
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic of the thread was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Engine {
+    /// Housekeeping for at most about `budget`; `true` if more is waiting.
+    pub(super) fn maintain(&self, budget: Duration) -> bool {
+        let start = Instant::now();
+        self.clock().refresh();
+        self.note_entries();
+        loop {
+            let waiting = self.drain_limbo() > 0;
+            let swept = self.sweep_step();
+            let moved = self.rebalance_step();
+            if !swept && !moved && !waiting {
+                return false;
+            }
+            if start.elapsed() >= budget || (!swept && !moved) {
+                return true;
+            }
+        }
+    }
+}
