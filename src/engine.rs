@@ -52,9 +52,9 @@ use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::{Key, KeyHash, KeyHasher};
 use crate::types::limits::PINNED_SHARE_DIVISOR;
 use crate::types::version::Stamp;
+use statistics::{Counter, Counters};
 use std::fmt;
 use zerocopy::FromZeros;
-use statistics::{Counter, Counters};
 
 /// Settings that the journeys look at.
 #[derive(Clone, Debug)]

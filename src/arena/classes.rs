@@ -53,9 +53,8 @@ impl Classes {
         sizes.sort_unstable();
         assert!(sizes.len() <= CLASSES_MAX, "{} classes exceed {CLASSES_MAX}", sizes.len());
         let largest = sizes.last().copied().unwrap_or(SMALLEST);
-        let by_step = (0..=largest / STEP)
-            .map(|step| sizes.partition_point(|size| *size < step * STEP) as u8)
-            .collect();
+        let by_step =
+            (0..=largest / STEP).map(|step| sizes.partition_point(|size| *size < step * STEP) as u8).collect();
         Self { sizes, page_bytes, by_step }
     }
 

@@ -184,10 +184,7 @@ impl FrameHeader {
             [a, b, c, d, rest @ ..] if flags & HAS_INTERVAL != 0 => (u32::from_le_bytes([*a, *b, *c, *d]), rest),
             rest => (0, rest),
         };
-        let row = (flags & HAS_ROW != 0)
-            .then(|| U64::read_from_prefix(rest).ok())
-            .flatten()
-            .map(|(row, _)| row.get());
+        let row = (flags & HAS_ROW != 0).then(|| U64::read_from_prefix(rest).ok()).flatten().map(|(row, _)| row.get());
         Version {
             stamp: self.stamp(),
             width_us: width,

@@ -556,7 +556,9 @@ impl Pages {
     /// Takes a page out of its class in the file: it is nobody's until it is zero. The caller owns all of its slots.
     pub(crate) fn make_dirty(&self, region: &Region, page: PageId) {
         let info = PageInfo(PageInfo::new(PageKind::Dirty, ClassId(0)).0 | SETUP);
-        region.word(self.layout.descriptor(page)).store(descriptor_bits(PageKind::Dirty, ClassId(0)), Ordering::Release);
+        region
+            .word(self.layout.descriptor(page))
+            .store(descriptor_bits(PageKind::Dirty, ClassId(0)), Ordering::Release);
         self.state(page).info.store(info.0, Ordering::Release);
         failpoint!("page.drained");
     }
@@ -589,7 +591,8 @@ impl Pages {
 
     /// Bytes of heap that the tables take.
     pub(crate) fn heap_bytes(&self) -> u64 {
-        let states = self.states.len() * size_of::<PageState>() + self.class_states.len() * size_of::<Padded<ClassState>>();
+        let states =
+            self.states.len() * size_of::<PageState>() + self.class_states.len() * size_of::<Padded<ClassState>>();
         (states + self.bitmaps.len() * size_of::<AtomicU64>()) as u64
     }
 }

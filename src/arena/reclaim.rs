@@ -68,8 +68,7 @@ impl Entry {
 impl Limbo {
     /// Room for `expected` slots is made at once; more of them allocate.
     pub(crate) fn new(expected: usize) -> Self {
-        let stripes =
-            (0..STRIPES).map(|_| Mutex::new(VecDeque::with_capacity(expected.div_ceil(STRIPES)))).collect();
+        let stripes = (0..STRIPES).map(|_| Mutex::new(VecDeque::with_capacity(expected.div_ceil(STRIPES)))).collect();
         let grace = Grace {
             launched: AtomicU64::new(0),
             completed: AtomicU64::new(0),

@@ -28,6 +28,7 @@ use crate::sync::{AtomicU32, Ordering};
 use crate::types::handle::{Generation, Handle};
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::limits::PINS_PER_SLOT_MAX;
+use crate::types::version::Version;
 use std::fmt;
 
 /// The number of an open, from 1; 16 bits in each control word.
@@ -198,7 +199,8 @@ impl<'r> Slot<'r> {
             if from.state() != Some(State::Live) {
                 return None;
             }
-            let kept = if from.run() == run { from.with_state(State::Retired) } else { Control::new(State::Retired, run) };
+            let kept =
+                if from.run() == run { from.with_state(State::Retired) } else { Control::new(State::Retired, run) };
             if self.change(from, kept.with_queue(false)) {
                 return Some(from);
             }
@@ -365,6 +367,19 @@ impl<'r> Slot<'r> {
         // SAFETY: passed on to the caller; the range was checked just above.
         let bytes = unsafe { self.region.payload(self.offset, extent.key_start, extent.key_bytes) };
         Key::new(keyspace, bytes)
+    }
+
+    /// The version of a published frame.
+    ///
+    /// # Safety
+    ///
+    /// - As for [`Slot::header`].
+    pub(crate) unsafe fn version(self) -> Version {
+        // SAFETY: passed on to the caller.
+        let header = unsafe { self.header() };
+        let optional_bytes = header.extent().key_start - HEADER_BYTES;
+        // SAFETY: passed on to the caller; at most 12 bytes behind the header, within the smallest slot.
+        header.version(unsafe { self.bytes(HEADER_BYTES, optional_bytes) })
     }
 
     /// Whether lengths and checksum of a published frame are right; `limit` is the room that its slot has.

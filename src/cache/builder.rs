@@ -8,9 +8,7 @@ use crate::engine::Settings;
 use crate::engine::open::{self, Request};
 use crate::eviction::expiry::TimeToLive;
 use crate::types::clock::ManualClock;
-use crate::types::limits::{
-    CAPACITY_MAX, CAPACITY_MIN, TTL_SECONDS_MAX, VALUE_BYTES_DEFAULT, VALUE_BYTES_LIMIT,
-};
+use crate::types::limits::{CAPACITY_MAX, CAPACITY_MIN, TTL_SECONDS_MAX, VALUE_BYTES_DEFAULT, VALUE_BYTES_LIMIT};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -123,13 +121,8 @@ impl Builder {
             ttl: self.time_to_live.map_or(TimeToLive::NEVER, TimeToLive::from_duration),
             ttl_jitter_percent: self.ttl_jitter_percent,
         };
-        let request = Request {
-            capacity: self.capacity,
-            file: self.file,
-            settings,
-            clock: self.clock,
-            seed: self.hash_seed,
-        };
+        let request =
+            Request { capacity: self.capacity, file: self.file, settings, clock: self.clock, seed: self.hash_seed };
         let (engine, recovery) = open::open(&request)?;
         tracing::info!(%recovery, capacity = request.capacity, "cache opened");
         Cache::start(engine, recovery, self.background)

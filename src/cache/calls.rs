@@ -72,8 +72,7 @@ impl Cache {
 
     pub(super) fn start(engine: Engine, recovery: Recovery, background: bool) -> Result<Self, OpenError> {
         let engine = Arc::new(engine);
-        let housekeeper =
-            if background { Some(Housekeeper::start(&engine).map_err(OpenError::Thread)?) } else { None };
+        let housekeeper = if background { Some(Housekeeper::start(&engine).map_err(OpenError::Thread)?) } else { None };
         Ok(Self { handle: Arc::new(Handle { engine, recovery, housekeeper }) })
     }
 
@@ -219,15 +218,7 @@ impl Cache {
         } else {
             match engine.draft(key, len as u64, &shape) {
                 Ok(draft) => {
-                    return Ok(Reservation::new(
-                        &self.handle,
-                        bytes,
-                        KeyspaceId::RAW,
-                        ordering,
-                        ttl,
-                        options,
-                        draft,
-                    ));
+                    return Ok(Reservation::new(&self.handle, bytes, KeyspaceId::RAW, ordering, ttl, options, draft));
                 }
                 Err(refusal) => refusal,
             }

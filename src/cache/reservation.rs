@@ -38,8 +38,7 @@ impl<'c> Reservation<'c> {
         options: InsertOptions,
         draft: Draft,
     ) -> Self {
-        let mut reservation =
-            Self { handle, key: key.into(), keyspace, ordering, ttl, options, draft: Some(draft) };
+        let mut reservation = Self { handle, key: key.into(), keyspace, ordering, ttl, options, draft: Some(draft) };
         reservation.fill(0);
         reservation
     }
@@ -51,7 +50,8 @@ impl<'c> Reservation<'c> {
     /// As [`crate::Cache::insert_with`]; the room is given back.
     pub fn commit(mut self) -> Result<Version, InsertError> {
         let engine = &self.handle.engine;
-        let (Some(draft), Some(key)) = (self.draft.take(), crate::types::key::Key::new(self.keyspace, &self.key)) else {
+        let (Some(draft), Some(key)) = (self.draft.take(), crate::types::key::Key::new(self.keyspace, &self.key))
+        else {
             return Err(InsertError::Closed);
         };
         if engine.is_closed() {

@@ -194,13 +194,7 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
         writeln!(f, "recovery   {}", self.recovery)?;
-        writeln!(
-            f,
-            "reads      {} hits, {} misses ({:.1} %)",
-            self.hits,
-            self.misses,
-            100.0 * self.hit_ratio()
-        )?;
+        writeln!(f, "reads      {} hits, {} misses ({:.1} %)", self.hits, self.misses, 100.0 * self.hit_ratio())?;
         writeln!(f, "writes     {} new, {} replaced, {} removed", self.inserts, self.replaced, self.removed)?;
         writeln!(
             f,

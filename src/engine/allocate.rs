@@ -88,8 +88,8 @@ impl Engine {
         let kind = if class == ClassId::LARGE { PageKind::Large } else { PageKind::Data };
         loop {
             if self.pages.assign(&self.region, kind, class, spare).is_some() {
-                let slots = self.pages.class(class).pages.load(Ordering::Relaxed)
-                    * self.pages.classes().slots_per_page(class);
+                let slots =
+                    self.pages.class(class).pages.load(Ordering::Relaxed) * self.pages.classes().slots_per_page(class);
                 let policy = self.policy(class);
                 policy.probation.reserve(policy.share.ring_cells(slots));
                 return true;

@@ -56,7 +56,8 @@ impl Engine {
         let at = TimeToLive::from_bits(header.ttl()).deadline(header.stamp().micros());
         Some(Seen {
             standing,
-            version: slot.version(),
+            // SAFETY: the guard was there before the search.
+            version: unsafe { slot.version() },
             expires_in: at.map(|at| Duration::from_micros(at.saturating_sub(self.clock.fine_us()))),
             slot_bytes: self.room(slot).unwrap_or(0),
             frequency: slot.frequency(),

@@ -112,7 +112,9 @@ impl Engine {
 
     /// The version of an entry.
     pub(crate) fn version(&self, hit: &Hit) -> Version {
-        self.slot(hit.handle).expect("a hit lies in the region").version()
+        let slot = self.slot(hit.handle).expect("a hit lies in the region");
+        // SAFETY: callers hold the hit's guard or a pin.
+        unsafe { slot.version() }
     }
 
     /// How long an entry is still visible; `None` if for ever.
@@ -151,25 +153,41 @@ impl Engine {
         }
     }
 
-    /// Visits entries that a read can see. Each one present throughout is seen at least once.
-    pub(crate) fn for_each(&self, guard: &Guard, mut visit: impl FnMut(&Hit)) {
-        self.index.for_each(&self.region, |word| {
-            let Some(slot) = self.slot(word.handle()) else { return };
-            if slot.generation() != word.generation() || self.room(slot).is_none() {
-                return;
-            }
-            // SAFETY: the caller's guard was there before the word was read.
-            let Some(key) = (unsafe { slot.key() }) else { return };
-            if slot.control().run() == self.run {
-                // SAFETY: as above.
-                let header = unsafe { slot.header() };
-                if self.is_visible(header) {
-                    visit(&Hit { handle: slot.handle(), extent: header.extent() });
+    /// Visits entries of the buckets from `first` on, until one had any word; returns the bucket behind it, `None` at the
+    /// end. Each entry present throughout a whole walk is seen at least once.
+    pub(crate) fn for_each_in(&self, guard: &Guard, first: u32, mut visit: impl FnMut(&Hit)) -> Option<u32> {
+        let mut words = false;
+        for bucket in first.. {
+            let more = self.index.for_each_in(&self.region, bucket, |word| {
+                words = true;
+                if let Some(hit) = self.hit_of(guard, word) {
+                    visit(&hit);
                 }
-            } else if let Some(hit) = self.get(guard, key, self.hash(key)) {
-                visit(&hit);
+            });
+            if !more {
+                return None;
             }
-        });
+            if words {
+                return Some(bucket + 1);
+            }
+        }
+        None
+    }
+
+    fn hit_of(&self, guard: &Guard, word: IndexWord) -> Option<Hit> {
+        let slot = self.slot(word.handle())?;
+        self.room(slot)?;
+        if slot.generation() != word.generation() {
+            return None;
+        }
+        // SAFETY: the caller's guard was there before the word was read.
+        let key = unsafe { slot.key() }?;
+        if slot.control().run() != self.run {
+            return self.get(guard, key, self.hash(key));
+        }
+        // SAFETY: as above.
+        let header = unsafe { slot.header() };
+        self.is_visible(header).then(|| Hit { handle: slot.handle(), extent: header.extent() })
     }
 
     /// Starts to load what a get of this key will need first.

@@ -174,7 +174,8 @@ impl Engine {
     /// Where a fresh entry goes; a ghost of its key teaches the class.
     fn admit(&self, class: ClassId, hash: KeyHash) -> Part {
         let policy = self.policy(class);
-        let ghost = if self.filled.load(Ordering::Relaxed) { self.ghost.take(self.ghost_class(class), hash) } else { None };
+        let ghost =
+            if self.filled.load(Ordering::Relaxed) { self.ghost.take(self.ghost_class(class), hash) } else { None };
         if let Some(table) = ghost {
             policy.share.learn(table, self.pages.occupied(class).min(u64::from(u32::MAX)) as u32);
             self.rebalance.wanted(self.ghost_class(class));
@@ -209,9 +210,11 @@ impl Engine {
         // SAFETY: the caller's guard was there before the search.
         let header = unsafe { old.header() };
         if self.is_after_clear(header.keyspace(), header.stamp()) && !self.is_expired(header) {
-            match entry.version.relation(&old.version()) {
+            // SAFETY: as above.
+            let current = unsafe { old.version() };
+            match entry.version.relation(&current) {
                 Relation::Newer | Relation::Same => {}
-                Relation::Older => return Err(Refusal::Superseded(old.version())),
+                Relation::Older => return Err(Refusal::Superseded(current)),
                 Relation::Unknown => {
                     self.drop_entry(found);
                     return Err(Refusal::Unordered);

@@ -325,7 +325,7 @@ fn warm(
     let same_boot = block.boot_id == boot_id().unwrap_or_default();
     let sealed = block.sealed.get() == 1;
     let wanted = old.resized(request.capacity);
-    if wanted.pages != Layout::pages_within(request.capacity, old.page_bytes) {
+    if wanted.pages < old.pages || wanted.pages != Layout::pages_within(request.capacity, old.page_bytes) {
         let reason = ColdReason::Resize { wanted: request.capacity, page_bytes: old.page_bytes };
         return start_cold(request, opened, reason, request.capacity);
     }
@@ -355,35 +355,8 @@ fn warm(
     block.write(engine.region());
     failpoint!("open.run_raised");
     engine.set_superblock(block);
-    let mut resized = (layout.pages != before.pages.get()).then_some((before.pages.get(), layout.pages));
-    let engine = if wanted.pages < old.pages {
-        resized = Some((old.pages, wanted.pages));
-        shrink(request, engine, wanted)?
-    } else {
-        engine
-    };
+    let resized = (layout.pages != before.pages.get()).then_some((before.pages.get(), layout.pages));
     Ok((engine, Recovery::Warm { run: run.0, entries, sealed, resized }))
-}
-
-/// Moves what is used out of the pages beyond the wanted end, cuts the file, and opens it again.
-fn shrink(request: &Request, engine: Engine, wanted: Layout) -> Result<Engine, OpenFailure> {
-    engine.vacate(PageId(wanted.pages));
-    let mut block = engine.superblock();
-    block.pages = U32::new(wanted.pages);
-    engine.note_entries();
-    block.write(engine.region());
-    drop(engine);
-    let opened = OpenedFile::open(request.file.as_deref().unwrap_or_else(|| "".as_ref()))?;
-    opened.truncate(wanted.len())?;
-    let smaller = Request { capacity: request.capacity, ..request.clone() };
-    match examine(opened, request.file.clone().unwrap_or_default())? {
-        Examined { opened, found: Ok((block, layout)), short_lives } => {
-            warm(&smaller, opened, block, layout, short_lives).map(|(engine, _)| engine)
-        }
-        Examined { opened, found: Err(reason), .. } => {
-            start_cold(request, opened, reason, request.capacity).map(|(engine, _)| engine)
-        }
-    }
 }
 
 fn parts(request: &Request, region: Region, layout: Layout, hasher: KeyHasher, clock: HybridClock, run: Run) -> Parts {

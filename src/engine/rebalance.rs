@@ -286,7 +286,10 @@ impl Engine {
     pub(super) fn make_run(&self, count: u32) -> bool {
         let pages = self.pages.layout().pages;
         let usable = |page: &PageId| {
-            matches!(self.pages.info(*page).kind(), PageKind::Free | PageKind::Data | PageKind::Large | PageKind::RunHead | PageKind::RunTail)
+            matches!(
+                self.pages.info(*page).kind(),
+                PageKind::Free | PageKind::Data | PageKind::Large | PageKind::RunHead | PageKind::RunTail
+            )
         };
         let mut run = 0;
         for page in self.pages.ids() {
@@ -312,10 +315,11 @@ impl Engine {
                     }
                     PageKind::RunHead => self.evict_run(page),
                     PageKind::RunTail => {}
-                    _ if round == 0 && !self.pages.begin_drain(page, info.class()) && !info.is_draining() => return false,
+                    _ if round == 0 && !self.pages.begin_drain(page, info.class()) && !info.is_draining() => {
+                        return false;
+                    }
                     _ => {
-                        let mut drain =
-                            Drain { page, class: info.class(), next_slot: 0, since_us: 0, rescue: false };
+                        let mut drain = Drain { page, class: info.class(), next_slot: 0, since_us: 0, rescue: false };
                         while !self.drain_step(&mut drain) && drain.next_slot != 0 {}
                     }
                 }

@@ -135,11 +135,7 @@ impl Engine {
     /// The arena's own figures.
     pub(crate) fn arena_figures(&self) -> ArenaFigures {
         let layout = self.pages.layout();
-        let retired_bytes = self
-            .class_figures()
-            .iter()
-            .map(|class| class.retired * u64::from(class.slot_bytes))
-            .sum();
+        let retired_bytes = self.class_figures().iter().map(|class| class.retired * u64::from(class.slot_bytes)).sum();
         ArenaFigures {
             pages: layout.pages,
             pages_free: self.pages.free_pages(),

@@ -102,15 +102,28 @@ impl Index {
         let mut number = 0;
         // The count is loaded anew each time: a split moves words to a higher number than their own, so a word that was
         // seen as FORWARD, or no more, stands in a bucket that is still to come.
-        while number < self.table.count(region) {
-            for place in Chain::of(region, self.table.bucket(number), number).places() {
-                let word = place.read(region);
-                if !word.is_empty() && !word.is_forward() {
-                    each(word.plain());
-                }
-            }
+        while self.for_each_in(region, number, &mut each) {
             number += 1;
         }
+    }
+
+    /// The same for one bucket; `false` behind the last. Numbers in rising order make a walk like the one above.
+    pub(crate) fn for_each_in(&self, region: &Region, number: u32, mut each: impl FnMut(IndexWord)) -> bool {
+        if number >= self.table.count(region) {
+            return false;
+        }
+        for place in Chain::of(region, self.table.bucket(number), number).places() {
+            let word = place.read(region);
+            if !word.is_empty() && !word.is_forward() {
+                each(word.plain());
+            }
+        }
+        true
+    }
+
+    /// The bucket that a hash lives in now.
+    pub(crate) fn bucket_number(&self, region: &Region, hash: KeyHash) -> u32 {
+        self.table.number(region, hash)
     }
 
     /// Whether the chain that an overflow bucket claims to belong to leads to it. Exact while nobody inserts.
