@@ -104,15 +104,14 @@ impl Classes {
 
 fn above_linear(page_bytes: u32) -> Vec<u32> {
     let mut sizes = Vec::new();
-    let mut parts = 16;
-    loop {
-        let size = page_bytes / parts / STEP * STEP;
-        if size <= LINEAR_END {
-            return sizes;
-        }
+    let mut size = page_bytes / 16 / STEP * STEP;
+    while size > LINEAR_END {
         sizes.push(size);
-        parts += (parts / 8).max(1);
+        // An eighth of the next one less, then up again to what divides the page best.
+        let wanted = size - (size / 9 / STEP * STEP).max(STEP);
+        size = (page_bytes / (page_bytes / wanted) / STEP * STEP).min(size - STEP);
     }
+    sizes
 }
 
 #[cfg(test)]

@@ -5,9 +5,6 @@
 //!    |                                                                        first in, first out; promotion flips a
 //!    +-- absent: Ghost, Share::admit, Probation, Clock + Search for a victim  bit; the reserve is not part of the size
 //! ```
-//!
-//! `ALSO_CACHE_TRACES=<directory> cargo test --release --lib simulator -- --ignored --nocapture` prints hit ratios over
-//! every `*.u32` in the directory: little-endian key numbers, one per access, dense from 0.
 
 use crate::eviction::ClassPolicy;
 use crate::eviction::clock::{ClassPage, ClassPages};
@@ -281,27 +278,4 @@ fn skewed_accesses_with_scans_hit_as_often_as_with_s3_fifo() {
         let (s3_fifo, ours) = compare(&trace, entries_max);
         assert!(ours > s3_fifo - 0.3, "at {entries_max} entries: S3-FIFO {s3_fifo:.2} %, ours {ours:.2} %");
     }
-}
-
-#[test]
-#[ignore = "needs a directory of traces in ALSO_CACHE_TRACES"]
-fn hit_ratios_over_traces() {
-    let directory = std::env::var("ALSO_CACHE_TRACES").expect("ALSO_CACHE_TRACES names a directory");
-    let mut files: Vec<_> = std::fs::read_dir(directory).expect("a readable directory").flatten().collect();
-    files.sort_by_key(std::fs::DirEntry::path);
-    let (mut sums, mut cells) = ((0.0, 0.0), 0.0);
-    for file in files.into_iter().filter(|file| file.path().extension().is_some_and(|extension| extension == "u32")) {
-        let bytes = std::fs::read(file.path()).expect("a readable trace");
-        let trace: Vec<u32> = bytes.as_chunks().0.iter().map(|bytes: &[u8; 4]| u32::from_le_bytes(*bytes)).collect();
-        let keys = trace.iter().max().map_or(0, |&key| key + 1);
-        let mut sizes = [1000, 100, 20, 10].map(|divisor| (keys / divisor).max(100)).to_vec();
-        sizes.dedup();
-        for entries_max in sizes {
-            let (s3_fifo, ours) = compare(&trace, entries_max);
-            println!("{:24} {entries_max:8} {s3_fifo:8.2} {ours:8.2}", file.file_name().display());
-            sums = (sums.0 + s3_fifo, sums.1 + ours);
-            cells += 1.0;
-        }
-    }
-    println!("mean of {cells} {:.2} {:.2}", sums.0 / cells, sums.1 / cells);
 }

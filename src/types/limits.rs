@@ -30,7 +30,7 @@ pub const PINS_PER_SLOT_MAX: u32 = 511;
 pub const PINNED_SHARE_DIVISOR: u64 = 20;
 
 /// Overflow buckets behind one home bucket. Beyond them the coldest entry of the chain is evicted, and counted.
-pub const OVERFLOW_CHAIN_MAX: usize = 2;
+pub const OVERFLOW_CHAIN_MAX: usize = 3;
 
 /// Splits of the index under way at one time. Beyond them growth waits for the next insert.
 pub const SPLITS_MAX: usize = 8;

@@ -1,0 +1,92 @@
+//! The public local API, as a service would use it.
+
+use also_cache::{Cache, InsertError, InsertOptions, Recovery};
+
+fn cache(capacity: u64) -> Cache {
+    Cache::builder().capacity(capacity).hash_seed(1).open().expect("an anonymous cache opens")
+}
+
+fn key(number: u64) -> String {
+    format!("key:{number:012}")
+}
+
+fn value(number: u64, bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| (number as usize * 31 + at) as u8).collect()
+}
+
+#[test]
+fn what_was_stored_is_read_back() {
+    let cache = cache(16 << 20);
+    for number in 0..20_000 {
+        cache.insert(key(number), value(number, number as usize % 200)).expect("there is room");
+    }
+    for number in 0..20_000 {
+        assert_eq!(
+            cache.get(key(number)).as_deref(),
+            Some(value(number, number as usize % 200).as_slice()),
+            "{number}"
+        );
+    }
+    assert_eq!(cache.len(), 20_000);
+}
+
+#[test]
+fn a_full_cache_evicts_and_never_lies() {
+    let cache = cache(4 << 20);
+    for number in 0..200_000 {
+        cache.insert(key(number), value(number, number as usize % 500)).expect("nothing is held");
+        let back = number / 2;
+        if let Some(found) = cache.get(key(back)) {
+            assert_eq!(&*found, value(back, back as usize % 500).as_slice());
+        }
+    }
+    let stats = cache.stats();
+    assert!(stats.evicted_main + stats.evicted_probation > 100_000, "{stats}");
+    println!("{stats}");
+}
+
+#[test]
+fn large_values_are_one_slice() {
+    let cache = Cache::builder().capacity(64 << 20).value_bytes_max(8 << 20).open().expect("opens");
+    for number in 0..200 {
+        let bytes = 1 + number as usize * 40_000;
+        let bytes = bytes % (5 << 20);
+        cache
+            .insert(key(number), value(number, bytes))
+            .unwrap_or_else(|error| panic!("{number} {bytes}: {error}\n{}", cache.stats()));
+        assert_eq!(cache.get(key(number)).as_deref(), Some(value(number, bytes).as_slice()));
+    }
+    println!("{}", cache.stats());
+}
+
+#[test]
+fn a_cache_restarts_warm() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("arena");
+    let open = || Cache::builder().capacity(16 << 20).file(&path).open().expect("opens");
+    let cache = open();
+    assert_eq!(*cache.recovery(), Recovery::Created);
+    for number in 0..50_000 {
+        cache.insert(key(number), value(number, number as usize % 100)).expect("there is room");
+    }
+    drop(cache);
+    let cache = open();
+    assert!(matches!(cache.recovery(), Recovery::Warm { run: 2, sealed: false, .. }), "{}", cache.recovery());
+    let found = (0..50_000).filter(|number| {
+        cache.get(key(*number)).is_some_and(|found| *found == *value(*number, *number as usize % 100))
+    });
+    assert_eq!(found.count(), 50_000);
+    while cache.maintain(std::time::Duration::from_millis(10)) {}
+    assert_eq!(cache.len(), 50_000);
+    cache.close().expect("closes");
+    assert!(matches!(open().recovery(), Recovery::Warm { run: 3, sealed: true, entries: 50_000, .. }));
+}
+
+#[test]
+fn an_older_version_never_replaces_a_newer_one() {
+    let cache = cache(1 << 20);
+    cache.insert_with("k", "5", InsertOptions::new().version(5)).expect("fits");
+    let refused = cache.insert_with("k", "4", InsertOptions::new().version(4));
+    assert!(matches!(refused, Err(InsertError::Superseded { .. })));
+    assert_eq!(cache.get("k").as_deref(), Some(b"5".as_slice()));
+}
