@@ -9,6 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt;
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
 /// Asks a fresh process of this program.
@@ -31,6 +32,9 @@ pub(crate) fn ask<A: DeserializeOwned>(subcommand: &str, what: &str, question: &
     }
     let output = process.wait_with_output()?;
     interrupt::check()?;
+    if output.status.signal() == Some(SIGINT) {
+        return Err(Failure::Interrupted);
+    }
     if !output.status.success() {
         return Err(child(format!("ended with {}", output.status)));
     }
@@ -44,3 +48,5 @@ pub(crate) fn answer<Q: DeserializeOwned, A: Serialize>(measure: impl FnOnce(Q) 
     serde_json::to_writer(std::io::stdout().lock(), &answer)?;
     Ok(())
 }
+
+const SIGINT: i32 = 2;

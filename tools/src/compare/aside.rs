@@ -2,7 +2,7 @@
 //!
 //! Latency has a pass of its own, because reading the clock twice per call costs as much as a hit.
 
-use super::run::{THREADS, keys_drawn, latencies, timed, touch};
+use super::run::{Drawn, THREADS, latencies, timed, touch};
 use crate::contestant::{self, Capacity, Contestant, Journey, Kind};
 use crate::failure::Result;
 use crate::value;
@@ -76,7 +76,7 @@ impl Aside {
         let keys = self.mix.entries * KEYS_PER_ENTRY;
         // Churn keys begin above all others, each thread in a range of its own.
         let fresh = (thread + 1) << 40;
-        Walk { keys: keys_drawn(keys, thread), at: 0, fresh, buffer: Vec::new(), tally: Tally::default() }
+        Walk { keys: Drawn::new(keys, thread), fresh, buffer: Vec::new(), tally: Tally::default() }
     }
 
     #[inline]
@@ -88,11 +88,10 @@ impl Aside {
             walk.buffer = buffer;
             return;
         };
-        walk.at = (walk.at + 1) % walk.keys.len();
-        let number = u64::from(walk.keys[walk.at]);
+        let number = walk.keys.next();
         let mut buffer = std::mem::take(&mut walk.buffer);
         // The position decides, not the key: every key is written at times.
-        let writes = (walk.at as u64).wrapping_mul(61) % 100 < writes_percent;
+        let writes = (walk.keys.position() as u64).wrapping_mul(61) % 100 < writes_percent;
         let hit = !writes && clock.get(|| contestant.get(&value::key(number), touch));
         if !hit {
             clock.fill(|| self.fill(contestant, number, &mut buffer, shared));
@@ -112,8 +111,7 @@ impl Aside {
 
 /// A thread's place in its keys.
 struct Walk {
-    keys: Vec<u32>,
-    at: usize,
+    keys: Drawn,
     fresh: u64,
     buffer: Vec<u8>,
     tally: Tally,
@@ -132,7 +130,7 @@ impl Walk {
         self.tally.reads += u64::from(read);
         self.tally.hits += u64::from(hit);
         self.tally.fills += u64::from(!hit);
-        if self.at % STEPS_PER_SUM == 0 {
+        if self.keys.position().is_multiple_of(STEPS_PER_SUM) {
             let tally = std::mem::take(&mut self.tally);
             shared.reads.fetch_add(tally.reads, Ordering::Relaxed);
             shared.hits.fetch_add(tally.hits, Ordering::Relaxed);

@@ -51,7 +51,7 @@ impl Drift {
         let (mut reads, mut hits, mut written) = (0, 0, 0);
         let mut buffer = Vec::new();
         while written < self.bytes * CAPACITIES_WRITTEN {
-            let number = phase << 40 | mix(zipf.next(&mut random)) % keys;
+            let number = (phase << 40) | (mix(zipf.next(&mut random)) % keys);
             let key = value::key(number);
             let overwrites = random.below(100) < OVERWRITES_PERCENT;
             if !overwrites {

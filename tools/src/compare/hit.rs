@@ -1,6 +1,6 @@
 //! Lookups of keys that are all resident: what a read costs and how it scales.
 
-use super::run::{THREADS, keys_drawn, timed, touch};
+use super::run::{Drawn, THREADS, timed, touch};
 use crate::contestant::{self, Capacity, Contestant, Journey, Kind};
 use crate::failure::Result;
 use crate::value;
@@ -31,30 +31,18 @@ impl Journey for Hits {
         contestant.settle();
         let mut figures = Vec::new();
         for threads in THREADS {
-            let worker = |thread| Walk { keys: keys_drawn(self.entries, thread), at: 0 };
-            let step = |walk: &mut Walk| {
-                contestant.get(&value::key(walk.next()), touch);
+            let worker = |thread| Drawn::new(self.entries, thread);
+            let step = |keys: &mut Drawn| {
+                contestant.get(&value::key(keys.next()), touch);
             };
             let rate = timed(threads, self.span, worker, step);
             figures.push((format!("M gets/s, {threads} thread{}", if threads > 1 { "s" } else { "" }), rate / 1e6));
         }
-        let sample = keys_drawn(self.entries, 99);
-        let looked_up = &sample[..sample.len().min(100_000)];
-        let hits = looked_up.iter().filter(|number| contestant.get(&value::key(u64::from(**number)), touch)).count();
-        figures.push(("hit %".to_owned(), 100.0 * hits as f64 / looked_up.len() as f64));
+        let mut sample = Drawn::new(self.entries, 99);
+        let hits = (0..SAMPLED).filter(|_| contestant.get(&value::key(sample.next()), touch)).count();
+        figures.push(("hit %".to_owned(), 100.0 * hits as f64 / SAMPLED as f64));
         figures
     }
 }
 
-struct Walk {
-    keys: Vec<u32>,
-    at: usize,
-}
-
-impl Walk {
-    #[inline]
-    fn next(&mut self) -> u64 {
-        self.at = (self.at + 1) % self.keys.len();
-        u64::from(self.keys[self.at])
-    }
-}
+const SAMPLED: usize = 100_000;

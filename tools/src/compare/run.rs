@@ -47,10 +47,32 @@ pub(crate) fn measure(question: &Question) -> Result<Sample> {
     Ok(Sample { workload: question.workload.name(), contestant, round: question.round, figures })
 }
 
-/// Key numbers drawn beforehand, so that drawing them costs the measured loop one load.
-pub(super) fn keys_drawn(keys: u64, seed: u64) -> Vec<u32> {
-    let (zipf, mut random) = (Zipf::new(keys, 0.99), Random::new(seed));
-    (0..DRAWN).map(|_| (mix(zipf.next(&mut random)) % keys) as u32).collect()
+/// Key numbers drawn beforehand by zipf 0.99, so that drawing one costs the measured loop a load.
+pub(super) struct Drawn {
+    numbers: Vec<u32>,
+    at: usize,
+}
+
+impl Drawn {
+    /// A stream over the key numbers below `keys`, which repeats after a million.
+    pub(super) fn new(keys: u64, seed: u64) -> Self {
+        let (zipf, mut random) = (Zipf::new(keys, 0.99), Random::new(seed));
+        let numbers = (0..DRAWN).map(|_| (mix(zipf.next(&mut random)) % keys) as u32).collect();
+        Self { numbers, at: 0 }
+    }
+
+    /// The next number.
+    #[inline]
+    pub(super) fn next(&mut self) -> u64 {
+        self.at = (self.at + 1) & (DRAWN - 1);
+        u64::from(self.numbers[self.at])
+    }
+
+    /// How many have been drawn, since the last time round.
+    #[inline]
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
 }
 
 /// Runs `step` on several threads for `span`, all starting together, and returns all steps per second.
@@ -112,5 +134,6 @@ pub(super) fn touch(bytes: &[u8]) {
 /// Thread counts of the throughput figures.
 pub(super) const THREADS: [u64; 2] = [1, 2];
 
+/// A power of two.
 const DRAWN: usize = 1 << 20;
 const STEPS_PER_LOOK: u64 = 256;

@@ -9,14 +9,12 @@ pub(super) struct Moka(Cache<Box<[u8]>, Arc<[u8]>, ahash::RandomState>);
 
 impl Moka {
     pub(super) fn open(capacity: Capacity) -> Self {
-        let builder = Cache::builder();
+        let builder = Cache::<Box<[u8]>, Arc<[u8]>>::builder();
         let builder = match capacity {
             Capacity::Entries { entries, .. } | Capacity::Population { entries, .. } => builder.max_capacity(entries),
             Capacity::Bytes { bytes, overhead } => {
-                let weigh = move |key: &Box<[u8]>, value: &Arc<[u8]>| {
-                    u32::try_from((key.len() + value.len()) as u64 + overhead).unwrap_or(u32::MAX)
-                };
-                builder.max_capacity(bytes).weigher(weigh)
+                let weight = move |length: usize| u32::try_from(length as u64 + overhead).unwrap_or(u32::MAX);
+                builder.max_capacity(bytes).weigher(move |key, value: &Arc<[u8]>| weight(key.len() + value.len()))
             }
         };
         Self(builder.build_with_hasher(hasher()))

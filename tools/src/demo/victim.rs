@@ -5,7 +5,7 @@ use super::protocol::{RECORD_BYTES, Record};
 use super::workload::Workload;
 use crate::failure::{Failure, Result};
 use std::io::{BufReader, Read};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -53,6 +53,8 @@ impl Victim {
             .arg("--file")
             .arg(file)
             .args(["--capacity", &capacity.to_string(), "--threads", &workload.threads.to_string()])
+            // A group of its own: Ctrl-C is the parent's to answer, by cleaning up.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
