@@ -1,2 +1,78 @@
-//! The also-cache command.
-fn main() {}
+//! The `also-cache` command: try the cache, replay real traces through it, compare it with others.
+//!
+//! ```text
+//!   demo      serve, kill -9, reopen, check every value, go on warm
+//!   replay    access traces through the real cache, beside quick_cache, moka and S3-FIFO
+//!   compare   throughput, latency and memory beside quick_cache and moka
+//!
+//!   machine  failure  interrupt  progress  table       what every subcommand uses
+//!   random   value                                     keys and values that can be checked
+//!   contestant/                                        one trait, one file per cache
+//!   cell                                               one measurement in a process of its own
+//! ```
+//!
+//! Module names kept free for what comes later: `inspect`, `verify`.
+
+#![forbid(unsafe_code)]
+
+mod cell;
+mod compare;
+mod contestant;
+mod demo;
+mod failure;
+mod interrupt;
+mod machine;
+mod progress;
+mod random;
+mod replay;
+mod size;
+mod table;
+mod value;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// An embedded cache that survives kill -9 warm: try it, measure it.
+#[derive(Parser)]
+#[command(name = "also-cache", version, about, max_term_width = 100, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve, kill -9 in the middle, reopen, check every value, go on warm.
+    Demo(demo::DemoOptions),
+    /// Replay access traces through the real cache, beside other caches.
+    Replay(replay::ReplayOptions),
+    /// Throughput, latency and memory beside other caches.
+    Compare(compare::CompareOptions),
+    /// The process that `demo` kills.
+    #[command(hide = true)]
+    DemoChild(demo::ChildOptions),
+    /// One measurement of `replay`, described in JSON on standard input.
+    #[command(hide = true)]
+    ReplayCell,
+    /// One measurement of `compare`, described in JSON on standard input.
+    #[command(hide = true)]
+    CompareCell,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Replay(options) => replay::run(&options),
+        Command::Compare(options) => compare::run(&options),
+        Command::DemoChild(options) => demo::serve(&options),
+        Command::ReplayCell => cell::answer(|cell| replay::measure(&cell)),
+        Command::CompareCell => cell::answer(|cell| compare::measure(&cell)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("also-cache: {failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Value sizes that move under a fixed capacity in bytes: what a cache really takes from the machine.
+//!
+//! ```text
+//!   phase    1          2           3           4
+//!   values   64-256 B   300-900 B   2-6 KiB     64 B - 6 KiB      three capacities are written in each
+//! ```
+//!
+//! Keys of a phase are new; they are asked for by zipf 0.99 cache-aside, and one access in twenty overwrites.
+
+use crate::contestant::{self, Capacity, Contestant, Journey, Kind};
+use crate::failure::Result;
+use crate::machine;
+use crate::random::{Random, Zipf, mix};
+use crate::value;
+
+/// Resident memory over capacity at the end of each phase and at most, and the hit ratio.
+pub(super) fn measure(kind: Kind, bytes: u64) -> Result<Vec<(String, f64)>> {
+    machine::forget_peak();
+    let before = machine::resident().now;
+    contestant::enter(kind, Capacity::Bytes { bytes, overhead: 0 }, Drift { bytes, before })
+}
+
+struct Drift {
+    bytes: u64,
+    before: u64,
+}
+
+impl Journey for Drift {
+    type Outcome = Vec<(String, f64)>;
+
+    fn run<C: Contestant>(self, contestant: &C) -> Self::Outcome {
+        let mut figures = Vec::new();
+        let (mut reads, mut hits) = (0_u64, 0_u64);
+        for (phase, sizes) in (0_u64..).zip(PHASES) {
+            let (phase_reads, phase_hits) = self.phase(contestant, phase, sizes);
+            contestant.settle();
+            reads += phase_reads;
+            hits += phase_hits;
+            figures.push((format!("RSS / capacity, phase {}", phase + 1), self.over_capacity(machine::resident().now)));
+        }
+        figures.push(("RSS / capacity, most".to_owned(), self.over_capacity(machine::resident().peak)));
+        figures.push(("hit %".to_owned(), 100.0 * hits as f64 / reads.max(1) as f64));
+        figures
+    }
+}
+
+impl Drift {
+    fn phase<C: Contestant>(&self, contestant: &C, phase: u64, sizes: (u64, u64)) -> (u64, u64) {
+        let keys = self.bytes * 4 / ((sizes.0 + sizes.1) / 2);
+        let (zipf, mut random) = (Zipf::new(keys, 0.99), Random::new(phase + 1));
+        let (mut reads, mut hits, mut written) = (0, 0, 0);
+        let mut buffer = Vec::new();
+        while written < self.bytes * CAPACITIES_WRITTEN {
+            let number = (phase << 40) | (mix(zipf.next(&mut random)) % keys);
+            let key = value::key(number);
+            let overwrites = random.below(100) < OVERWRITES_PERCENT;
+            if !overwrites {
+                reads += 1;
+                if contestant.get(&key, super::run::touch) {
+                    hits += 1;
+                    continue;
+                }
+            }
+            let length = value::length(number, 0, sizes.0, sizes.1);
+            value::write(&mut buffer, number, 0, length);
+            contestant.fill(&key, &buffer);
+            written += length as u64;
+        }
+        (reads, hits)
+    }
+
+    fn over_capacity(&self, resident: u64) -> f64 {
+        resident.saturating_sub(self.before) as f64 / self.bytes as f64
+    }
+}
+
+const PHASES: [(u64, u64); 4] = [(64, 256), (300, 900), (2 << 10, 6 << 10), (64, 6 << 10)];
+const CAPACITIES_WRITTEN: u64 = 3;
+const OVERWRITES_PERCENT: u64 = 5;

@@ -1,0 +1,232 @@
+//! The mixed workload, the same before the kill and after it: zipf reads of all keys, writes and removals of one's own.
+//!
+//! Each key is written by one thread only, with rising sequence numbers, so "newer" has a meaning without a clock.
+
+use super::protocol::Record;
+use crate::random::{Random, Zipf, mix};
+use crate::value;
+use also_cache::Cache;
+
+/// Shape of the workload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Workload {
+    /// Keys are the numbers below this.
+    pub(super) keys: u64,
+    /// Threads that run it.
+    pub(super) threads: u16,
+}
+
+/// What a thread, or all of them, did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) operations: u64,
+    pub(super) reads: u64,
+    pub(super) hits: u64,
+    pub(super) writes: u64,
+    pub(super) removals: u64,
+    pub(super) refused: u64,
+    pub(super) wrong: u64,
+}
+
+/// Who hears of each step.
+pub(super) trait Journal: Send {
+    /// Takes a record; it may wait in a batch.
+    fn note(&mut self, record: Record);
+    /// Sends what waits.
+    fn flush(&mut self);
+}
+
+/// Nobody.
+pub(super) struct Silent;
+
+impl Journal for Silent {
+    fn note(&mut self, _record: Record) {}
+    fn flush(&mut self) {}
+}
+
+impl Workload {
+    /// As many keys as fit the arena with room to spare, so that none has to be evicted.
+    pub(super) fn fitting(capacity: u64, threads: u16) -> Self {
+        Self { keys: key_count(capacity), threads }
+    }
+
+    /// Writes every key once.
+    pub(super) fn fill<J: Journal>(&self, cache: &Cache, journal: impl Fn(u16) -> J + Sync) -> Tally {
+        self.spread(|thread| {
+            let mut worker = Worker::new(self, cache, thread, 0, journal(thread));
+            for number in (u64::from(thread)..self.keys).step_by(usize::from(self.threads)) {
+                worker.write(number);
+            }
+            worker.finish()
+        })
+    }
+
+    /// Runs until `stop` says so. Sequence numbers begin after `sequence`.
+    pub(super) fn run<J: Journal>(
+        &self,
+        cache: &Cache,
+        sequence: u64,
+        journal: impl Fn(u16) -> J + Sync,
+        stop: &(impl Fn() -> bool + Sync),
+    ) -> Tally {
+        self.spread(|thread| {
+            let mut worker = Worker::new(self, cache, thread, sequence, journal(thread));
+            while !stop() {
+                (0..STEPS_PER_LOOK).for_each(|_| worker.step());
+            }
+            worker.finish()
+        })
+    }
+
+    fn spread(&self, work: impl Fn(u16) -> Tally + Sync) -> Tally {
+        std::thread::scope(|scope| {
+            let work = &work;
+            let threads: Vec<_> = (0..self.threads).map(|thread| scope.spawn(move || work(thread))).collect();
+            threads.into_iter().fold(Tally::default(), |sum, thread| match thread.join() {
+                Ok(tally) => sum.plus(tally),
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })
+    }
+}
+
+/// Keys that fit an arena: 55 % of its bytes, at 640 bytes for an average entry with all around it.
+pub(super) fn key_count(capacity: u64) -> u64 {
+    capacity / 100 * 55 / 640
+}
+
+impl Tally {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            operations: self.operations + other.operations,
+            reads: self.reads + other.reads,
+            hits: self.hits + other.hits,
+            writes: self.writes + other.writes,
+            removals: self.removals + other.removals,
+            refused: self.refused + other.refused,
+            wrong: self.wrong + other.wrong,
+        }
+    }
+}
+
+struct Worker<'a, J> {
+    workload: &'a Workload,
+    cache: &'a Cache,
+    thread: u64,
+    sequence: u64,
+    random: Random,
+    zipf: Zipf,
+    buffer: Vec<u8>,
+    journal: J,
+    tally: Tally,
+    announced: u64,
+}
+
+impl<'a, J: Journal> Worker<'a, J> {
+    fn new(workload: &'a Workload, cache: &'a Cache, thread: u16, sequence: u64, journal: J) -> Self {
+        Self {
+            workload,
+            cache,
+            thread: u64::from(thread),
+            sequence,
+            random: Random::new(mix(u64::from(thread) ^ sequence) ^ u64::from(std::process::id())),
+            zipf: Zipf::new(workload.keys, 0.99),
+            buffer: Vec::new(),
+            journal,
+            tally: Tally::default(),
+            announced: 0,
+        }
+    }
+
+    fn step(&mut self) {
+        // The rank is spread over the key numbers, so that hot keys are everybody's.
+        let number = mix(self.zipf.next(&mut self.random)) % self.workload.keys;
+        match self.random.below(100) {
+            0..READS_PERCENT => self.read(number),
+            READS_PERCENT..WRITES_BELOW_PERCENT => self.write(self.own(number)),
+            _ => self.remove(self.own(number)),
+        }
+    }
+
+    fn read(&mut self, number: u64) {
+        self.count();
+        self.tally.reads += 1;
+        let checked = self.cache.read(value::key(number), |bytes| value::check(bytes, number));
+        match checked {
+            Some(Ok(_)) => self.tally.hits += 1,
+            Some(Err(_)) => {
+                self.tally.wrong += 1;
+                self.journal.note(Record::Wrong { number });
+            }
+            // Cache-aside: a miss is filled by the one thread that may write the key.
+            None if number == self.own(number) => self.write(number),
+            None => {}
+        }
+    }
+
+    fn write(&mut self, number: u64) {
+        self.count();
+        self.sequence += 1;
+        let length = value::length(number, self.sequence, VALUE_BYTES.0, VALUE_BYTES.1);
+        value::write(&mut self.buffer, number, self.sequence, length);
+        if self.cache.insert(value::key(number), &self.buffer).is_ok() {
+            self.tally.writes += 1;
+            self.journal.note(Record::Wrote { number, sequence: self.sequence });
+        } else {
+            self.tally.refused += 1;
+            self.journal.note(Record::Refused { number });
+        }
+    }
+
+    fn remove(&mut self, number: u64) {
+        self.count();
+        self.sequence += 1;
+        self.journal.note(Record::Removing { number, sequence: self.sequence });
+        self.journal.flush();
+        if self.cache.remove(value::key(number)).is_ok() {
+            self.tally.removals += 1;
+            self.journal.note(Record::Removed { number, sequence: self.sequence });
+        }
+    }
+
+    fn finish(mut self) -> Tally {
+        self.announce();
+        self.journal.flush();
+        self.tally
+    }
+
+    fn count(&mut self) {
+        self.tally.operations += 1;
+        if self.tally.operations - self.announced >= OPERATIONS_PER_RECORD {
+            self.announce();
+        }
+    }
+
+    fn announce(&mut self) {
+        self.journal.note(Record::Operations { count: self.tally.operations - self.announced });
+        self.announced = self.tally.operations;
+    }
+
+    /// The key of this thread that is nearest below a number.
+    fn own(&self, number: u64) -> u64 {
+        let threads = u64::from(self.workload.threads);
+        let own = number - number % threads + self.thread;
+        if own < self.workload.keys { own } else { self.thread }
+    }
+}
+
+/// Shortest and longest value.
+pub(super) const VALUE_BYTES: (u64, u64) = (64, 1024);
+
+/// Reads in percent of all operations.
+pub(super) const READS_PERCENT: u64 = 70;
+
+/// Writes in percent of all operations; the rest removes.
+pub(super) const WRITES_PERCENT: u64 = 28;
+
+/// Above every sequence number that a run before the kill can have reached.
+pub(super) const SEQUENCE_AFTER_RESTART: u64 = 1 << 48;
+
+const WRITES_BELOW_PERCENT: u64 = READS_PERCENT + WRITES_PERCENT;
+const STEPS_PER_LOOK: u32 = 64;
+const OPERATIONS_PER_RECORD: u64 = 1024;

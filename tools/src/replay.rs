@@ -1,0 +1,191 @@
+//! `replay`: access traces cache-aside through the real cache, with real values, beside other caches.
+//!
+//! ```text
+//!   trace file --trace.rs--> keys --cells--> one process per (trace, capacity, contestant) --report.rs--> table | JSON
+//!                                             journey.rs: get, check every byte, on a miss fill
+//! ```
+
+mod heavy;
+mod journey;
+pub(crate) mod reference;
+mod report;
+mod trace;
+
+pub(crate) use journey::measure;
+
+use crate::contestant::{Capacity, Kind};
+use crate::failure::{Failure, Result};
+use crate::{cell, interrupt, progress, size, value};
+use clap::{Args, ValueEnum};
+use journey::{Outcome, Question};
+use std::path::PathBuf;
+use trace::{Format, Source};
+
+/// Options of `replay`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ReplayOptions {
+    /// Trace files.
+    #[arg(required = true, value_name = "TRACE")]
+    traces: Vec<PathBuf>,
+    /// Capacity in entries; the reference of the goals, S3-FIFO, runs beside it.
+    #[arg(long, value_name = "N", group = "capacity", value_parser = clap::value_parser!(u64).range(2..))]
+    capacity_entries: Option<u64>,
+    /// Capacity in bytes, such as 16MiB.
+    #[arg(long, value_name = "B", group = "capacity", value_parser = size::parse_bytes)]
+    capacity_bytes: Option<u64>,
+    /// Capacities of 0.1, 1, 5 and 10 % of the keys, at least 100 entries. The default.
+    #[arg(long, group = "capacity")]
+    sweep: bool,
+    /// Length of the values in bytes, one number or a range; each key has its own. [default: 64 with a capacity in
+    /// entries, 64..4096 with one in bytes]
+    #[arg(long, value_name = "RANGE", value_parser = parse_range)]
+    value_bytes: Option<(u64, u64)>,
+    /// Threads that share the trace.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Caches to run beside it; `all` adds foyer, TinyUFO and segcache, built from tools/peers by cargo.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    against: Vec<Against>,
+    /// Format of the files. [default: by their name]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Column of the keys in a csv file, by name or by number from 0. [default: "key", else the first]
+    #[arg(long, value_name = "COLUMN")]
+    key_column: Option<String>,
+    /// Use the first N accesses only.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Bytes per entry that the others are charged beside key and value, with a capacity in bytes.
+    #[arg(long, default_value_t = 0, value_name = "B")]
+    peer_overhead: u64,
+    /// Print every cell as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  also-cache replay oltp.u32.zst                                  0.1, 1, 5, 10 % of the keys, beside S3-FIFO
+  also-cache replay --against quick_cache,moka traces/*.u32.zst
+  also-cache replay --capacity-bytes 16MiB --value-bytes 64..4096 --against all web.csv
+  also-cache replay --capacity-entries 10000 --threads 4 --json accesses.u64
+
+Formats: u32.zst (zstd over little-endian u32), u64 (little-endian u64), csv (with a header line).
+Every value is checked byte by byte on every hit; one wrong value makes the exit status 1.";
+
+/// Who else runs.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Against {
+    /// The quick_cache crate.
+    QuickCache,
+    /// The moka crate.
+    Moka,
+    /// These two and the heavy ones.
+    All,
+}
+
+/// Runs every cell, one after the other, and prints them.
+pub(crate) fn run(options: &ReplayOptions) -> Result<()> {
+    interrupt::catch();
+    let questions = questions(options)?;
+    let bar = progress::bar(questions.len() as u64, "replay", options.json);
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(questions.len());
+    for question in &questions {
+        interrupt::check()?;
+        bar.set_message(question.title());
+        outcomes.push(cell::ask("replay-cell", &question.title(), question)?);
+        bar.inc(1);
+    }
+    if options.against.contains(&Against::All) {
+        outcomes.extend(heavy::run(&questions, &bar)?);
+    }
+    bar.finish_and_clear();
+    report::print(&outcomes, options.json)?;
+    let wrong: u64 = outcomes.iter().map(|outcome| outcome.wrong).sum();
+    if wrong > 0 {
+        return Err(Failure::Wrong(format!("{wrong} hits returned a wrong value")));
+    }
+    Ok(())
+}
+
+fn questions(options: &ReplayOptions) -> Result<Vec<Question>> {
+    let mut questions = Vec::new();
+    for path in &options.traces {
+        let source = Source {
+            path: path.clone(),
+            format: options.format.map_or_else(|| Format::of(path), Ok)?,
+            key_column: options.key_column.clone(),
+            limit: options.limit,
+        };
+        for (label, capacity) in capacities(options, &source)? {
+            for contestant in contestants(options, capacity) {
+                questions.push(Question {
+                    source: source.clone(),
+                    label: label.clone(),
+                    contestant,
+                    capacity,
+                    value_bytes: value_bytes(options),
+                    threads: options.threads,
+                });
+            }
+        }
+    }
+    Ok(questions)
+}
+
+fn capacities(options: &ReplayOptions, source: &Source) -> Result<Vec<(String, Capacity)>> {
+    let longest = value_bytes(options).1;
+    let in_entries = |entries| Capacity::Entries { entries, value_bytes: longest };
+    if let Some(bytes) = options.capacity_bytes {
+        return Ok(vec![(size::bytes(bytes), Capacity::Bytes { bytes, overhead: options.peer_overhead })]);
+    }
+    if let Some(entries) = options.capacity_entries {
+        return Ok(vec![(size::count(entries), in_entries(entries))]);
+    }
+    let keys = source.read()?.keys;
+    let mut sizes: Vec<(String, u64)> = SWEEP_PER_MILLE
+        .iter()
+        .map(|share| (format!("{} %", *share as f64 / 10.0), (keys * share / 1000).max(SWEEP_ENTRIES_MIN)))
+        .collect();
+    sizes.dedup_by_key(|(_, entries)| *entries);
+    Ok(sizes
+        .into_iter()
+        .map(|(share, entries)| (format!("{share} = {}", size::count(entries)), in_entries(entries)))
+        .collect())
+}
+
+fn contestants(options: &ReplayOptions, capacity: Capacity) -> Vec<Kind> {
+    let all = options.against.contains(&Against::All);
+    let mut kinds = vec![Kind::Ours];
+    if matches!(capacity, Capacity::Entries { .. }) {
+        kinds.push(Kind::S3fifo);
+    }
+    if all || options.against.contains(&Against::QuickCache) {
+        kinds.push(Kind::QuickCache);
+    }
+    if all || options.against.contains(&Against::Moka) {
+        kinds.push(Kind::Moka);
+    }
+    kinds
+}
+
+fn value_bytes(options: &ReplayOptions) -> (u64, u64) {
+    let default = if options.capacity_bytes.is_some() { (64, 4096) } else { (64, 64) };
+    options.value_bytes.unwrap_or(default)
+}
+
+fn parse_range(text: &str) -> std::result::Result<(u64, u64), String> {
+    let (shortest, longest) = text.split_once("..").unwrap_or((text, text));
+    let (shortest, longest) = (size::parse_bytes(shortest)?, size::parse_bytes(longest.trim_start_matches('='))?);
+    let bounds = value::VALUE_BYTES_MIN..=VALUE_BYTES_MAX;
+    if shortest > longest || !bounds.contains(&shortest) || !bounds.contains(&longest) {
+        return Err(format!("{shortest}..{longest} is not a range within {} to {}", bounds.start(), bounds.end()));
+    }
+    Ok((shortest, longest))
+}
+
+const SWEEP_PER_MILLE: [u64; 4] = [1, 10, 50, 100];
+const SWEEP_ENTRIES_MIN: u64 = 100;
+const VALUE_BYTES_MAX: u64 = 1 << 20;

@@ -1,0 +1,93 @@
+//! One command with a title, a time limit and a measured time.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A command to run from the root of the repository.
+pub(crate) struct Step {
+    pub(crate) title: String,
+    words: Vec<String>,
+    variables: Vec<(String, String)>,
+    limit: Duration,
+}
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Exit status 0.
+    Green,
+    /// Another exit status, or a signal.
+    Red,
+    /// Killed at its limit.
+    TimedOut,
+}
+
+impl Step {
+    /// A step from the words of its command.
+    pub(crate) fn new(title: impl Into<String>, limit_s: u64, words: &[&str]) -> Self {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Self { title: title.into(), words, variables: Vec::new(), limit: Duration::from_secs(limit_s) }
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Builds into a target folder of its own.
+    pub(crate) fn target(self, folder: PathBuf) -> Self {
+        self.with("CARGO_TARGET_DIR", folder.display().to_string())
+    }
+
+    /// Adds words to its command.
+    pub(crate) fn and(mut self, words: &[String]) -> Self {
+        self.words.extend_from_slice(words);
+        self
+    }
+
+    /// Runs it with its output shown.
+    pub(crate) fn show(&self) -> Result<(Ending, Duration), String> {
+        self.run(Stdio::inherit)
+    }
+
+    /// Runs it with its output thrown away.
+    pub(crate) fn hush(&self) -> Result<(Ending, Duration), String> {
+        self.run(Stdio::null)
+    }
+
+    fn run(&self, output: fn() -> Stdio) -> Result<(Ending, Duration), String> {
+        let (program, arguments) = self.words.split_first().ok_or("a step without a command")?;
+        let started = Instant::now();
+        let mut child = Command::new(program)
+            .args(arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(crate::root())
+            .stdin(Stdio::null())
+            .stdout(output())
+            .stderr(output())
+            .spawn()
+            .map_err(|error| format!("{}: {program} did not start: {error}", self.title))?;
+        let ending = self.wait(&mut child, started).map_err(|error| format!("{}: {error}", self.title))?;
+        Ok((ending, started.elapsed()))
+    }
+
+    fn wait(&self, child: &mut Child, started: Instant) -> std::io::Result<Ending> {
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(ending(status));
+            }
+            if started.elapsed() > self.limit {
+                child.kill()?;
+                child.wait()?;
+                return Ok(Ending::TimedOut);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn ending(status: ExitStatus) -> Ending {
+    if status.success() { Ending::Green } else { Ending::Red }
+}
