@@ -21,7 +21,7 @@ use crate::sync::Ordering;
 use crate::sync::failpoint::failpoint;
 use crate::types::clock::{HybridClock, ManualClock, TimeSource};
 use crate::types::key::KeyHasher;
-use crate::types::limits::{SHORT_LIFE_MS, SHORT_LIVES_MAX};
+use crate::types::limits::{PAGE_BYTES_MAX, SHORT_LIFE_MS, SHORT_LIVES_MAX};
 use crate::types::version::Stamp;
 use std::fmt;
 use std::path::PathBuf;
@@ -169,7 +169,7 @@ struct Examined {
 pub(crate) fn open(request: &Request) -> Result<(Engine, Recovery), OpenFailure> {
     let Some(path) = &request.file else {
         let layout = Layout::for_capacity(request.capacity);
-        let region = Region::anonymous(layout.len(), layout.page_bytes)?;
+        let region = Region::anonymous(layout.len(), PAGE_BYTES_MAX)?;
         return Ok((create(request, region, layout, None, 0), Recovery::Created));
     };
     let opened = OpenedFile::open(path)?;
