@@ -29,13 +29,13 @@ const SPAN: u32 = 2;
 const STEPS_MAX: u32 = 64;
 
 /// The pages of one class, for the hand.
-pub(super) struct PagesOf<'p> {
+struct PagesOf<'p> {
     pages: &'p Pages,
     class: ClassId,
 }
 
 impl<'p> PagesOf<'p> {
-    pub(super) fn new(pages: &'p Pages, class: ClassId) -> Self {
+    fn new(pages: &'p Pages, class: ClassId) -> Self {
         Self { pages, class }
     }
 }
