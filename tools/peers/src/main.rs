@@ -35,6 +35,8 @@ struct Question {
     overhead: u64,
     value_bytes: (u64, u64),
     threads: u16,
+    /// Accesses of the trace, four bytes each.
+    accesses: u64,
 }
 
 /// What came out.
@@ -54,22 +56,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut line = String::new();
     input.read_line(&mut line)?;
     let question: Question = serde_json::from_str(&line)?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(question.accesses as usize * 4 + 1);
     input.read_to_end(&mut bytes)?;
-    let numbers: Vec<u32> = bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
-    drop(bytes);
+    let (numbers, _) = bytes.as_chunks::<4>();
     let before = resident();
     let answer = match question.peer.as_str() {
-        "foyer" => replay(&Foyer::open(&question), &question, &numbers, before),
-        "tinyufo" => replay(&TinyUfo::open(&question), &question, &numbers, before),
-        "segcache" => replay(&Segcache::open(&question)?, &question, &numbers, before),
+        "foyer" => replay(&Foyer::open(&question), &question, numbers, before),
+        "tinyufo" => replay(&TinyUfo::open(&question), &question, numbers, before),
+        "segcache" => replay(&Segcache::open(&question)?, &question, numbers, before),
         other => return Err(format!("there is no peer {other:?}; foyer, tinyufo, segcache are").into()),
     };
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())
 }
 
-fn replay<P: Peer>(peer: &P, question: &Question, numbers: &[u32], before: u64) -> Answer {
+fn replay<P: Peer>(peer: &P, question: &Question, numbers: &[[u8; 4]], before: u64) -> Answer {
     let cursor = AtomicUsize::new(0);
     let started = Instant::now();
     let tallies: Vec<Answer> = std::thread::scope(|scope| {
@@ -92,7 +93,7 @@ fn replay<P: Peer>(peer: &P, question: &Question, numbers: &[u32], before: u64) 
     }
 }
 
-fn walk<P: Peer>(peer: &P, question: &Question, numbers: &[u32], cursor: &AtomicUsize) -> Answer {
+fn walk<P: Peer>(peer: &P, question: &Question, numbers: &[[u8; 4]], cursor: &AtomicUsize) -> Answer {
     let mut tally = Answer::default();
     let mut buffer = Vec::new();
     loop {
@@ -101,7 +102,7 @@ fn walk<P: Peer>(peer: &P, question: &Question, numbers: &[u32], cursor: &Atomic
         let Some(rest) = numbers.get(from..).filter(|rest| !rest.is_empty()) else {
             return tally;
         };
-        for number in rest[..rest.len().min(RUN_ACCESSES)].iter().map(|number| u64::from(*number)) {
+        for number in rest[..rest.len().min(RUN_ACCESSES)].iter().map(|number| u64::from(u32::from_le_bytes(*number))) {
             let key = value::key(number);
             let mut right = false;
             if peer.get(&key, |bytes| right = value::check(bytes, number).is_ok()) {

@@ -15,24 +15,17 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Runs foyer, TinyUFO and segcache over the same traces and capacities.
-///
-/// # Errors
-///
-/// [`Failure::Child`] if cargo is not there, the sources have moved since this command was built, or a run fails.
-pub(super) fn run(questions: &[Question], bar: &ProgressBar) -> Result<Vec<Outcome>> {
-    bar.set_message("building foyer, TinyUFO, segcache");
-    let program = build()?;
-    let places: Vec<&Question> = questions.iter().filter(|question| question.contestant == Kind::Ours).collect();
-    bar.inc_length((places.len() * PEERS.len()) as u64);
+/// Runs foyer, TinyUFO and segcache over one trace, at the same capacities.
+pub(super) fn run(program: &Path, questions: &[Question], numbers: &[u8], bar: &ProgressBar) -> Result<Vec<Outcome>> {
+    let places = || questions.iter().filter(|question| question.contestant == Kind::Ours);
+    bar.inc_length((places().count() * PEERS.len()) as u64);
     let mut outcomes = Vec::new();
-    for place in places {
-        let numbers: Vec<u8> = place.source.read()?.accesses.iter().flat_map(|number| number.to_le_bytes()).collect();
+    for place in places() {
         for peer in PEERS {
             interrupt::check()?;
             bar.set_message(format!("{} at {}: {peer}", place.source.name(), place.label));
             if suits(peer, place.capacity) {
-                outcomes.push(ask(&program, peer, place, &numbers)?);
+                outcomes.push(ask(program, peer, place, numbers)?);
             }
             bar.inc(1);
         }
@@ -45,7 +38,13 @@ fn suits(peer: &str, capacity: Capacity) -> bool {
     peer != "segcache" || matches!(capacity, Capacity::Bytes { .. })
 }
 
-fn build() -> Result<PathBuf> {
+/// Builds them and returns the program.
+///
+/// # Errors
+///
+/// [`Failure::Child`] if cargo is not there, or the sources have moved since this command was built.
+pub(super) fn build(bar: &ProgressBar) -> Result<PathBuf> {
+    bar.set_message("building foyer, TinyUFO, segcache");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/Cargo.toml");
     if !manifest.exists() {
         return Err(failed(format!("has no sources at {}; leave --against all out", manifest.display())));
@@ -72,7 +71,7 @@ fn ask(program: &Path, peer: &str, place: &Question, numbers: &[u8]) -> Result<O
         Capacity::Bytes { bytes, overhead } => (bytes / 512, Some(bytes), overhead),
     };
     let (value_bytes, threads) = (place.value_bytes, place.threads);
-    let question = PeerQuestion { peer, entries, bytes, overhead, value_bytes, threads };
+    let question = PeerQuestion { peer, entries, bytes, overhead, value_bytes, threads, accesses: place.accesses };
     let mut process = Command::new(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -89,7 +88,7 @@ fn ask(program: &Path, peer: &str, place: &Question, numbers: &[u8]) -> Result<O
         return Err(failed(format!("ended with {} in {peer}", output.status)));
     }
     let answer: PeerAnswer = serde_json::from_slice(&output.stdout)?;
-    Ok(answer.outcome(peer, place, numbers.len() as u64 / 4))
+    Ok(answer.outcome(peer, place))
 }
 
 #[derive(Serialize)]
@@ -100,6 +99,7 @@ struct PeerQuestion<'a> {
     overhead: u64,
     value_bytes: (u64, u64),
     threads: u16,
+    accesses: u64,
 }
 
 #[derive(Deserialize)]
@@ -114,13 +114,13 @@ struct PeerAnswer {
 }
 
 impl PeerAnswer {
-    fn outcome(self, peer: &str, place: &Question, accesses: u64) -> Outcome {
+    fn outcome(self, peer: &str, place: &Question) -> Outcome {
         Outcome {
             trace: place.source.name(),
             capacity: place.label.clone(),
             contestant: peer.to_owned(),
             threads: place.threads,
-            accesses,
+            accesses: place.accesses,
             hits: self.hits,
             checked: self.checked,
             wrong: self.wrong,
