@@ -9,7 +9,7 @@
 use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
-use crate::arena::slot::State;
+use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::eviction::expiry::TimeToLive;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -135,9 +135,17 @@ impl Engine {
             self.unlink(handle, class, None);
             return;
         }
-        // SAFETY: LIVE was seen under the guard of the caller.
+        self.note_deadline(slot);
+    }
+
+    /// Lets the sweep of a slot's page know when its entry expires. The caller holds a guard since before the slot was
+    /// LIVE, or has seen it LIVE under one.
+    pub(super) fn note_deadline(&self, slot: Slot<'_>) {
+        // SAFETY: by the caller's guard the bytes stay.
         let header = unsafe { slot.header() };
-        if let Some(at) = TimeToLive::from_bits(header.ttl()).deadline(header.stamp().micros()) {
+        if let Some(at) = TimeToLive::from_bits(header.ttl()).deadline(header.stamp().micros())
+            && let Some(page) = self.pages.layout().page_of_handle(slot.handle())
+        {
             self.pages.note_expiry(&self.region, page, at);
         }
     }
