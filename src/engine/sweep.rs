@@ -52,7 +52,8 @@ impl Engine {
             return self.settle_step();
         }
         let pages = self.pages.layout().pages;
-        let cleared = self.sweep.cleared_pages.load(Ordering::Relaxed).min(pages);
+        // The page that the cursor is in the middle of comes twice.
+        let cleared = self.sweep.cleared_pages.load(Ordering::Relaxed);
         for _ in 0..pages {
             let page = PageId(self.sweep.page.load(Ordering::Relaxed) % pages);
             if (cleared > 0 || self.is_due(page)) && self.has_entries(page) {
@@ -72,10 +73,14 @@ impl Engine {
         let pages = self.pages.layout().pages;
         self.sweep.slot.store(0, Ordering::Relaxed);
         self.sweep.page.store((page.0 + 1) % pages, Ordering::Relaxed);
-        let _ = self
+        let left = self
             .sweep
             .cleared_pages
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.min(pages).checked_sub(1));
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.min(pages + 1).checked_sub(1));
+        if left == Ok(1) {
+            // Every page was looked at since the clear: what races with it may have been counted twice.
+            self.cleared.store(0, Ordering::Relaxed);
+        }
     }
 
     fn settle_step(&self) -> bool {
