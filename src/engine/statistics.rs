@@ -131,7 +131,8 @@ impl Engine {
                 ring: policy.probation.len(),
                 ring_share_percent: policy.share.percent(),
             };
-            (figures.pages > 0).then_some(figures)
+            // Values in runs of pages are counted in the class of large values, which then may have no page.
+            (figures.pages > 0 || figures.live > 0 || figures.retired > 0).then_some(figures)
         })
         .collect()
     }
