@@ -433,6 +433,14 @@ impl Engine {
         self.region.word(live::ALIVE).store(self.clock.fine_us(), Ordering::Relaxed);
     }
 
+    /// Notes that this life ended with the last handle, not by a kill: however short, it does not count as a crash.
+    pub(crate) fn note_end(&self) {
+        self.note_entries();
+        let long_enough = self.superblock().opened_us.get() + SHORT_LIFE_MS * 1_000;
+        // Relaxed: read by the next life only.
+        self.region.word(live::ALIVE).fetch_max(long_enough, Ordering::Relaxed);
+    }
+
     /// Writes the superblock that says: closed in order. Later writes are refused.
     pub(crate) fn seal(&self) -> Result<(), RegionError> {
         // Release: pairs with the Acquire in `is_closed`.
