@@ -98,6 +98,8 @@ pub(crate) struct Engine {
     /// Set once nothing is free any more: from then on new entries go through probation.
     filled: AtomicBool,
     closed: AtomicBool,
+    /// Overflow buckets of an earlier life of which it is not known yet whether they are linked.
+    overflow_unknown: AtomicU64,
     rebalance: rebalance::Rebalance,
     sweep: sweep::Sweep,
     superblock: Mutex<Superblock>,
@@ -153,6 +155,7 @@ impl Engine {
             cleared: AtomicU64::new(0),
             filled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            overflow_unknown: AtomicU64::new(0),
             rebalance: rebalance::Rebalance::new(classes.len() + 1),
             sweep: sweep::Sweep::default(),
             superblock: Mutex::new(Superblock::new_zeroed()),
@@ -325,6 +328,11 @@ impl Slots for Engine {
             }
         }
         None
+    }
+
+    fn may_trim(&self) -> bool {
+        // Acquire: pairs with the Release in `prepare`, so that all of them have been looked at.
+        self.overflow_unknown.load(Ordering::Acquire) == 0
     }
 
     fn give_overflow(&self, offset: u64) {

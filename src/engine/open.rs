@@ -11,6 +11,7 @@
 //!
 //! Pages are looked at when first used, or by the sweep; nothing is trusted before.
 
+use crate::arena::classes::ClassId;
 use crate::arena::header::{LAYOUT_VERSION, MAGIC, Superblock, live};
 use crate::arena::layout::{Layout, PageId, SUPERBLOCK_BYTES};
 use crate::arena::page::PageKind;
@@ -403,6 +404,9 @@ impl Engine {
                 return Err(format!("page {} stands at number {ordinal} of the directory", page.0));
             }
         }
+        // Relaxed: single-threaded.
+        let overflow = self.pages.class(ClassId::OVERFLOW).inherited.load(Ordering::Relaxed);
+        self.overflow_unknown.store(overflow, Ordering::Relaxed);
         self.entries.store(entries, Ordering::Relaxed);
         self.filled.store(self.pages.free_pages() <= super::PAGES_SPARE, Ordering::Relaxed);
         let guard = self.pin();

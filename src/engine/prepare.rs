@@ -53,6 +53,10 @@ impl Engine {
         for slot in first..first + count {
             self.prepare_slot(self.pages.handle(page, slot), class);
         }
+        if class == ClassId::OVERFLOW && self.pages.info(page).is_inherited() {
+            // Release: pairs with the Acquire in `may_trim`.
+            self.overflow_unknown.fetch_sub(u64::from(count), Ordering::Release);
+        }
         failpoint!("page.formatted");
     }
 
