@@ -56,7 +56,9 @@ impl Engine {
         let cleared = self.sweep.cleared_pages.load(Ordering::Relaxed);
         for _ in 0..pages {
             let page = PageId(self.sweep.page.load(Ordering::Relaxed) % pages);
-            if (cleared > 0 || self.is_due(page)) && self.has_entries(page) {
+            // In the middle of a page its deadline is that of the first part only.
+            let begun = self.sweep.slot.load(Ordering::Relaxed) > 0;
+            if (cleared > 0 || begun || self.is_due(page)) && self.has_entries(page) {
                 self.sweep_page(page);
                 return true;
             }
