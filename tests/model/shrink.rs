@@ -5,7 +5,7 @@ use crate::operation::Operation;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs that shrinking may take.
-const RUNS_MAX: usize = 600;
+const RUNS_MAX: usize = 300;
 
 /// One episode from an empty cache to rest. A panic of the cache is a failure like any other.
 pub fn run(shape: &Shape, operations: &[Operation]) -> Result<Reached, String> {
