@@ -100,6 +100,8 @@ pub(crate) struct Engine {
     closed: AtomicBool,
     /// Whether a thread does the housekeeping; else inserts do what is pressing.
     housekept: bool,
+    /// Overflow buckets of an earlier life of which it is not known yet whether they are linked.
+    overflow_unknown: AtomicU64,
     rebalance: rebalance::Rebalance,
     sweep: sweep::Sweep,
     superblock: Mutex<Superblock>,
@@ -156,6 +158,7 @@ impl Engine {
             filled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             housekept: false,
+            overflow_unknown: AtomicU64::new(0),
             rebalance: rebalance::Rebalance::new(classes.len() + 1),
             sweep: sweep::Sweep::default(),
             superblock: Mutex::new(Superblock::new_zeroed()),
@@ -333,6 +336,11 @@ impl Slots for Engine {
             }
         }
         None
+    }
+
+    fn may_trim(&self) -> bool {
+        // Acquire: pairs with the Release in `prepare`, so that all of them have been looked at.
+        self.overflow_unknown.load(Ordering::Acquire) == 0
     }
 
     fn give_overflow(&self, offset: u64) {

@@ -222,13 +222,14 @@ impl Engine {
     /// The first read of an entry in this life: everything about it is checked once. `false` unlinks it.
     #[cold]
     pub(super) fn first_read(&self, slot: Slot<'_>, found: &Found) -> bool {
-        if self.is_intact(slot) {
+        let intact = self.is_intact(slot);
+        if intact && !self.is_dead(slot) {
             self.adopt(slot);
             let now = slot.control();
             return now.run() == self.run && now.state() != Some(State::Free);
         }
         if self.index.unlink(&self.region, found) {
-            self.counters.add(Counter::Damaged);
+            self.counters.add(if intact { Counter::Expired } else { Counter::Damaged });
             self.retire(slot.handle());
         }
         false

@@ -272,6 +272,8 @@ impl Engine {
         if slot.control().run() != self.run && !self.first_read(slot, &found) {
             return false;
         }
+        // SAFETY: the caller holds a guard and saw the slot LIVE under it.
+        let Some(key) = (unsafe { slot.key() }) else { return false };
         let Some((to, _, generation)) = self.take(class) else { return false };
         let Some(copy) = self.slot(to) else { return false };
         // SAFETY: the caller holds a guard and saw the slot LIVE under it.
@@ -280,19 +282,22 @@ impl Engine {
         let from = unsafe { slot.bytes(crate::arena::frame::FRAME_START, bytes) };
         // SAFETY: the new slot is WRITING and ours.
         unsafe { copy.bytes_mut(crate::arena::frame::FRAME_START, bytes) }.copy_from_slice(from);
-        copy.set_frequency(slot.frequency() - 1);
+        // The hand may have lowered it since the caller looked.
+        copy.set_frequency(slot.frequency().saturating_sub(1));
         let queued = slot.control().is_queued();
         copy.publish(self.run, queued);
-        // SAFETY: as above.
-        let Some(key) = (unsafe { slot.key() }) else { return false };
         let word = IndexWord::new(self.hash(key), generation, to);
+        // Relaxed: gauges, raised first, since whoever unlinks the copy lowers them.
+        self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
+        self.entries.fetch_add(1, Ordering::Relaxed);
         if !self.index.swap(&self.region, &found, word) {
+            self.pages.class(class).live.fetch_sub(1, Ordering::Relaxed);
+            self.entries.fetch_sub(1, Ordering::Relaxed);
             copy.abandon(self.run);
             self.pages.give_slot(to);
             return true;
         }
-        self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
-        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.note_deadline(copy);
         self.counters.add(Counter::Relocated);
         self.retire(slot.handle());
         if queued {
