@@ -346,14 +346,16 @@ fn warm(
     let before = block;
     describe(&mut block, request, &layout, Some(identity), &clock, run);
     let engine = Engine::assemble(parts(request, region, layout, hasher, clock, run));
+    // Before anything else is written: what this life changes in slots carries its run, and if it ends in the middle of
+    // the load, no later life may take that run for its own.
+    block.write(engine.region());
+    failpoint!("open.run_raised");
     if let Err(error) = engine.load(entries) {
         let reason = ColdReason::Index(error);
         drop(engine);
         let opened = OpenedFile::open(request.file.as_deref().unwrap_or_else(|| "".as_ref()))?;
         return start_cold(request, opened, reason, request.capacity);
     }
-    block.write(engine.region());
-    failpoint!("open.run_raised");
     engine.set_superblock(block);
     let resized = (layout.pages != before.pages.get()).then_some((before.pages.get(), layout.pages));
     Ok((engine, Recovery::Warm { run: run.0, entries, sealed, resized }))
