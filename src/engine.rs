@@ -91,7 +91,7 @@ pub(crate) struct Engine {
     settings: Settings,
     pins: PinBudget,
     counters: Counters,
-    /// Entries in the index; an estimate until the sweep after an open is through.
+    /// Entries in the index that this life wrote or adopted.
     entries: Padded<AtomicU64>,
     /// Entries among them that a clear has made invisible.
     cleared: AtomicU64,
@@ -245,18 +245,20 @@ impl Engine {
         let Some(before) = slot.retire(self.run) else { return };
         crate::sync::failpoint::failpoint!("retire.marked");
         let state = self.pages.class(class);
-        // Relaxed: gauges. An entry of an old run that was never adopted was never counted in its class.
+        // Relaxed: gauges. An entry of an old run that was never adopted was never counted in.
         if before.run() == self.run {
             state.live.fetch_sub(1, Ordering::Relaxed);
+            self.count_out(slot);
+        } else {
+            self.sweep.met();
         }
         state.limbo.fetch_add(1, Ordering::Relaxed);
-        self.count_out(slot);
         self.limbo.add(handle);
     }
 
     fn count_out(&self, slot: Slot<'_>) {
-        // An estimate after an unclean end may be low: it stays at 0 then.
-        let _ = self.entries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        // Relaxed: a gauge; below 0 for a moment if the writer has not counted the entry in yet.
+        self.entries.fetch_sub(1, Ordering::Relaxed);
         if self.cleared.load(Ordering::Relaxed) > 0 {
             // SAFETY: the caller unlinked the slot under its guard, or owns it; retired bytes do not change.
             let header = unsafe { slot.header() };
@@ -279,7 +281,7 @@ impl Engine {
     /// Entries that a read can find.
     pub(crate) fn len(&self) -> u64 {
         // Relaxed: gauges.
-        self.entries.load(Ordering::Relaxed).saturating_sub(self.cleared.load(Ordering::Relaxed))
+        self.entries().saturating_sub(self.cleared.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -15,7 +15,7 @@
 use crate::arena::layout::{Layout, SUPERBLOCK_BYTES};
 use crate::region::Region;
 use crate::types::checksum;
-use crate::types::limits::{CLEAR_STAMPS_MAX, SPLITS_MAX};
+use crate::types::limits::{CLEAR_STAMPS_MAX, PAGE_BYTES_MAX, PAGE_BYTES_MIN, SPLITS_MAX};
 use zerocopy::little_endian::{I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -115,8 +115,11 @@ impl Superblock {
 
     /// The shape it describes, if such a one can exist.
     pub(crate) fn layout(&self) -> Option<Layout> {
+        if !(PAGE_BYTES_MIN..=PAGE_BYTES_MAX).contains(&self.page_bytes.get()) {
+            return None;
+        }
         let by_size = Layout::with_pages(
-            self.page_bytes.get().max(1),
+            self.page_bytes.get(),
             self.pages_max.get() / crate::arena::layout::GROWTH_FACTOR as u32,
         );
         let layout = Layout {
@@ -130,7 +133,7 @@ impl Superblock {
 
     /// Writes it over the older of the two, with the next sequence number.
     pub(crate) fn write(&mut self, region: &Region) {
-        self.sequence = U64::new(self.sequence.get() + 1);
+        self.sequence = U64::new(self.sequence.get().wrapping_add(1));
         self.checksum = U32::new(self.sum());
         let start = self.sequence.get() % 2 * SUPERBLOCK_BYTES;
         // SAFETY: superblocks are written by the one opener or closer, who holds the file's lock; the live words lie

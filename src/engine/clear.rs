@@ -43,7 +43,7 @@ impl Engine {
         // Release: pairs with the Acquire of readers.
         self.region.word(live::CLEAR_ALL).fetch_max(stamp.0, Ordering::Release);
         // Relaxed: gauges.
-        self.cleared.store(self.entries.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.cleared.store(self.entries(), Ordering::Relaxed);
         self.sweep.restart();
     }
 

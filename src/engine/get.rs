@@ -251,6 +251,8 @@ impl Engine {
         {
             // Relaxed: a gauge.
             self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
+            self.entries.fetch_add(1, Ordering::Relaxed);
+            self.sweep.met();
         }
     }
 }

@@ -260,7 +260,7 @@ impl Engine {
 
     /// What follows an insert of a new key: growth, and room for the next one.
     fn after_insert(&self, guard: &Guard, class: ClassId) {
-        let entries = self.entries.load(Ordering::Relaxed);
+        let entries = self.entries();
         if entries > self.index.entries_before_growth(&self.region) {
             self.index.grow(&self.region, self, entries);
         }

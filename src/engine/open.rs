@@ -206,7 +206,7 @@ fn examine(opened: OpenedFile, path: PathBuf) -> Result<Examined, OpenFailure> {
     let last_sign = Stamp(word(live::CEILING)).micros().max(word(live::ALIVE));
     let lived_us = last_sign.saturating_sub(block.opened_us.get());
     let was_short = block.sealed.get() == 0 && lived_us < SHORT_LIFE_MS * 1_000;
-    let short_lives = if was_short { block.short_lives.get() + 1 } else { 0 };
+    let short_lives = if was_short { block.short_lives.get().saturating_add(1) } else { 0 };
     let length = opened.state()?.length;
     let found = judge(&block, opened.identity(), length).map(|layout| (block, layout));
     Ok(Examined { opened, found, short_lives })
@@ -390,22 +390,19 @@ impl Engine {
             }
         }
         index_pages.sort_unstable();
-        for (at, (ordinal, page)) in index_pages.iter().enumerate() {
-            if *ordinal != at as u64 + 1 {
-                // Taken, and its number not written yet, when the process died; or damage.
-                if *ordinal == 0 && at == 0 {
-                    continue;
-                }
-            }
+        for (ordinal, page) in &index_pages {
             let start = self.pages.layout().page_start(*page);
             if *ordinal == 0 {
+                // Taken, and its number not written yet, when the process died.
                 self.pages.make_dirty(&self.region, *page);
                 self.pages.leave_dirty(*page);
             } else if *ordinal != u64::from(self.index.pages()) + 1 || !self.index.add_page(start) {
                 return Err(format!("page {} stands at number {ordinal} of the directory", page.0));
             }
         }
-        self.entries.store(entries, Ordering::Relaxed);
+        // A figure of the last life, or damage: more entries than there are words would make the index grow for ever.
+        let words = self.pages.layout().page_bytes / 8 * u64::from(self.index.pages());
+        self.sweep.expect(entries.min(words));
         self.filled.store(self.pages.free_pages() <= super::PAGES_SPARE, Ordering::Relaxed);
         let guard = self.pin();
         self.index.settle(&self.region, self).map_err(|error| error.to_string())?;

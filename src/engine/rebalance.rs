@@ -240,7 +240,7 @@ impl Engine {
         let from = unsafe { slot.bytes(crate::arena::frame::FRAME_START, bytes) };
         // SAFETY: the new slot is WRITING and ours.
         unsafe { copy.bytes_mut(crate::arena::frame::FRAME_START, bytes) }.copy_from_slice(from);
-        copy.set_frequency(slot.frequency() - 1);
+        copy.set_frequency(slot.frequency().saturating_sub(1));
         let queued = slot.control().is_queued();
         copy.publish(self.run, queued);
         // SAFETY: as above.
