@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   A, 4096 B: | superblock, CRC32C at its end | zero | live words from 2048 |
-//!   B, 4096 B: | superblock                    | zero                        |
+//!   B, 4096 B: | superblock                    | zero | clear stamp, again   |
 //!
-//!   live words (atomics, outside of the checksum):
+//!   live words (atomics, outside of the checksum; the clear stamp of all stands in B too, at 4096 + 2144):
 //!     2048 ceiling of stamps  2056 buckets in use   2064 splits under way x 8   2128 alive until, us
 //!     2136 entries, as of the last tick    2144 clear stamp of all    2152 clear stamps of key spaces x 64: {id + 1, stamp}
 //! ```
@@ -36,6 +36,9 @@ pub(crate) mod live {
     pub(crate) const CLEAR_ALL: u64 = ENTRIES + 8;
     pub(crate) const CLEAR_SPACES: u64 = CLEAR_ALL + 8;
     pub(crate) const END: u64 = CLEAR_SPACES + 16 * CLEAR_STAMPS_MAX as u64;
+    /// The clear stamp of all once more, in the other block: the larger of the two counts at an open, so that damage to
+    /// one brings nothing back.
+    pub(crate) const CLEAR_ALL_AGAIN: u64 = super::SUPERBLOCK_BYTES + CLEAR_ALL;
 }
 
 const _: () = assert!(live::END <= SUPERBLOCK_BYTES);

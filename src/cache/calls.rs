@@ -51,7 +51,7 @@ pub(super) struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         drop(self.housekeeper.take());
-        self.engine.note_entries();
+        self.engine.note_end();
     }
 }
 

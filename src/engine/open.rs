@@ -17,11 +17,11 @@ use crate::arena::page::PageKind;
 use crate::arena::slot::Run;
 use crate::engine::{Engine, Parts, Settings};
 use crate::region::{FileIdentity, OpenedFile, Region, RegionError, boot_id};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, bite};
 use crate::sync::failpoint::failpoint;
 use crate::types::clock::{HybridClock, ManualClock, TimeSource};
 use crate::types::key::KeyHasher;
-use crate::types::limits::{SHORT_LIFE_MS, SHORT_LIVES_MAX};
+use crate::types::limits::{CEILING_AHEAD_MAX_US, SHORT_LIFE_MS, SHORT_LIVES_MAX};
 use crate::types::version::Stamp;
 use std::fmt;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub(crate) struct Request {
     pub(crate) settings: Settings,
     pub(crate) clock: Option<ManualClock>,
     pub(crate) seed: Option<u64>,
+    /// Whether lives that ended within seconds make the next one start cold.
+    pub(crate) crash_loop_guard: bool,
 }
 
 /// How a cache came up.
@@ -130,6 +132,16 @@ pub enum ColdReason {
     /// The index can not be used.
     #[error("index: {0}")]
     Index(String),
+    /// The last stamps lie far ahead of the clock: damage, or a clock that was set back by days. Times to live would be
+    /// wrong.
+    #[error("the last stamps are {ahead_us} us ahead of the clock")]
+    Clock {
+        /// By how much, in microseconds.
+        ahead_us: u64,
+    },
+    /// Something was cleared after the last stamp that was given out: damage.
+    #[error("the stamps of the last clear are damaged")]
+    Clears,
     /// 65,535 opens: control words can not tell lives apart any more.
     #[error("all {0} run numbers are used")]
     RunsExhausted(u32),
@@ -178,7 +190,7 @@ pub(crate) fn open(request: &Request) -> Result<(Engine, Recovery), OpenFailure>
         return Ok((create_file(request, opened, layout, 0)?, Recovery::Created));
     }
     let examined = examine(opened, path.clone())?;
-    if examined.short_lives >= SHORT_LIVES_MAX {
+    if request.crash_loop_guard && examined.short_lives >= SHORT_LIVES_MAX {
         let reason = ColdReason::CrashLoop { lives: examined.short_lives };
         return start_cold(request, examined.opened, reason, request.capacity / 2);
     }
@@ -227,7 +239,8 @@ fn judge(block: &Superblock, identity: FileIdentity, length: u64) -> Result<Layo
     if (block.device.get(), block.inode.get()) != (identity.device, identity.inode) {
         return Err(ColdReason::Copied { found: identity.inode, expected: block.inode.get() });
     }
-    if block.boot_id != boot_id().unwrap_or_default() && block.sealed.get() == 0 {
+    let rebooted = block.boot_id != boot_id().unwrap_or_default() && !bite("seal.ignored-boot");
+    if rebooted && block.sealed.get() == 0 {
         return Err(ColdReason::Rebooted);
     }
     let hasher = KeyHasher::new(block.seeds.map(U64::get));
@@ -350,8 +363,15 @@ fn warm(
     // the load, no later life may take that run for its own.
     block.write(engine.region());
     failpoint!("open.run_raised");
-    if let Err(error) = engine.load(entries) {
-        let reason = ColdReason::Index(error);
+    let ahead_us = floor.micros().saturating_sub(engine.clock().fine_us());
+    let loaded = if ahead_us > CEILING_AHEAD_MAX_US {
+        Err(ColdReason::Clock { ahead_us })
+    } else if !engine.load_clears(floor) {
+        Err(ColdReason::Clears)
+    } else {
+        engine.load(entries).map_err(ColdReason::Index)
+    };
+    if let Err(reason) = loaded {
         drop(engine);
         let opened = OpenedFile::open(request.file.as_deref().unwrap_or_else(|| "".as_ref()))?;
         return start_cold(request, opened, reason, request.capacity);
@@ -430,6 +450,14 @@ impl Engine {
         // Relaxed: read by the next life only.
         self.region.word(live::ENTRIES).store(self.len(), Ordering::Relaxed);
         self.region.word(live::ALIVE).store(self.clock.fine_us(), Ordering::Relaxed);
+    }
+
+    /// Notes that the life ended in order, however short it was: no crash, to those who count them.
+    pub(crate) fn note_end(&self) {
+        self.note_entries();
+        let enough = self.superblock().opened_us.get().saturating_add(SHORT_LIFE_MS * 1_000);
+        // Relaxed: read by the next life only.
+        self.region.word(live::ALIVE).fetch_max(enough, Ordering::Relaxed);
     }
 
     /// Writes the superblock that says: closed in order. Later writes are refused.
