@@ -238,11 +238,12 @@ impl Engine {
     fn retire(&self, handle: Handle) {
         let Some(slot) = self.slot(handle) else { return };
         let Some(class) = self.pages.class_of(handle) else { return };
-        if class == ClassId::LARGE {
-            // Before the state changes: from then on a preparation relies on the mark.
-            self.pages.mark_head(handle);
-        }
-        let Some(before) = slot.retire(self.run) else { return };
+        let retired = if self.is_unsettled_large(slot, class) {
+            self.retire_unsettled_large(slot)
+        } else {
+            slot.retire(self.run)
+        };
+        let Some(before) = retired else { return };
         crate::sync::failpoint::failpoint!("retire.marked");
         let state = self.pages.class(class);
         // Relaxed: gauges. An entry of an old run that was never adopted was never counted in.
@@ -254,6 +255,15 @@ impl Engine {
         }
         state.limbo.fetch_add(1, Ordering::Relaxed);
         self.limbo.add(handle);
+    }
+
+    /// The same for a word whose key was not compared: it may be damage that names another entry's slot, or a slot that
+    /// was free long ago.
+    fn retire_unlinked(&self, word: IndexWord) {
+        let Some(slot) = self.slot(word.handle()) else { return };
+        if slot.generation() == word.generation() && self.named_by(slot).is_none() {
+            self.retire(word.handle());
+        }
     }
 
     fn count_out(&self, slot: Slot<'_>) {
@@ -311,10 +321,7 @@ impl Slots for Engine {
             Dropped::Damaged => Counter::Damaged,
             Dropped::NoRoom => Counter::EvictedBucket,
         });
-        let named = self.slot(word.handle()).is_some_and(|slot| slot.generation() == word.generation());
-        if named {
-            self.retire(word.handle());
-        }
+        self.retire_unlinked(word);
     }
 
     fn take_overflow(&self, _home: u32) -> Option<u64> {
@@ -323,13 +330,19 @@ impl Slots for Engine {
                 return Some(handle.offset());
             }
             if !self.prepare_step(ClassId::OVERFLOW) {
-                self.pages.assign(&self.region, PageKind::Overflow, ClassId::OVERFLOW, 0)?;
+                break;
             }
         }
-        None
+        let page = self.pages.assign(&self.region, PageKind::Overflow, ClassId::OVERFLOW, 0)?;
+        self.prepare_step_in(page, ClassId::OVERFLOW);
+        self.pages.take_slot(ClassId::OVERFLOW).map(Handle::offset)
     }
 
     fn give_overflow(&self, offset: u64) {
+        // A preparation may meet it unlinked at the same time.
+        if !self.index.claim_overflow(&self.region, offset, self.run.0) {
+            return;
+        }
         self.pages.class(ClassId::OVERFLOW).limbo.fetch_add(1, Ordering::Relaxed);
         self.limbo.add(Handle::from_offset(offset));
     }

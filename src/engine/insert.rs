@@ -203,8 +203,9 @@ impl Engine {
         found: &Found,
     ) -> Result<bool, Refusal> {
         let Some(old) = self.slot(found.word.handle()) else { return Ok(false) };
-        let from_old_run = old.control().run() != self.run;
-        if from_old_run && !self.first_read(old, found) {
+        if !old.control().is_readable(self.run) && !self.first_read(old, found) {
+            // Whatever it names, it is no entry: it must not stand in the way of one.
+            self.drop_entry(found);
             return Ok(false);
         }
         // SAFETY: the caller's guard was there before the search.
@@ -254,7 +255,7 @@ impl Engine {
 
     fn drop_entry(&self, found: &Found) {
         if self.index.unlink(&self.region, found) {
-            self.retire(found.word.handle());
+            self.retire_unlinked(found.word);
         }
     }
 

@@ -17,8 +17,8 @@ use crate::arena::page::PageKind;
 use crate::arena::slot::Run;
 use crate::engine::{Engine, Parts, Settings};
 use crate::region::{FileIdentity, OpenedFile, Region, RegionError, boot_id};
-use crate::sync::{Ordering, bite};
 use crate::sync::failpoint::failpoint;
+use crate::sync::{Ordering, bite};
 use crate::types::clock::{HybridClock, ManualClock, TimeSource};
 use crate::types::key::KeyHasher;
 use crate::types::limits::{CEILING_AHEAD_MAX_US, SHORT_LIFE_MS, SHORT_LIVES_MAX};
@@ -437,7 +437,7 @@ impl Engine {
         for page in runs {
             if self.pages.info(*page).kind() == PageKind::RunHead && page.0 >= covered {
                 covered = page.0 + self.pages.run_pages(&self.region, *page);
-                self.settle_run(*page);
+                self.load_run(*page);
             } else if page.0 >= covered {
                 self.pages.make_dirty(&self.region, *page);
                 self.pages.leave_dirty(*page);

@@ -15,9 +15,9 @@ use crate::arena::layout::PageId;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::engine::statistics::Counter;
-use crate::index::Found;
-use crate::sync::Ordering;
+use crate::index::{Found, Slots};
 use crate::sync::failpoint::failpoint;
+use crate::sync::{Ordering, bite};
 use crate::types::handle::Handle;
 
 impl Engine {
@@ -60,14 +60,23 @@ impl Engine {
     /// The caller holds a guard and the claim on this slot.
     fn prepare_slot(&self, handle: Handle, class: ClassId) {
         if class == ClassId::OVERFLOW {
-            if !self.index.is_overflow_linked(&self.region, handle.offset()) {
-                self.pages.give_slot(handle);
-            }
+            self.prepare_overflow(handle);
             return;
         }
         let Some(slot) = self.slot(handle) else { return };
         if self.settle_slot(slot) {
             self.pages.give_slot(handle);
+        }
+    }
+
+    /// A bucket that no chain leads to is free; of a page of an old run only after a grace period, as it may have been
+    /// linked until just now.
+    fn prepare_overflow(&self, handle: Handle) {
+        let Some((page, _)) = self.pages.slot_number(handle) else { return };
+        if !self.pages.info(page).is_inherited() {
+            self.pages.give_slot(handle);
+        } else if !self.index.is_overflow_linked(&self.region, handle.offset()) {
+            self.give_overflow(handle.offset());
         }
     }
 
@@ -81,7 +90,15 @@ impl Engine {
             return slot.reset(control, self.run);
         }
         match self.named_by(slot) {
-            Some(_) if self.is_intact(slot) => self.adopt(slot),
+            None if bite("prepare.named-not-checked") => self.adopt(slot),
+            Some(found) if self.is_intact(slot) => {
+                if self.is_dead(slot) && self.index.unlink(&self.region, &found) {
+                    self.counters.add(Counter::Expired);
+                    self.retire(slot.handle());
+                } else {
+                    self.adopt(slot);
+                }
+            }
             Some(found) => {
                 if self.index.unlink(&self.region, &found) {
                     self.counters.add(Counter::Damaged);
@@ -102,7 +119,7 @@ impl Engine {
     }
 
     /// A LIVE slot of a dead run that nothing names: no entry, so nothing to count but the slot.
-    fn retire_orphan(&self, slot: Slot<'_>) {
+    pub(super) fn retire_orphan(&self, slot: Slot<'_>) {
         if slot.retire(self.run).is_some() {
             if let Some(class) = self.pages.class_of(slot.handle()) {
                 self.pages.class(class).limbo.fetch_add(1, Ordering::Relaxed);

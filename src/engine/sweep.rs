@@ -111,7 +111,9 @@ impl Engine {
                 return true;
             }
         }
-        self.sweep.settled.store(true, Ordering::Relaxed);
+        if !self.settle_some_run() {
+            self.sweep.settled.store(true, Ordering::Relaxed);
+        }
         true
     }
 
