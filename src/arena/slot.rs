@@ -79,6 +79,16 @@ impl Control {
         self.0 & STATE_MASK == state as u32 && self.run() == run
     }
 
+    /// Whether it is of this run and holds bytes that a reader under a guard may see: LIVE, or RETIRED meanwhile.
+    #[inline]
+    pub(crate) fn is_readable(self, run: Run) -> bool {
+        // The two differ in the lowest bit alone, in which FREE and WRITING differ too.
+        const HIGH: u32 = STATE_MASK & !1;
+        const _: () = assert!(State::Live as u32 & HIGH == State::Retired as u32 & HIGH);
+        const _: () = assert!(State::Free as u32 & HIGH == 0 && State::Writing as u32 & HIGH == 0);
+        self.0 & (0xffff << RUN_SHIFT | HIGH) == u32::from(run.0) << RUN_SHIFT | State::Live as u32
+    }
+
     #[inline]
     pub(crate) fn run(self) -> Run {
         Run((self.0 >> RUN_SHIFT) as u16)
@@ -257,6 +267,11 @@ impl<'r> Slot<'r> {
     /// FREE, WRITING, RETIRED or nonsense of an old run to FREE of this one.
     pub(crate) fn reset(self, from: Control, run: Run) -> bool {
         from.run() != run && from.state() != Some(State::Live) && self.change(from, Control::new(State::Free, run))
+    }
+
+    /// Anything to FREE of this run: bytes that nobody owns, where no entry begins.
+    pub(crate) fn void(self, from: Control, run: Run) -> bool {
+        self.change(from, Control::new(State::Free, run))
     }
 
     /// Marks a LIVE slot as waiting in the ring or not. `false` if it is not LIVE or changed meanwhile.

@@ -186,7 +186,7 @@ impl Engine {
             return None;
         }
         Some(match self.settings.entries_max {
-            Some(max) => Filling { used: self.entries.load(Ordering::Relaxed), capacity: max },
+            Some(max) => Filling { used: self.entries(), capacity: max },
             None => {
                 let pages = u64::from(self.pages.layout().pages.saturating_sub(PAGES_SPARE));
                 let free = u64::from(self.pages.free_pages().saturating_sub(PAGES_SPARE));
