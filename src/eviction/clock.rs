@@ -13,6 +13,8 @@
 //! Invariant: one compare-exchange moves the hand over a batch, so within a lap no slot is in two spans. The lap keeps
 //! an evictor that slept through exactly a round from moving the hand by a stale view, until 65,536 rounds have passed.
 
+#![forbid(unsafe_code)]
+
 use crate::sync::{AtomicU64, Ordering, bite};
 
 /// Which pages the class has now; the engine knows.

@@ -14,6 +14,8 @@
 //!
 //! An entry without a time to live costs no clock read; one far from its deadline costs a coarse one (5 ns).
 
+#![forbid(unsafe_code)]
+
 use crate::types::limits::TTL_SECONDS_MAX;
 use std::time::Duration;
 

@@ -26,6 +26,8 @@
 //!   window in four keys that it evicted up to five windows ago.
 //! - A class that stops evicting keeps its ghosts; [`Ghost::forget`] expires them.
 
+#![forbid(unsafe_code)]
+
 use crate::sync::{AtomicU32, AtomicU64, Ordering, bite};
 use crate::types::key::KeyHash;
 

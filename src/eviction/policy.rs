@@ -20,6 +20,8 @@
 //!
 //! All of it is arithmetic on numbers given; the engine counts slots, moves bits and unlinks.
 
+#![forbid(unsafe_code)]
+
 use crate::eviction::ghost::Table;
 use crate::sync::{AtomicU32, Ordering};
 use crate::types::limits::HAND_PASSES_MAX;

@@ -23,6 +23,8 @@
 //! - Order is kept but for such numbers. Growth moves nothing: positions taken before it keep their cells.
 //! - Chunks are never freed before the ring is: a stopped thread may still be about to store into one.
 
+#![forbid(unsafe_code)]
+
 use crate::sync::{AtomicU32, AtomicU64, Ordering, bite};
 use crate::types::limits::{RING_CELLS_MAX, RING_CHUNK_CELLS, RING_SKIPS_MAX};
 use std::sync::OnceLock;

@@ -6,6 +6,8 @@
 //!    +-- absent: Ghost, Share::admit, Probation, Clock + Search for a victim  bit; the reserve is not part of the size
 //! ```
 
+#![forbid(unsafe_code)]
+
 use crate::eviction::ClassPolicy;
 use crate::eviction::clock::{ClassPage, ClassPages};
 use crate::eviction::ghost::Ghost;

@@ -11,6 +11,8 @@
 //! restart, so they are monotonic over crashes.
 //! Source: Kulkarni et al., "Logical Physical Clocks" (2014).
 
+#![forbid(unsafe_code)]
+
 use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::types::limits::STAMP_CEILING_US;
 use crate::types::version::Stamp;

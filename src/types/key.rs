@@ -10,6 +10,8 @@
 //! aHash serves the local index alone and is not stable between its versions or processors: the seeds and three known
 //! answers stand in the file, and a file that answers otherwise is opened cold.
 
+#![forbid(unsafe_code)]
+
 use crate::types::limits::KEY_BYTES_MAX;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher as _};

@@ -2,6 +2,8 @@
 //!
 //! Under loom, bounds shrink so that wrap-around and full structures happen in every model.
 
+#![forbid(unsafe_code)]
+
 /// Longest key in bytes. A longer one, or an empty one, is refused with `InsertError::Key`.
 pub const KEY_BYTES_MAX: usize = 1024;
 
