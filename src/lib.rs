@@ -11,6 +11,8 @@
 //! Begin at [`Cache`]. What is promised, what a restart keeps and the limits stand in the README; how it works stands in
 //! `docs/ARCHITECTURE.md`.
 
+#![cfg_attr(loom, expect(dead_code, reason = "the models reach a part of the crate"))]
+
 mod arena;
 #[cfg(not(loom))]
 mod cache;

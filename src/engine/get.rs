@@ -29,10 +29,6 @@ pub(crate) struct Hit {
 }
 
 impl Hit {
-    pub(crate) fn handle(&self) -> Handle {
-        self.handle
-    }
-
     /// Bytes of the slot in use, for the pin budget.
     pub(crate) fn slot_bytes(&self) -> u64 {
         self.extent.end()

@@ -187,11 +187,6 @@ impl HybridClock {
         }
     }
 
-    /// The last stamp given out.
-    pub(crate) fn last(&self) -> Stamp {
-        Stamp(self.last.load(Ordering::Relaxed))
-    }
-
     /// The boot clock's offset, for the superblock.
     pub(crate) fn offset_us(&self) -> i64 {
         match &self.source {
