@@ -41,7 +41,7 @@ fn kill_and_reopen(file: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let took = start.elapsed();
     println!("opened in {took:.1?}: {}", cache.recovery());
     let right = (0..ACKNOWLEDGED)
-        .filter(|number| cache.get(key(*number)).is_some_and(|value| *value == *number.to_le_bytes()))
+        .filter(|number| cache.get(key(*number)).is_some_and(|value| value[..] == number.to_le_bytes()))
         .count();
     println!("{right} of {ACKNOWLEDGED} acknowledged entries are there, with the right value");
     let warm = matches!(cache.recovery(), Recovery::Warm { .. });

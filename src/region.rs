@@ -40,6 +40,7 @@ mod smaps;
 
 #[cfg(not(loom))]
 pub(crate) use boot::boot_id;
+#[cfg(not(loom))]
 pub(crate) use error::{MemoryLimit, RegionError};
 #[cfg(not(loom))]
 pub(crate) use file::OpenedFile;
@@ -51,6 +52,6 @@ pub(crate) use mapped::Region;
 pub(crate) use model::Region;
 
 #[cfg(all(test, not(loom)))]
-use kind::{FileState, FileSystem, RegionKind};
+use kind::RegionKind;
 #[cfg(all(test, not(loom)))]
 use memory::MemoryProbe;

@@ -105,7 +105,6 @@ pub(crate) struct ArenaFigures {
     pub(crate) index_pages: u32,
     pub(crate) index: IndexCounts,
     pub(crate) graces: u64,
-    pub(crate) limbo: u64,
 }
 
 impl Engine {
@@ -147,7 +146,6 @@ impl Engine {
             index_pages: self.index.pages(),
             index: self.index.counts(),
             graces: self.limbo.completed(),
-            limbo: self.limbo.len() as u64,
         }
     }
 
