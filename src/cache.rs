@@ -6,6 +6,8 @@
 //!   error     why something failed     stats        figures, explain     housekeeping  the background thread
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod batch;
 mod builder;
 mod calls;

@@ -206,10 +206,6 @@ impl Engine {
         &self.clock
     }
 
-    pub(crate) fn run(&self) -> Run {
-        self.run
-    }
-
     pub(crate) fn layout(&self) -> &Layout {
         self.pages.layout()
     }
@@ -308,10 +304,6 @@ impl Engine {
     pub(crate) fn is_closed(&self) -> bool {
         // Acquire: pairs with the Release of `close`.
         self.closed.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn pin_budget(&self) -> &PinBudget {
-        &self.pins
     }
 }
 

@@ -51,7 +51,6 @@ mod tests;
 mod update;
 
 pub(crate) use bucket::BUCKET_BYTES;
-pub(crate) use search::Candidates;
 pub(crate) use stripes::StripeGuard;
 
 use crate::region::Region;

@@ -1,6 +1,17 @@
-//! An embedded cache in an mmap-backed slab arena.
+//! An embedded cache in an mmap-backed slab arena that survives `kill -9` warm.
 //!
-//! See [`Cache`].
+//! ```text
+//!   Cache::builder() -> Builder -> open -> Cache       clones are one cache; recovery() says how it came up
+//!
+//!   read     get -> Value (a guard: short)   read (a closure)   get_pinned -> PinnedValue (kept, sent)   get_many   reader
+//!   write    insert   insert_with(InsertOptions)   reserve -> Reservation -> commit   remove   clear
+//!   look     stats -> Stats   explain -> Explanation   recovery -> Recovery   len   iter
+//! ```
+//!
+//! Begin at [`Cache`]. What is promised, what a restart keeps and the limits stand in the README; how it works stands in
+//! `docs/ARCHITECTURE.md`.
+
+#![cfg_attr(loom, expect(dead_code, reason = "the models reach a part of the crate"))]
 
 mod arena;
 #[cfg(not(loom))]
@@ -37,3 +48,8 @@ pub mod loom_internals {
     pub use crate::eviction::loom_internals as eviction;
     pub use crate::index::model as index;
 }
+
+/// Compiles the examples of the README.
+#[cfg(all(doctest, not(loom)))]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

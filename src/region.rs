@@ -40,13 +40,18 @@ mod smaps;
 
 #[cfg(not(loom))]
 pub(crate) use boot::boot_id;
+#[cfg(not(loom))]
 pub(crate) use error::{MemoryLimit, RegionError};
 #[cfg(not(loom))]
 pub(crate) use file::OpenedFile;
-pub(crate) use kind::{FileIdentity, FileState, FileSystem, RegionKind};
+#[cfg(not(loom))]
+pub(crate) use kind::FileIdentity;
 #[cfg(not(loom))]
 pub(crate) use mapped::Region;
-#[cfg(not(loom))]
-pub(crate) use memory::MemoryProbe;
 #[cfg(loom)]
 pub(crate) use model::Region;
+
+#[cfg(all(test, not(loom)))]
+use kind::RegionKind;
+#[cfg(all(test, not(loom)))]
+use memory::MemoryProbe;

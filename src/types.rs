@@ -9,6 +9,8 @@
 //!   limits    every bound in one place
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub(crate) mod checksum;
 pub(crate) mod clock;
 pub(crate) mod handle;

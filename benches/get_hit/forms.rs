@@ -19,7 +19,7 @@ impl Contestant for Reader {
     }
 
     fn get(&self, number: u32) -> bool {
-        self.0.reader().get(key(number)).is_some_and(|value| touched(&value))
+        self.0.reader().get(key(number)).is_some_and(touched)
     }
 
     fn fill(&self, number: u32, value: &[u8]) {
@@ -31,7 +31,7 @@ impl Lookup for Reader {
     fn walk(&self, numbers: &[u32], from: usize, count: u64) -> u64 {
         let (reader, mask) = (self.0.reader(), numbers.len() - 1);
         let hit = |at: usize| match reader.get(key(numbers[(from + at) & mask])) {
-            Some(value) => u64::from(touched(&value)),
+            Some(value) => u64::from(touched(value)),
             None => 0,
         };
         (0..count as usize).map(hit).sum()

@@ -1,10 +1,11 @@
-#![cfg(loom)]
 //! The eviction structures: each number leaves the ring once, no slot is claimed twice in a lap, a ghost is taken once.
 //!
 //! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`:
 //! `eviction.pop-load-instead-of-swap`, `eviction.push-store-instead-of-swap`, `eviction.tail-relaxed`,
 //! `eviction.shape-relaxed`, `eviction.claim-without-cas`, `eviction.claim-ignores-lost-cas`,
 //! `eviction.ghost-take-without-cas`.
+
+#![cfg(loom)]
 
 use also_cache::loom_internals::eviction::{Ghosts, Hand, Ring};
 use loom::cell::UnsafeCell;

@@ -97,6 +97,7 @@ impl Classes {
     }
 
     /// The largest slot, in bytes.
+    #[cfg(test)]
     pub(crate) fn largest(&self) -> u32 {
         self.sizes.last().copied().unwrap_or(SMALLEST)
     }

@@ -31,8 +31,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub(crate) const FRAME_START: u64 = 6;
 /// Bytes before the optional fields.
 pub(crate) const HEADER_BYTES: u64 = FRAME_START + size_of::<FrameHeader>() as u64;
-/// The most that stands before the key.
-pub(crate) const PREFIX_BYTES_MAX: u64 = HEADER_BYTES + INTERVAL_BYTES + ROW_BYTES;
 
 const INTERVAL_BYTES: u64 = 4;
 const ROW_BYTES: u64 = 8;

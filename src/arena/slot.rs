@@ -352,7 +352,6 @@ impl<'r> Slot<'r> {
     /// # Safety
     ///
     /// - The slot is WRITING and the caller's own, and no other reference to these bytes lives.
-    #[expect(clippy::mut_from_ref, reason = "the owner of a WRITING slot is alone")]
     pub(crate) unsafe fn bytes_mut(self, start: u64, len: u64) -> &'r mut [u8] {
         // SAFETY: passed on to the caller.
         unsafe { self.region.payload_mut(self.offset, start, len) }

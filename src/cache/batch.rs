@@ -9,6 +9,9 @@ use crate::sync::epoch::Guard;
 use crate::types::key::{Key, KeyHash, KeyspaceId};
 use std::fmt;
 
+/// An entry of a walk, apart from the cache.
+type KeyAndValue = (Box<[u8]>, PinnedValue);
+
 /// Keys whose buckets and slots are fetched together.
 const BATCH: usize = 16;
 
@@ -92,7 +95,7 @@ impl Cache {
     }
 
     /// The entries of the next buckets that have any, and where to go on; `None` at the end.
-    fn entries_from(&self, first: u32) -> Option<(Vec<(Box<[u8]>, PinnedValue)>, u32)> {
+    fn entries_from(&self, first: u32) -> Option<(Vec<KeyAndValue>, u32)> {
         let mut entries = Vec::new();
         let mut bucket = first;
         while entries.is_empty() {

@@ -3,8 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::engine::Engine;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 

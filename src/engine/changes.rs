@@ -3,7 +3,6 @@
 //! Replication listens here later; without a listener nothing is kept and nothing is paid but the stamp.
 
 use crate::engine::Engine;
-use crate::types::key::{Key, KeyspaceId};
 use crate::types::version::{Order, Version};
 
 /// What a caller asks of a new version.
@@ -33,10 +32,5 @@ impl Engine {
     pub(crate) fn check_given(&self, version: &Version) -> Result<(), u64> {
         let ahead = version.micros().saturating_sub(self.clock.fine_us());
         if ahead > crate::types::limits::STAMP_AHEAD_MAX_US { Err(ahead) } else { Ok(()) }
-    }
-
-    /// The raw key of these bytes.
-    pub(crate) fn raw_key<'k>(&self, bytes: &'k [u8]) -> Option<Key<'k>> {
-        Key::new(KeyspaceId::RAW, bytes)
     }
 }

@@ -36,10 +36,6 @@ impl Hit {
         Self { handle: slot.handle(), value_start: extent.value_start as u32, value_bytes: extent.value_bytes as u32 }
     }
 
-    pub(crate) fn handle(&self) -> Handle {
-        self.handle
-    }
-
     /// Bytes of the slot in use, for the pin budget.
     pub(crate) fn slot_bytes(&self) -> u64 {
         u64::from(self.value_start) + u64::from(self.value_bytes)

@@ -107,7 +107,6 @@ pub(crate) struct ArenaFigures {
     pub(crate) overflow_pages: u32,
     pub(crate) index: IndexCounts,
     pub(crate) graces: u64,
-    pub(crate) limbo: u64,
 }
 
 impl Engine {
@@ -153,7 +152,6 @@ impl Engine {
             overflow_pages: self.pages.class(ClassId::OVERFLOW).pages.load(Ordering::Relaxed),
             index: self.index.counts(),
             graces: self.limbo.completed(),
-            limbo: self.limbo.len() as u64,
         }
     }
 

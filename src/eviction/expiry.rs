@@ -1,4 +1,4 @@
-//! Time to live: the field in the frame, the deadline, and when a clock has to be read for it.
+//! Time to live: the field in the frame, and the deadline that it leads to.
 //!
 //! ```text
 //!  bit 31  30                          0
@@ -7,12 +7,11 @@
 //!      +-----+--------------------------+   unit 0: milliseconds, up to 24.8 days    unit 1: seconds, up to 68 years
 //!
 //!   deadline = microseconds of the stamp + time to live: the same on every node
-//!
-//!   coarse clock   ------- lags by up to COARSE_LAG_US ------->  |  the deadline  |
-//!                  alive, the fine clock is not read             | read fine      | expired
 //! ```
 //!
-//! An entry without a time to live costs no clock read; one far from its deadline costs a coarse one (5 ns).
+//! An entry without a time to live costs no clock read; whether a deadline is past, the cache's clock tells.
+
+#![forbid(unsafe_code)]
 
 use crate::types::limits::TTL_SECONDS_MAX;
 use std::time::Duration;
@@ -52,11 +51,6 @@ impl TimeToLive {
         self.0 == 0
     }
 
-    /// How long; `None` for never.
-    pub(crate) fn duration(self) -> Option<Duration> {
-        self.micros().map(Duration::from_micros)
-    }
-
     /// When an entry of this stamp expires, in microseconds since 2020; `None` for never.
     #[inline]
     pub(crate) fn deadline(self, stamp_micros: u64) -> Option<u64> {
@@ -85,23 +79,6 @@ impl TimeToLive {
     }
 }
 
-/// Whether a deadline has passed. `fine` is called only if the coarse clock, which never runs ahead, can not tell.
-#[inline]
-pub(crate) fn is_expired(deadline: u64, coarse_now: u64, fine: impl FnOnce() -> u64) -> bool {
-    if coarse_now >= deadline {
-        return true;
-    }
-    deadline - coarse_now <= COARSE_LAG_US && fine() >= deadline
-}
-
-/// What is left until a deadline; `None` once it has passed.
-pub(crate) fn remaining(deadline: u64, now: u64) -> Option<Duration> {
-    deadline.checked_sub(now).filter(|&micros| micros > 0).map(Duration::from_micros)
-}
-
-/// How far the coarse clock may lag: two ticks of a kernel that ticks 250 times a second.
-pub(crate) const COARSE_LAG_US: u64 = 8_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,16 +101,7 @@ mod tests {
             assert_eq!(TimeToLive::from_bits(bits).bits(), bits);
             assert!(TimeToLive::from_bits(bits).deadline(u64::MAX) == Some(u64::MAX));
         }
-        assert_eq!(TimeToLive::from_bits(90).duration(), Some(Duration::from_millis(90)));
-    }
-
-    #[test]
-    fn the_fine_clock_is_read_only_near_the_deadline() {
-        let never = || -> u64 { panic!("not needed") };
-        assert!(is_expired(1_000_000, 1_000_000, never));
-        assert!(!is_expired(1_000_000, 991_999, never));
-        assert!(!is_expired(1_000_000, 992_000, || 999_999));
-        assert!(is_expired(1_000_000, 992_000, || 1_000_000));
+        assert_eq!(TimeToLive::from_bits(90).deadline(5), Some(90_005));
     }
 
     #[test]
@@ -147,11 +115,5 @@ mod tests {
         assert_eq!(second.with_jitter(10, 9), second.with_jitter(10, 9));
         assert_eq!(second.with_jitter(0, 9), second);
         assert!(TimeToLive::NEVER.with_jitter(10, 9).is_never());
-    }
-
-    #[test]
-    fn what_remains_ends_at_the_deadline() {
-        assert_eq!(remaining(5_000, 4_000), Some(Duration::from_millis(1)));
-        assert_eq!((remaining(5_000, 5_000), remaining(5_000, 6_000)), (None, None));
     }
 }

@@ -24,7 +24,9 @@
 //!   to are met: at one window of cells in the table a line sees 16 writes per window, none in two with e^-32. Only a
 //!   class whose window is a small part of a table that is nearly idle gets there, and it then recognises for one
 //!   window in four keys that it evicted up to five windows ago.
-//! - A class that stops evicting keeps its ghosts; [`Ghost::forget`] expires them.
+//! - A class that stops evicting keeps its ghosts until other classes write over them.
+
+#![forbid(unsafe_code)]
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, bite};
 use crate::types::key::KeyHash;
@@ -54,13 +56,6 @@ impl Ghost {
             lines: (0..lines).map(|_| Line::default()).collect(),
             clocks: (0..classes).map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect(),
         }
-    }
-
-    /// Starts to load the line of a key.
-    #[inline]
-    pub(crate) fn prefetch(&self, hash: KeyHash) {
-        // A load that nothing waits for is as good as a prefetch. Relaxed: the value is not used.
-        std::hint::black_box(self.line(hash).0[0].load(Ordering::Relaxed));
     }
 
     /// Remembers an evicted entry for `window` evictions from this table of its class.
@@ -111,18 +106,6 @@ impl Ghost {
             }
         }
         None
-    }
-
-    /// Expires the ghosts of a class, which has lost its pages.
-    pub(crate) fn forget(&self, class: usize) {
-        for clock in &self.clocks[class] {
-            clock.fetch_add(TICKS_PER_WINDOW << FRACTION_BITS, Ordering::Relaxed);
-        }
-    }
-
-    /// Cells in the table.
-    pub(crate) fn capacity(&self) -> usize {
-        self.lines.len() * CELLS_PER_LINE
     }
 
     /// Bytes of heap behind the table.
@@ -262,19 +245,10 @@ mod tests {
     }
 
     #[test]
-    fn a_forgotten_class_has_no_ghosts() {
-        let ghost = Ghost::new(4096, 2);
-        ghost.insert(0, Table::Ring, hash(1), 1 << 20);
-        ghost.insert(1, Table::Ring, hash(1), 1 << 20);
-        ghost.forget(0);
-        assert_eq!((ghost.take(0, hash(1)), ghost.take(1, hash(1))), (None, Some(Table::Ring)));
-    }
-
-    #[test]
     fn the_largest_class_fits_a_cell() {
         let ghost = Ghost::new(0, CLASSES_MAX);
         ghost.insert(CLASSES_MAX - 1, Table::Main, hash(3), u32::MAX);
         assert_eq!(ghost.take(CLASSES_MAX - 1, hash(3)), Some(Table::Main));
-        assert_eq!((ghost.capacity(), ghost.heap_bytes()), (16, 64 + CLASSES_MAX * 16));
+        assert_eq!(ghost.heap_bytes(), 64 + CLASSES_MAX * 16);
     }
 }

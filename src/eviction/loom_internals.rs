@@ -1,5 +1,7 @@
 //! What the models in `loom-tests` may reach; exists under loom only.
 
+#![forbid(unsafe_code)]
+
 use crate::eviction::clock::{ClassPage, ClassPages, Clock};
 use crate::eviction::ghost::{Ghost, Table};
 use crate::eviction::probation::Probation;

@@ -20,6 +20,8 @@
 //!
 //! All of it is arithmetic on numbers given; the engine counts slots, moves bits and unlinks.
 
+#![forbid(unsafe_code)]
+
 use crate::eviction::ghost::Table;
 use crate::sync::{AtomicU32, Ordering};
 use crate::types::limits::HAND_PASSES_MAX;
@@ -131,12 +133,6 @@ pub(crate) fn ghost_window(table: Table, live: u32) -> u32 {
     .max(1)
 }
 
-/// The frequency after a hit, or `None` if the slot need not be written.
-#[inline]
-pub(crate) fn touched(frequency: u8) -> Option<u8> {
-    (frequency < FREQUENCY_MAX).then(|| frequency + 1)
-}
-
 /// Whether an entry that leaves the ring goes to main, with frequency 0.
 #[inline]
 pub(crate) fn is_promoted(frequency: u8) -> bool {
@@ -193,8 +189,6 @@ const fn percent(percent: u64) -> u32 {
     ((percent << 32) / 100) as u32
 }
 
-/// What two bits hold.
-pub(crate) const FREQUENCY_MAX: u8 = 3;
 /// Hits in the ring that lead to main.
 pub(crate) const PROMOTED_FROM: u8 = 2;
 const RING_PERCENT_MIN: u64 = 1;
@@ -247,8 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hit_writes_only_below_the_cap() {
-        assert_eq!((touched(0), touched(2), touched(3)), (Some(1), Some(3), None));
+    fn two_hits_in_the_ring_lead_to_main() {
         assert!(!is_promoted(PROMOTED_FROM - 1) && is_promoted(PROMOTED_FROM));
     }
 

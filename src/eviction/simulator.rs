@@ -6,6 +6,8 @@
 //!    +-- absent: Ghost, Share::admit, Probation, Clock + Search for a victim  bit; the reserve is not part of the size
 //! ```
 
+#![forbid(unsafe_code)]
+
 use crate::eviction::ClassPolicy;
 use crate::eviction::clock::{ClassPage, ClassPages};
 use crate::eviction::ghost::Ghost;
@@ -57,7 +59,7 @@ impl Simulated {
         let slot = self.slot_of[key as usize];
         if slot != NONE {
             let slot = &mut self.slots[slot as usize];
-            slot.frequency = policy::touched(slot.frequency).unwrap_or(slot.frequency);
+            slot.frequency = (slot.frequency + 1).min(3);
             return true;
         }
         let found = self.ghost.take(0, hash(key));

@@ -14,7 +14,9 @@ use crate::index::bucket::{Bucket, CHAIN_WORDS, Chain};
 use crate::index::{Found, Index, KeyCheck, Place};
 use crate::region::Region;
 use crate::sync::bite;
-use crate::types::handle::{Generation, Handle, IndexWord};
+#[cfg(any(test, loom))]
+use crate::types::handle::Generation;
+use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::KeyHash;
 
 /// The unmarked words of a chain, for the caller to choose one to unlink.
@@ -87,7 +89,8 @@ impl Index {
         self.find(region, hash, &NamesHandle(handle))
     }
 
-    /// Whether a word names this slot in this generation.
+    /// Whether a word names this slot in this generation. For tests and models.
+    #[cfg(any(test, loom))]
     pub(crate) fn is_named(&self, region: &Region, hash: KeyHash, handle: Handle, generation: Generation) -> bool {
         self.find(region, hash, &NamesHandle(handle)).is_some_and(|found| found.word.generation() == generation)
     }
@@ -115,7 +118,8 @@ impl Index {
     }
 
     /// Calls `each` with every entry that is present throughout, without marks. One that moves meanwhile may come
-    /// twice, and one that is removed meanwhile may still come.
+    /// twice, and one that is removed meanwhile may still come. For tests and models.
+    #[cfg(any(test, loom))]
     pub(crate) fn for_each(&self, region: &Region, mut each: impl FnMut(IndexWord)) {
         let mut number = 0;
         // The count is loaded anew each time: a split moves words to a higher number than their own, so a word that was
@@ -125,7 +129,8 @@ impl Index {
         }
     }
 
-    /// The same for one bucket; `false` behind the last. Numbers in rising order make a walk like the one above.
+    /// The same for one bucket; `false` behind the last. A walk in rising order meets every entry that is present
+    /// throughout: a split moves words to a higher number only.
     pub(crate) fn for_each_in(&self, region: &Region, number: u32, mut each: impl FnMut(IndexWord)) -> bool {
         if number >= self.table.count(region) {
             return false;

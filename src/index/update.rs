@@ -57,7 +57,7 @@ impl Index {
         let number = self.table.number(region, hash);
         let home = self.table.bucket(number);
         let meta = home.meta(region);
-        if meta.is_splitting() && !bite("index.link-without-stripe") {
+        if meta.is_splitting() && !crate::index::stripes::is_bitten() {
             // Under the stripe no split of this bucket runs, so the mark is damage that the file came with.
             home.set_meta(region, meta.settled());
         }

@@ -71,6 +71,7 @@ impl OpenedFile {
     }
 
     /// What it lies on.
+    #[cfg(test)]
     pub(crate) fn file_system(&self) -> FileSystem {
         self.file_system
     }

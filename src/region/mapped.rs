@@ -43,6 +43,7 @@ impl Region {
     /// # Panics
     ///
     /// If the allocator has no memory.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests and sanitizers; an open maps memory"))]
     pub(crate) fn heap(len: u64) -> Self {
         let bytes = usize::try_from(len).expect("a region fits the address space");
         let layout = Layout::from_size_align(bytes, 4096).expect("a page-aligned length is a valid layout");

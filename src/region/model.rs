@@ -6,7 +6,7 @@
 
 use super::error::RegionError;
 use super::kind::RegionKind;
-use crate::sync::{AtomicU8, AtomicU32, AtomicU64};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, UnsafeCell};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ pub(crate) struct Region {
     words: Cells<AtomicU64>,
     controls: Cells<AtomicU32>,
     bytes: Cells<AtomicU8>,
-    payloads: Cells<loom::cell::UnsafeCell<[u8; SLOT_BYTES]>>,
+    payloads: Cells<UnsafeCell<[u8; SLOT_BYTES]>>,
 }
 
 struct Cells<T>(Mutex<BTreeMap<u64, Box<T>>>);
@@ -104,8 +104,8 @@ impl Region {
         unsafe { self.payload(slot, start, len) }
     }
 
-    fn slot(&self, slot: u64) -> &loom::cell::UnsafeCell<[u8; SLOT_BYTES]> {
-        self.payloads.at(slot, || loom::cell::UnsafeCell::new([0; SLOT_BYTES]))
+    fn slot(&self, slot: u64) -> &UnsafeCell<[u8; SLOT_BYTES]> {
+        self.payloads.at(slot, || UnsafeCell::new([0; SLOT_BYTES]))
     }
 
     /// Published bytes of a slot.

@@ -11,12 +11,15 @@
 
 use super::backing::{is_full, populate};
 use super::error::RegionError;
-use super::kind::{FileIdentity, FileState, HUGE_PAGE, PAGE, RegionKind};
+#[cfg(test)]
+use super::kind::{FileIdentity, FileState};
+use super::kind::{HUGE_PAGE, PAGE, RegionKind};
 use super::mapped::{Backing, Region};
 use super::memory::free_on_mount;
 use super::reservation::Reservation;
 use super::smaps;
 use memmap2::UncheckedAdvice;
+#[cfg(test)]
 use rustix::mm::MprotectFlags;
 use std::io;
 use std::ops::Range;
@@ -33,6 +36,7 @@ impl Region {
     }
 
     /// Which file it is, for a file.
+    #[cfg(test)]
     pub(crate) fn identity(&self) -> Option<FileIdentity> {
         match self.kind() {
             RegionKind::File { identity, .. } => Some(identity),
@@ -46,6 +50,7 @@ impl Region {
     }
 
     /// The file at this moment, for a file: whether somebody truncated or deleted it is seen here.
+    #[cfg(test)]
     pub(crate) fn file_state(&self) -> Result<Option<FileState>, RegionError> {
         match &self.backing {
             Backing::File(mapped) => mapped.locked.state().map(Some),
@@ -66,6 +71,10 @@ impl Region {
     }
 
     /// Backs a range, so that stores to it can not fail. Content stays.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for a smaller capacity at open, and huge pages in the background")
+    )]
     pub(crate) fn populate(&self, range: Range<u64>) -> Result<(), RegionError> {
         self.check_pages(&range, PAGE)?;
         let Some(reservation) = self.reservation() else { return Ok(()) };
@@ -84,6 +93,10 @@ impl Region {
     /// # Safety
     ///
     /// - Nobody accesses these bytes meanwhile, nor holds a reference to them.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for a smaller capacity at open, and huge pages in the background")
+    )]
     pub(crate) unsafe fn release(&self, range: Range<u64>) -> Result<(), RegionError> {
         self.check_pages(&range, self.granule())?;
         let (offset, len) = (range.start, range.end - range.start);
@@ -105,6 +118,10 @@ impl Region {
     /// Makes huge pages of a range that is populated. Content stays, and readers and writers may go on.
     ///
     /// Takes about 8 ms per 2 MiB: for a background thread, a few huge pages at a time.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for a smaller capacity at open, and huge pages in the background")
+    )]
     pub(crate) fn collapse(&self, range: Range<u64>) -> Result<(), RegionError> {
         if self.reservation().is_none() {
             return Err(RegionError::Unsupported { what: "collapsing to huge pages" });
@@ -128,15 +145,18 @@ impl Region {
     }
 
     /// Lets every store to the region end the process: shows in a test that a journey writes nothing.
+    #[cfg(test)]
     pub(crate) fn protect_read_only(&self) -> Result<(), RegionError> {
         self.protect(MprotectFlags::READ)
     }
 
     /// Allows stores again.
+    #[cfg(test)]
     pub(crate) fn protect_read_write(&self) -> Result<(), RegionError> {
         self.protect(MprotectFlags::READ.union(MprotectFlags::WRITE))
     }
 
+    #[cfg(test)]
     fn protect(&self, flags: MprotectFlags) -> Result<(), RegionError> {
         if self.reservation().is_none() {
             return Err(RegionError::Unsupported { what: "protecting" });

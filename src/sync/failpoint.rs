@@ -8,6 +8,7 @@
 //! so that a step which gains a failpoint is killed at without anyone remembering to add it.
 
 /// Every failpoint in the crate, in the order of the journeys.
+#[cfg(all(debug_assertions, not(loom)))]
 pub const NAMES: &[&str] = &[
     "insert.allocated",
     "insert.written",
@@ -46,7 +47,9 @@ macro_rules! failpoint {
 pub(crate) use failpoint;
 
 #[cfg(all(debug_assertions, not(loom)))]
-pub use armed::{Action, arm, arm_from_environment, disarm, hits, pass};
+pub(crate) use armed::pass;
+#[cfg(all(debug_assertions, not(loom)))]
+pub use armed::{Action, arm, arm_from_environment, disarm, hits};
 
 #[cfg(all(debug_assertions, not(loom)))]
 mod armed {
@@ -118,7 +121,7 @@ mod armed {
     }
 
     /// Passes a point.
-    pub fn pass(name: &'static str) {
+    pub(crate) fn pass(name: &'static str) {
         if !ANY.load(Ordering::Relaxed) {
             return;
         }

@@ -1,5 +1,7 @@
 //! CRC32C (Castagnoli), by the processor's instruction where it has one.
 
+#![forbid(unsafe_code)]
+
 /// Extends a checksum over more bytes; start with 0.
 #[inline]
 pub(crate) fn extend(checksum: u32, bytes: &[u8]) -> u32 {

@@ -11,6 +11,8 @@
 //! restart, so they are monotonic over crashes.
 //! Source: Kulkarni et al., "Logical Physical Clocks" (2014).
 
+#![forbid(unsafe_code)]
+
 use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::types::limits::STAMP_CEILING_US;
 use crate::types::version::Stamp;
@@ -183,11 +185,6 @@ impl HybridClock {
         if ceiling.load(Ordering::Relaxed) < stamp.0 {
             ceiling.fetch_max(Stamp::from_micros(stamp.micros() + STAMP_CEILING_US).0, Ordering::Relaxed);
         }
-    }
-
-    /// The last stamp given out.
-    pub(crate) fn last(&self) -> Stamp {
-        Stamp(self.last.load(Ordering::Relaxed))
     }
 
     /// The boot clock's offset, for the superblock.

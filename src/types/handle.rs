@@ -12,6 +12,8 @@
 //!
 //! Invariant: handle 0 would be the superblock, so no word with a slot is ever 0.
 
+#![forbid(unsafe_code)]
+
 use crate::types::key::KeyHash;
 use std::fmt;
 

@@ -10,22 +10,19 @@
 //! aHash serves the local index alone and is not stable between its versions or processors: the seeds and three known
 //! answers stand in the file, and a file that answers otherwise is opened cold.
 
+#![forbid(unsafe_code)]
+
 use crate::types::limits::KEY_BYTES_MAX;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher as _};
 
 /// A key space, 0 for raw keys.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
-pub struct KeyspaceId(pub(crate) u16);
+pub(crate) struct KeyspaceId(pub(crate) u16);
 
 impl KeyspaceId {
     /// The key space of calls that name none.
-    pub const RAW: Self = Self(0);
-
-    /// The number of the key space.
-    pub fn get(self) -> u16 {
-        self.0
-    }
+    pub(crate) const RAW: Self = Self(0);
 }
 
 /// A key whose length has been checked.

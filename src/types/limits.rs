@@ -2,6 +2,8 @@
 //!
 //! Under loom, bounds shrink so that wrap-around and full structures happen in every model.
 
+#![forbid(unsafe_code)]
+
 /// Longest key in bytes. A longer one, or an empty one, is refused with `InsertError::Key`.
 pub const KEY_BYTES_MAX: usize = 1024;
 
@@ -36,10 +38,7 @@ pub const OVERFLOW_CHAIN_MAX: usize = 3;
 pub const SPLITS_MAX: usize = 8;
 
 /// Locks for inserts of absent keys. Threads that meet on one wait, at most for one insert.
-#[cfg(not(loom))]
-pub const STRIPES_MAX: usize = 1024;
-#[cfg(loom)]
-pub const STRIPES_MAX: usize = 2;
+pub const STRIPES_MAX: usize = if cfg!(loom) { 2 } else { 1024 };
 
 /// Key spaces whose clear stamp is kept apart. With more, clearing one clears all, and says so.
 pub const CLEAR_STAMPS_MAX: usize = 64;
@@ -67,19 +66,10 @@ pub const SHORT_LIFE_MS: u64 = 10_000;
 pub const RING_CELLS_MAX: u32 = 1 << 30;
 
 /// Cells that the probation ring starts with, and the unit in which it doubles.
-#[cfg(not(loom))]
-pub const RING_CHUNK_CELLS: u32 = 64;
-#[cfg(loom)]
-pub const RING_CHUNK_CELLS: u32 = 1;
+pub const RING_CHUNK_CELLS: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// Cells without a number that one pop passes over before it gives up; its caller then turns to main.
-#[cfg(not(loom))]
-pub const RING_SKIPS_MAX: u32 = 64;
-#[cfg(loom)]
-pub const RING_SKIPS_MAX: u32 = 2;
+pub const RING_SKIPS_MAX: u32 = if cfg!(loom) { 2 } else { 64 };
 
 /// Slots that one search along the hand passes over. Beyond them the least used of them is the victim.
-#[cfg(not(loom))]
-pub const HAND_PASSES_MAX: u32 = 32;
-#[cfg(loom)]
-pub const HAND_PASSES_MAX: u32 = 4;
+pub const HAND_PASSES_MAX: u32 = if cfg!(loom) { 4 } else { 32 };

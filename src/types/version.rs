@@ -15,6 +15,8 @@
 //! Source: Kulkarni et al., "Logical Physical Clocks" (HLC, 2014); intervals as in Spanner's TrueTime (OSDI 2012),
 //! applied to the duration of the operation.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 
 /// A moment of the hybrid logical clock. Unique within one node.

@@ -246,9 +246,16 @@ fn a_crowd_in_a_full_arena_reads_right_and_loses_no_slot() {
     println!("{stats}");
     let slots = check_slots(&cache).expect("every slot is accounted for");
     let shown = [
-        ("hits", &counts.hits), ("own hits", &counts.own_hits), ("misses", &counts.misses),
-        ("stored", &counts.stored), ("busy", &counts.busy), ("pinned", &counts.pinned), ("owned", &counts.owned),
-        ("held guards", &counts.held), ("batches", &counts.batches), ("walked", &counts.walked),
+        ("hits", &counts.hits),
+        ("own hits", &counts.own_hits),
+        ("misses", &counts.misses),
+        ("stored", &counts.stored),
+        ("busy", &counts.busy),
+        ("pinned", &counts.pinned),
+        ("owned", &counts.owned),
+        ("held guards", &counts.held),
+        ("batches", &counts.batches),
+        ("walked", &counts.walked),
         ("shifts", &counts.shifts),
     ];
     println!("{slots} slots accounted for; clears {}", counts.clears.load(Ordering::Relaxed));
