@@ -170,6 +170,11 @@ impl Engine {
         if self.is_intact(slot) {
             self.pages.mark_head(slot.handle());
             match named {
+                Some(found) if self.is_dead(slot) && self.index.unlink(&self.region, &found) => {
+                    self.counters.add(Counter::Expired);
+                    self.sweep.met();
+                    self.retire_orphan(slot);
+                }
                 Some(_) => self.adopt_alone(slot, ClassId::LARGE),
                 None => self.retire_orphan(slot),
             }
