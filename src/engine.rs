@@ -30,6 +30,8 @@ pub(crate) mod prepare;
 pub(crate) mod rebalance;
 pub(crate) mod reclaim;
 pub(crate) mod remove;
+#[cfg(not(loom))]
+pub(crate) mod resize;
 pub(crate) mod statistics;
 pub(crate) mod sweep;
 
@@ -132,19 +134,11 @@ impl Engine {
         let Parts { region, layout, hasher, clock, run, settings, ghost_bytes } = parts;
         let classes = Classes::new(layout.page_bytes);
         let policies = (0..=classes.len()).map(|_| ClassPolicy::default()).collect();
-        let buckets = (layout.page_bytes / crate::index::BUCKET_BYTES).next_power_of_two() as u32;
-        let geometry = Geometry {
-            page_bytes: layout.page_bytes,
-            pages_max: layout.pages,
-            buckets_initial: buckets,
-            count_at: live::BUCKETS,
-            splits_at: live::SPLITS,
-        };
         let pinned_max = u64::from(layout.pages) * layout.page_bytes / PINNED_SHARE_DIVISOR;
         Self {
             domain: Domain::new(),
             limbo: Limbo::new((layout.pages as usize * 16).min(1 << 16)),
-            index: Index::new(geometry),
+            index: Index::new(Self::index_geometry(&layout)),
             policies,
             ghost: Ghost::new(ghost_bytes, classes.len() + 1),
             hasher,
@@ -164,6 +158,17 @@ impl Engine {
             superblock: Mutex::new(Superblock::new_zeroed()),
             pages: Pages::new(layout, classes),
             region,
+        }
+    }
+
+    /// Where the index of such an arena lies.
+    fn index_geometry(layout: &Layout) -> Geometry {
+        Geometry {
+            page_bytes: layout.page_bytes,
+            pages_max: layout.pages,
+            buckets_initial: (layout.page_bytes / crate::index::BUCKET_BYTES).next_power_of_two() as u32,
+            count_at: live::BUCKETS,
+            splits_at: live::SPLITS,
         }
     }
 

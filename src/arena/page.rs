@@ -330,7 +330,7 @@ impl Pages {
     }
 
     /// Claims one free page. Acquire: pairs with the Release of `free`.
-    pub(super) fn claim_free(&self, page: PageId) -> bool {
+    pub(crate) fn claim_free(&self, page: PageId) -> bool {
         let free = PageInfo::new(PageKind::Free, ClassId(0)).0;
         let claimed =
             self.state(page).info.compare_exchange(free, free | SETUP, Ordering::Acquire, Ordering::Relaxed).is_ok();
@@ -580,6 +580,19 @@ impl Pages {
         self.state(page).info.store(free.0, Ordering::Release);
         self.free_pages.fetch_add(1, Ordering::Relaxed);
         failpoint!("page.freed");
+    }
+
+    /// Counts an overflow page out of its class. Only before anybody is served, with nothing in limbo.
+    pub(crate) fn withdraw(&self, page: PageId) {
+        if self.info(page).kind() == PageKind::Overflow {
+            let class = self.class(ClassId::OVERFLOW);
+            class.pages.fetch_sub(1, Ordering::Relaxed);
+            class.free.fetch_sub(u64::from(self.free_in(page)), Ordering::Relaxed);
+            self.state(page).free.store(0, Ordering::Relaxed);
+            for word in self.bitmap(page) {
+                word.store(0, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Leaves a page that was made dirty for whoever zeroes it.

@@ -339,7 +339,7 @@ fn warm(
     let same_boot = block.boot_id == boot_id().unwrap_or_default();
     let sealed = block.sealed.get() == 1;
     let wanted = old.resized(request.capacity);
-    if wanted.pages < old.pages || wanted.pages != Layout::pages_within(request.capacity, old.page_bytes) {
+    if wanted.pages != Layout::pages_within(request.capacity, old.page_bytes) {
         let reason = ColdReason::Resize { wanted: request.capacity, page_bytes: old.page_bytes };
         return start_cold(request, opened, reason, request.capacity);
     }
@@ -378,8 +378,44 @@ fn warm(
         return start_cold(request, opened, reason, request.capacity);
     }
     engine.set_superblock(block);
+    if wanted.pages < old.pages {
+        let resized = Some((old.pages, wanted.pages));
+        return Ok(match shrink(request, engine, wanted)? {
+            Ok(engine) => (engine, Recovery::Warm { run: run.0 + 1, entries, sealed, resized }),
+            Err(cold) => cold,
+        });
+    }
     let resized = (layout.pages != before.pages.get()).then_some((before.pages.get(), layout.pages));
     Ok((engine, Recovery::Warm { run: run.0, entries, sealed, resized }))
+}
+
+/// Empties the pages beyond the wanted end, cuts the file and opens it again. `Err` holds a cold start.
+fn shrink(
+    request: &Request,
+    mut engine: Engine,
+    wanted: Layout,
+) -> Result<Result<Engine, (Engine, Recovery)>, OpenFailure> {
+    let path = request.file.as_deref().unwrap_or_else(|| "".as_ref());
+    let vacated = engine.vacate(PageId(wanted.pages));
+    let mut block = engine.superblock();
+    block.pages = U32::new(wanted.pages);
+    engine.note_end();
+    block.write(engine.region());
+    drop(engine);
+    let opened = OpenedFile::open(path)?;
+    if !vacated {
+        let reason = ColdReason::Resize { wanted: request.capacity, page_bytes: wanted.page_bytes };
+        return start_cold(request, opened, reason, request.capacity).map(Err);
+    }
+    opened.truncate(wanted.len())?;
+    let examined = examine(opened, path.to_owned())?;
+    match examined.found {
+        Err(reason) => start_cold(request, examined.opened, reason, request.capacity).map(Err),
+        Ok((block, layout)) => match warm(request, examined.opened, block, layout, examined.short_lives)? {
+            (engine, Recovery::Warm { .. }) => Ok(Ok(engine)),
+            cold => Ok(Err(cold)),
+        },
+    }
 }
 
 fn parts(request: &Request, region: Region, layout: Layout, hasher: KeyHasher, clock: HybridClock, run: Run) -> Parts {

@@ -54,14 +54,31 @@ pub(crate) struct Rebalance {
     drain: Mutex<Option<Drain>>,
 }
 
+/// A page on its way out of its class.
 #[derive(Debug)]
-struct Drain {
+pub(super) struct Drain {
     page: PageId,
     class: ClassId,
     next_slot: u32,
     since_us: u64,
     /// Whether used entries are copied; an insert in need evicts all.
     rescue: bool,
+    then: Then,
+}
+
+/// What becomes of a drained page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Then {
+    Free,
+    /// Nobody's: it lies beyond the end of the arena that is to be.
+    Withhold,
+}
+
+impl Drain {
+    /// A drain that evicts everything.
+    pub(super) fn of(page: PageId, class: ClassId, then: Then) -> Self {
+        Self { page, class, next_slot: 0, since_us: 0, rescue: false, then }
+    }
 }
 
 impl Rebalance {
@@ -174,11 +191,11 @@ impl Engine {
             return None;
         }
         failpoint!("page.draining");
-        Some(Drain { page, class, next_slot: 0, since_us: self.clock.coarse_us(), rescue })
+        Some(Drain { since_us: self.clock.coarse_us(), rescue, ..Drain::of(page, class, Then::Free) })
     }
 
     /// The next cold page under the hand, of a class that wants pages less than the receiver.
-    fn donor(&self, receiver: Option<ClassId>) -> Option<PageId> {
+    pub(super) fn donor(&self, receiver: Option<ClassId>) -> Option<PageId> {
         let _guard = self.pin();
         let want = receiver.map_or(u64::MAX, |class| self.want(class));
         let pages = self.pages.layout().pages;
@@ -230,7 +247,7 @@ impl Engine {
     }
 
     /// Some slots of a draining page. `true` once the page is free.
-    fn drain_step(&self, drain: &mut Drain) -> bool {
+    pub(super) fn drain_step(&self, drain: &mut Drain) -> bool {
         let slots = self.pages.classes().slots_per_page(drain.class);
         while self.pages.prepared(drain.page) < slots && self.prepare_step_in(drain.page, drain.class) {}
         let guard = self.pin();
@@ -241,7 +258,11 @@ impl Engine {
         drain.next_slot = if end == slots { 0 } else { end };
         self.reclaim(&guard, drain.class);
         if self.pages.own_all(drain.page) {
-            self.retire_page(drain.page);
+            self.pages.make_dirty(&self.region, drain.page);
+            if drain.then == Then::Free {
+                self.zero(drain.page);
+                self.pages.free(&self.region, drain.page);
+            }
             self.counters.add(Counter::PagesMoved);
             return true;
         }
@@ -267,7 +288,7 @@ impl Engine {
     }
 
     /// Copies an entry to another slot of its class; the index decides whether it is still the one.
-    fn relocate(&self, slot: Slot<'_>, class: ClassId) -> bool {
+    pub(super) fn relocate(&self, slot: Slot<'_>, class: ClassId) -> bool {
         let Some(found) = self.named_by(slot) else { return false };
         if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
             return false;
@@ -304,13 +325,6 @@ impl Engine {
             self.push_to_ring(to, class);
         }
         true
-    }
-
-    /// Takes an owned page out of its class, zeroes and frees it.
-    fn retire_page(&self, page: PageId) {
-        self.pages.make_dirty(&self.region, page);
-        self.zero(page);
-        self.pages.free(&self.region, page);
     }
 
     /// Zeroes one page that was left dirty; `false` if there is none.
@@ -364,7 +378,7 @@ impl Engine {
                         return false;
                     }
                     _ => {
-                        let mut drain = Drain { page, class: info.class(), next_slot: 0, since_us: 0, rescue: false };
+                        let mut drain = Drain::of(page, info.class(), Then::Free);
                         while !self.drain_step(&mut drain) && drain.next_slot != 0 {}
                     }
                 }
@@ -378,7 +392,7 @@ impl Engine {
     }
 
     /// Takes the value that fills a run out of the index.
-    fn evict_run(&self, head: PageId) {
+    pub(super) fn evict_run(&self, head: PageId) {
         let guard = self.pin();
         let handle = Handle::from_offset(self.pages.layout().page_start(head));
         if self.slot(handle).is_some_and(|slot| slot.control().state() == Some(State::Live)) {

@@ -90,3 +90,33 @@ fn an_older_version_never_replaces_a_newer_one() {
     assert!(matches!(refused, Err(InsertError::Superseded { .. })));
     assert_eq!(cache.get("k").as_deref(), Some(b"5".as_slice()));
 }
+
+#[test]
+fn an_arena_of_half_the_capacity_keeps_the_hottest() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("arena");
+    let open = |capacity| Cache::builder().capacity(capacity).file(&path).open().expect("opens");
+    let cache = open(16 << 20);
+    for number in 0..200_000 {
+        cache.insert(key(number), value(number, 100)).expect("nothing is held");
+    }
+    let hot: Vec<_> = (0..200_000).filter(|number| cache.contains(key(*number))).take(20_000).collect();
+    for _ in 0..3 {
+        hot.iter().for_each(|number| assert!(cache.contains(key(*number))));
+    }
+    let before = cache.len();
+    drop(cache);
+    let cache = open(8 << 20);
+    assert!(matches!(cache.recovery(), Recovery::Warm { resized: Some(_), .. }), "{}", cache.recovery());
+    let found = |number: &&u64| cache.get(key(**number)).is_some_and(|found| *found == *value(**number, 100));
+    let kept_hot = hot.iter().filter(found).count();
+    let all: Vec<_> = (0..200_000).collect();
+    let kept = all.iter().filter(found).count() as u64;
+    println!("{before} entries before, {kept} after; {kept_hot} of {} hot ones\n{}", hot.len(), cache.stats());
+    assert!(kept * 100 >= before * 45, "{kept} of {before}");
+    assert!(kept_hot * 100 >= hot.len() * 90, "{kept_hot} of {}", hot.len());
+    drop(cache);
+    let cache = open(32 << 20);
+    let grown = all.iter().filter(|number| cache.contains(key(**number))).count() as u64;
+    assert!(grown * 1000 >= kept * 999, "{grown} of {kept}");
+}
