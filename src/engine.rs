@@ -98,6 +98,10 @@ pub(crate) struct Engine {
     /// Set once nothing is free any more: from then on new entries go through probation.
     filled: AtomicBool,
     closed: AtomicBool,
+    /// Whether a thread does the housekeeping; else inserts do what is pressing.
+    housekept: bool,
+    /// Overflow buckets of an earlier life of which it is not known yet whether they are linked.
+    overflow_unknown: AtomicU64,
     rebalance: rebalance::Rebalance,
     sweep: sweep::Sweep,
     superblock: Mutex<Superblock>,
@@ -153,6 +157,8 @@ impl Engine {
             cleared: AtomicU64::new(0),
             filled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            housekept: false,
+            overflow_unknown: AtomicU64::new(0),
             rebalance: rebalance::Rebalance::new(classes.len() + 1),
             sweep: sweep::Sweep::default(),
             superblock: Mutex::new(Superblock::new_zeroed()),
@@ -169,6 +175,11 @@ impl Engine {
         let first = self.take_page(0).expect("a new arena has a page for its index");
         assert!(self.index.add_page(first), "a new directory has room");
         self.index.format(&self.region);
+    }
+
+    /// Says that a thread will do the housekeeping.
+    pub(crate) fn set_housekept(&mut self) {
+        self.housekept = true;
     }
 
     /// Pins the calling thread.
@@ -317,6 +328,11 @@ impl Slots for Engine {
             }
         }
         None
+    }
+
+    fn may_trim(&self) -> bool {
+        // Acquire: pairs with the Release in `prepare`, so that all of them have been looked at.
+        self.overflow_unknown.load(Ordering::Acquire) == 0
     }
 
     fn give_overflow(&self, offset: u64) {

@@ -105,6 +105,12 @@ pub(crate) trait Slots {
     /// The offset of an unused overflow bucket, which will belong to this home.
     fn take_overflow(&self, home: u32) -> Option<u64>;
 
+    /// Whether overflow buckets may be taken out of chains now. Not before the owner knows which of those that an earlier
+    /// life left are linked: one that is taken out meanwhile would look like one that nobody has.
+    fn may_trim(&self) -> bool {
+        true
+    }
+
     /// An overflow bucket was taken out of its chain. Readers may be inside until a grace period has passed.
     fn give_overflow(&self, offset: u64);
 

@@ -84,20 +84,20 @@ pub(crate) struct Extent {
 
 impl Extent {
     /// The extent of an entry to be written.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(version: &Version, key_bytes: usize, value_bytes: u64) -> Self {
         let prefix = prefix_bytes(version.width_us > 0, version.row.is_some());
         Self::from_parts(prefix, key_bytes as u64, value_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     fn from_parts(prefix: u64, key_bytes: u64, value_bytes: u64) -> Self {
         let value_start = (prefix + key_bytes).next_multiple_of(8);
         Self { key_start: prefix, key_bytes, value_start, value_bytes }
     }
 
     /// Bytes of the slot that are in use.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end(&self) -> u64 {
         self.value_start + self.value_bytes
     }
@@ -128,36 +128,36 @@ impl FrameHeader {
     }
 
     /// Reads the header behind the first [`FRAME_START`] bytes of a slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(bytes: &[u8]) -> Option<&Self> {
         Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
     }
 
     /// Whether it belongs to a key of this length in this key space.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fits(&self, key: Key<'_>) -> bool {
         usize::from(self.key_and_flags.get() & KEY_MASK) == key.bytes.len() && self.keyspace.get() == key.keyspace.0
     }
 
     /// Where the parts lie. Says nothing about whether they fit the slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn extent(&self) -> Extent {
         let flags = self.key_and_flags.get();
         let prefix = prefix_bytes(flags & HAS_INTERVAL != 0, flags & HAS_ROW != 0);
         Extent::from_parts(prefix, u64::from(flags & KEY_MASK), u64::from(self.value_bytes.get()))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stamp(&self) -> Stamp {
         Stamp(self.stamp.get())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ttl(&self) -> u32 {
         self.ttl.get()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn keyspace(&self) -> KeyspaceId {
         KeyspaceId(self.keyspace.get())
     }

@@ -77,7 +77,8 @@ impl PageInfo {
         self.0 & DRAINING != 0
     }
 
-    fn is_inherited(self) -> bool {
+    /// Whether it was in use when the arena was opened.
+    pub(crate) fn is_inherited(self) -> bool {
         self.0 & INHERITED != 0
     }
 

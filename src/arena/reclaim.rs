@@ -32,6 +32,8 @@ const STRIPES: usize = 1;
 #[derive(Debug)]
 pub(crate) struct Limbo {
     stripes: Box<[Mutex<VecDeque<Entry>>]>,
+    /// The completed count up to which every stripe was found without due entries.
+    emptied: AtomicU64,
     grace: Arc<Grace>,
 }
 
@@ -75,7 +77,7 @@ impl Limbo {
             in_flight: AtomicBool::new(false),
             launched_at_us: AtomicU64::new(0),
         };
-        Self { stripes, grace: Arc::new(grace) }
+        Self { stripes, emptied: AtomicU64::new(0), grace: Arc::new(grace) }
     }
 
     /// Adds a slot that the caller has unlinked and marked as retired.
@@ -133,17 +135,30 @@ impl Limbo {
         self.grace.completed.load(Ordering::Acquire)
     }
 
+    /// Whether a grace period has ended since every due slot was taken. A load or two, for the way of every insert.
+    #[inline]
+    pub(crate) fn has_due(&self) -> bool {
+        self.completed() != self.emptied.load(Ordering::Relaxed)
+    }
+
     /// Takes up to [`TAKE_MAX`] slots whose grace period is over into `out`; returns how many.
     pub(crate) fn take(&self, out: &mut [Option<Handle>; TAKE_MAX]) -> usize {
         let completed = self.completed();
         let own = thread_number();
-        let mut count = 0;
+        let (mut count, mut all_seen) = (0, true);
         for step in 0..STRIPES {
-            let Ok(mut entries) = self.stripes[(own + step) % STRIPES].try_lock() else { continue };
+            let Ok(mut entries) = self.stripes[(own + step) % STRIPES].try_lock() else {
+                all_seen = false;
+                continue;
+            };
             while count < TAKE_MAX && entries.front().is_some_and(|entry| entry.is_due(completed)) {
                 out[count] = entries.pop_front().map(Entry::handle);
                 count += 1;
             }
+        }
+        if count < TAKE_MAX && all_seen {
+            // Relaxed: a hint; at worst somebody looks once more.
+            self.emptied.store(completed, Ordering::Relaxed);
         }
         count
     }

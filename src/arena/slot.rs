@@ -116,6 +116,10 @@ impl fmt::Debug for Control {
 }
 
 /// A slot in a region.
+///
+/// # Invariants
+///
+/// - The header lies in the region: checked when the slot is made.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot<'r> {
     region: &'r Region,
@@ -137,7 +141,8 @@ impl<'r> Slot<'r> {
 
     #[inline]
     fn word(self) -> &'r AtomicU32 {
-        self.region.control(self.offset)
+        // SAFETY: by the invariant of the type.
+        unsafe { self.region.control_unchecked(self.offset) }
     }
 
     /// The control word. Acquire: pairs with the Release of whoever changed it, so that what was written before a
@@ -163,7 +168,7 @@ impl<'r> Slot<'r> {
         let generation = Generation(self.generation_byte().load(Ordering::Relaxed)).next();
         // Relaxed: seen by others only through the publication.
         self.generation_byte().store(generation.0, Ordering::Relaxed);
-        self.region.byte(self.offset + 4).store(0, Ordering::Relaxed);
+        self.frequency_byte().store(0, Ordering::Relaxed);
         Some(generation)
     }
 
@@ -171,7 +176,7 @@ impl<'r> Slot<'r> {
     pub(crate) fn take_unformatted(self, run: Run) -> Generation {
         let generation = Generation(self.generation_byte().load(Ordering::Relaxed)).next();
         self.generation_byte().store(generation.0, Ordering::Relaxed);
-        self.region.byte(self.offset + 4).store(0, Ordering::Relaxed);
+        self.frequency_byte().store(0, Ordering::Relaxed);
         // Release: whoever looks at the word next sees an owned slot. The owner of the blocks is alone.
         self.word().store(Control::new(State::Writing, run).0, Ordering::Release);
         generation
@@ -259,8 +264,16 @@ impl<'r> Slot<'r> {
         from.state() == Some(State::Live) && self.change(from, from.with_queue(queued))
     }
 
+    #[inline(always)]
+    fn frequency_byte(self) -> &'r crate::sync::AtomicU8 {
+        // SAFETY: by the invariant of the type.
+        unsafe { self.region.byte_unchecked(self.offset + 4) }
+    }
+
+    #[inline(always)]
     fn generation_byte(self) -> &'r crate::sync::AtomicU8 {
-        self.region.byte(self.offset + 5)
+        // SAFETY: by the invariant of the type.
+        unsafe { self.region.byte_unchecked(self.offset + 5) }
     }
 
     /// Relaxed: written before publication, read after the index word was acquired.
@@ -272,13 +285,13 @@ impl<'r> Slot<'r> {
     /// How often it was hit, 0 to 3. Relaxed: a lost update costs a little precision.
     #[inline]
     pub(crate) fn frequency(self) -> u8 {
-        self.region.byte(self.offset + 4).load(Ordering::Relaxed)
+        self.frequency_byte().load(Ordering::Relaxed)
     }
 
     /// Relaxed: as above.
     #[inline]
     pub(crate) fn set_frequency(self, frequency: u8) {
-        self.region.byte(self.offset + 4).store(frequency, Ordering::Relaxed);
+        self.frequency_byte().store(frequency, Ordering::Relaxed);
     }
 
     /// One more hit; writes nothing once the count is full.
@@ -295,10 +308,10 @@ impl<'r> Slot<'r> {
     /// # Safety
     ///
     /// - The caller holds a guard since before it read the handle, a pin, or owns the slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn header(self) -> &'r FrameHeader {
-        // SAFETY: passed on to the caller.
-        let bytes = unsafe { self.region.payload(self.offset, FRAME_START, HEADER_BYTES - FRAME_START) };
+        // SAFETY: passed on to the caller; within the region by the invariant of the type.
+        let bytes = unsafe { self.region.payload_unchecked(self.offset, FRAME_START, HEADER_BYTES - FRAME_START) };
         FrameHeader::read(bytes).expect("the slice has the header's length")
     }
 
@@ -334,7 +347,7 @@ impl<'r> Slot<'r> {
     /// # Safety
     ///
     /// - As for [`Slot::header`].
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn has_key(self, key: Key<'_>) -> bool {
         // SAFETY: passed on to the caller.
         let header = unsafe { self.header() };
@@ -346,8 +359,8 @@ impl<'r> Slot<'r> {
             return false;
         }
         // SAFETY: passed on to the caller; the range was checked just above.
-        let bytes = unsafe { self.region.payload(self.offset, extent.key_start, extent.key_bytes) };
-        bytes == key.bytes
+        let bytes = unsafe { self.region.payload_unchecked(self.offset, extent.key_start, extent.key_bytes) };
+        same_bytes(bytes, key.bytes)
     }
 
     /// The key, if its bytes lie in the region.
@@ -400,6 +413,23 @@ impl<'r> Slot<'r> {
         let value = unsafe { self.bytes(extent.value_start, extent.value_bytes) };
         header.checksum_of(head, value) == header.checksum()
     }
+}
+
+/// Compares two slices of one length; short ones by words, without a call.
+#[inline(always)]
+fn same_bytes(left: &[u8], right: &[u8]) -> bool {
+    if !(8..=32).contains(&left.len()) || left.len() != right.len() {
+        return left == right;
+    }
+    let (left_words, _) = left.as_chunks::<8>();
+    let (right_words, _) = right.as_chunks::<8>();
+    let mut differs = 0;
+    for (left, right) in left_words.iter().zip(right_words) {
+        differs |= u64::from_ne_bytes(*left) ^ u64::from_ne_bytes(*right);
+    }
+    // The last eight bytes, whatever the length: some were compared already.
+    let (Some(left), Some(right)) = (left.last_chunk::<8>(), right.last_chunk::<8>()) else { return false };
+    differs | (u64::from_ne_bytes(*left) ^ u64::from_ne_bytes(*right)) == 0
 }
 
 /// The largest frequency: two bits.

@@ -51,7 +51,7 @@ pub(super) struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         drop(self.housekeeper.take());
-        self.engine.note_entries();
+        self.engine.note_end();
     }
 }
 
@@ -70,7 +70,10 @@ impl Cache {
         Builder::default()
     }
 
-    pub(super) fn start(engine: Engine, recovery: Recovery, background: bool) -> Result<Self, OpenError> {
+    pub(super) fn start(mut engine: Engine, recovery: Recovery, background: bool) -> Result<Self, OpenError> {
+        if background {
+            engine.set_housekept();
+        }
         let engine = Arc::new(engine);
         let housekeeper = if background { Some(Housekeeper::start(&engine).map_err(OpenError::Thread)?) } else { None };
         Ok(Self { handle: Arc::new(Handle { engine, recovery, housekeeper }) })

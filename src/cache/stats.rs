@@ -71,6 +71,8 @@ pub struct Stats {
     pub page_bytes: u64,
     pub pages: u64,
     pub pages_free: u64,
+    /// Pages of the index and of its overflow buckets.
+    pub pages_index: u64,
     pub capacity: u64,
     /// Whether the file lies on a disk, where writes may stall.
     pub on_disk: bool,
@@ -89,6 +91,8 @@ pub struct ClassStats {
     pub is_large: bool,
     /// Pages of this class.
     pub pages: u64,
+    /// Slots of these pages: live, free, unprepared and retired ones; blocks for large values.
+    pub slots: u64,
     /// Entries.
     pub live: u64,
     /// Free slots.
@@ -158,6 +162,7 @@ impl Cache {
             page_bytes: arena.page_bytes,
             pages: u64::from(arena.pages),
             pages_free: u64::from(arena.pages_free),
+            pages_index: u64::from(arena.index_pages + arena.overflow_pages),
             capacity: engine.superblock().capacity.get(),
             on_disk: engine.region().on_disk(),
             recovery: self.recovery().clone(),
@@ -172,6 +177,7 @@ impl Cache {
                 slot_bytes: u64::from(figures.slot_bytes),
                 is_large: figures.class == ClassId::LARGE,
                 pages: u64::from(figures.pages),
+                slots: figures.slots,
                 live: figures.live,
                 free: figures.free,
                 unprepared: figures.unprepared,

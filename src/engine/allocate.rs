@@ -27,6 +27,10 @@ const CLASSES_ABOVE: u8 = 6;
 /// Share of a class's slots kept free or on the way to it: 2 %.
 const RESERVE_DIVISOR: u64 = 50;
 const RESERVE_MIN: u64 = 2;
+/// Retired slots of a class from which on inserts see to their release.
+const TEND_FROM: u64 = 32;
+/// One in so many of those inserts moves the epoch on.
+const HELP_EVERY: u64 = 8;
 /// Evictions that one insert does at most for the reserve.
 const EVICT_PER_INSERT: u64 = 8;
 
@@ -62,6 +66,12 @@ impl Engine {
             {
                 return Some(taken);
             }
+            if self.limbo.has_due()
+                && self.free_due(class)
+                && let Some(taken) = self.take(class)
+            {
+                return Some(taken);
+            }
             if self.assign_page(class) {
                 continue;
             }
@@ -75,6 +85,11 @@ impl Engine {
             .map(ClassId)
             .filter(|above| self.pages.classes().contains(*above))
             .find_map(|above| self.take(above).or_else(|| self.prepare_and_take(above)))
+    }
+
+    fn free_due(&self, class: ClassId) -> bool {
+        let guard = self.pin();
+        self.reclaim(&guard, class) > 0
     }
 
     fn prepare_and_take(&self, class: ClassId) -> Option<Taken> {
@@ -116,13 +131,14 @@ impl Engine {
         self.domain.help(&guard);
     }
 
-    /// Keeps a class's reserve up after an insert: evicts ahead, and lets what is due become free.
+    /// What an insert does for the next one: lets what is due become free, and evicts ahead in a full class.
     #[inline]
     pub(super) fn keep_reserve(&self, class: ClassId) {
-        if self.pages.free_pages() > PAGES_SPARE {
-            return;
+        // Relaxed: a gauge.
+        let waiting = self.pages.class(class).limbo.load(Ordering::Relaxed);
+        if waiting >= TEND_FROM || self.pages.free_pages() <= PAGES_SPARE {
+            self.refill_reserve(class);
         }
-        self.refill_reserve(class);
     }
 
     fn refill_reserve(&self, class: ClassId) {
@@ -132,18 +148,32 @@ impl Engine {
         let reserve = (slots / RESERVE_DIVISOR).max(RESERVE_MIN);
         // Relaxed: gauges.
         let free = state.free.load(Ordering::Relaxed);
+        let waiting = state.limbo.load(Ordering::Relaxed);
         let fresh = state.unprepared.load(Ordering::Relaxed).saturating_sub(state.inherited.load(Ordering::Relaxed));
-        let coming = free + fresh + state.limbo.load(Ordering::Relaxed);
-        if coming >= reserve && free >= reserve / 2 {
-            return;
-        }
-        let guard = self.pin();
-        if coming < reserve {
+        let coming = free + fresh + waiting;
+        let full = self.pages.free_pages() <= PAGES_SPARE;
+        if full && coming < reserve {
             self.mark_filled();
+            let guard = self.pin();
             self.evict(&guard, class, (reserve - coming).min(EVICT_PER_INSERT) as u32);
         }
-        if free < reserve / 2 {
+        if free < reserve / 2 || waiting >= TEND_FROM {
+            self.tend_limbo(class, free < RESERVE_MIN);
+        }
+        if full && self.pages.free_pages() < PAGES_SPARE && !self.housekept && waiting % TEND_FROM == 0 {
+            self.rebalance_step();
+        }
+    }
+
+    /// Frees what is due, and sees to it that something will be: a grace period is launched, and now and then helped on.
+    fn tend_limbo(&self, class: ClassId, urgent: bool) {
+        if self.limbo.has_due() {
+            let guard = self.pin();
             self.reclaim(&guard, class);
+        }
+        let waiting = self.pages.class(class).limbo.load(Ordering::Relaxed);
+        if urgent || waiting % HELP_EVERY == 0 {
+            let guard = self.pin();
             self.launch_grace(&guard);
             self.domain.help(&guard);
         }

@@ -29,13 +29,13 @@ const SPAN: u32 = 2;
 const STEPS_MAX: u32 = 64;
 
 /// The pages of one class, for the hand.
-pub(super) struct PagesOf<'p> {
+struct PagesOf<'p> {
     pages: &'p Pages,
     class: ClassId,
 }
 
 impl<'p> PagesOf<'p> {
-    pub(super) fn new(pages: &'p Pages, class: ClassId) -> Self {
+    fn new(pages: &'p Pages, class: ClassId) -> Self {
         Self { pages, class }
     }
 }
@@ -97,9 +97,13 @@ impl Engine {
         }
         failpoint!("evict.chosen");
         if is_promoted(slot.frequency()) && !self.is_dead(slot) {
-            if slot.requeue(control, false) {
-                slot.set_frequency(0);
+            // Until it is said, also past pins that change the word: what is neither in the ring nor unmarked would
+            // never be looked at again.
+            let mut control = control;
+            while control.is(State::Live, self.run) && control.is_queued() && !slot.requeue(control, false) {
+                control = slot.control();
             }
+            slot.set_frequency(0);
             return false;
         }
         self.unlink(slot.handle(), class, Some(Part::Ring))
@@ -161,9 +165,15 @@ impl Engine {
         // SAFETY: callers hold a guard; the slot was LIVE just now, so its bytes stay.
         let Some(key) = (unsafe { slot.key() }) else { return false };
         let hash = self.hash(key);
-        let Some(found) = self.index.find_handle(&self.region, hash, handle) else { return false };
-        if found.word.generation() != slot.generation() || !self.index.unlink(&self.region, &found) {
-            return false;
+        // Again where a split has moved the word in between: what left the ring would never be looked at again.
+        loop {
+            let Some(found) = self.index.find_handle(&self.region, hash, handle) else { return false };
+            if found.word.generation() != slot.generation() {
+                return false;
+            }
+            if self.index.unlink(&self.region, &found) {
+                break;
+            }
         }
         failpoint!("evict.unlinked");
         self.retire(handle);
@@ -213,6 +223,10 @@ impl Engine {
         let per_page = self.pages.classes().slots_per_page(class);
         let page = PageId(number / per_page);
         if page.0 >= self.pages.layout().pages || !self.pages.info(page).has_slots_of(class) {
+            return None;
+        }
+        // Within a large value no byte is a control word.
+        if class == ClassId::LARGE && !self.pages.is_head(page, number % per_page) {
             return None;
         }
         self.slot(self.pages.handle(page, number % per_page))

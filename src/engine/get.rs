@@ -25,13 +25,19 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hit {
     handle: Handle,
-    extent: Extent,
+    value_start: u32,
+    value_bytes: u32,
 }
 
 impl Hit {
+    #[inline]
+    fn new(slot: Slot<'_>, extent: &Extent) -> Self {
+        Self { handle: slot.handle(), value_start: extent.value_start as u32, value_bytes: extent.value_bytes as u32 }
+    }
+
     /// Bytes of the slot in use, for the pin budget.
     pub(crate) fn slot_bytes(&self) -> u64 {
-        self.extent.end()
+        u64::from(self.value_start) + u64::from(self.value_bytes)
     }
 }
 
@@ -42,7 +48,7 @@ pub(super) struct HasKey<'e, 'k> {
 }
 
 impl KeyCheck for HasKey<'_, '_> {
-    #[inline]
+    #[inline(always)]
     fn matches(&self, word: IndexWord) -> bool {
         let Some(slot) = Slot::at(&self.engine.region, word.handle()) else { return false };
         // SAFETY: every search runs under a guard that was there before it read the word.
@@ -62,7 +68,7 @@ impl KeyCheck for AnyKey {
 
 impl Engine {
     /// Finds an entry that a read may see. Lock-free, allocates nothing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, _guard: &Guard, key: Key<'_>, hash: KeyHash) -> Option<Hit> {
         let found = self.index.find(&self.region, hash, &HasKey { engine: self, key })?;
         let slot = self.slot(found.word.handle())?;
@@ -77,27 +83,30 @@ impl Engine {
             return None;
         }
         slot.touch();
-        Some(Hit { handle: slot.handle(), extent })
+        Some(Hit::new(slot, &extent))
     }
 
     /// The value's bytes, in the arena.
     #[inline]
     pub(crate) fn value<'g>(&'g self, _guard: &'g Guard, hit: &Hit) -> &'g [u8] {
-        // SAFETY: a hit is used with the guard that it was found under, which was there before the search.
-        unsafe { self.region.payload(hit.handle.offset(), hit.extent.value_start, hit.extent.value_bytes) }
+        // SAFETY: a hit is used with the guard that it was found under, which was there before the search; it was made
+        // of an extent that lies in the region.
+        unsafe { self.region.payload_unchecked(hit.handle.offset(), hit.value_start.into(), hit.value_bytes.into()) }
     }
 
     /// The value's bytes of an entry that the caller has pinned.
     pub(crate) fn pinned_value(&self, hit: &Hit) -> &[u8] {
         // SAFETY: the caller's pin keeps the slot from being reused.
-        unsafe { self.region.payload(hit.handle.offset(), hit.extent.value_start, hit.extent.value_bytes) }
+        unsafe { self.region.payload(hit.handle.offset(), hit.value_start.into(), hit.value_bytes.into()) }
     }
 
     /// The key of an entry.
     pub(crate) fn key<'g>(&'g self, _guard: &'g Guard, hit: &Hit) -> Key<'g> {
+        let header = self.header(hit);
+        let extent = header.extent();
         // SAFETY: as for `value`.
-        let bytes = unsafe { self.region.payload(hit.handle.offset(), hit.extent.key_start, hit.extent.key_bytes) };
-        Key { keyspace: self.header(hit).keyspace(), bytes }
+        let bytes = unsafe { self.region.payload(hit.handle.offset(), extent.key_start, extent.key_bytes) };
+        Key { keyspace: header.keyspace(), bytes }
     }
 
     fn header(&self, hit: &Hit) -> &FrameHeader {
@@ -183,7 +192,7 @@ impl Engine {
         }
         // SAFETY: as above.
         let header = unsafe { slot.header() };
-        self.is_visible(header).then(|| Hit { handle: slot.handle(), extent: header.extent() })
+        self.is_visible(header).then(|| Hit::new(slot, &header.extent()))
     }
 
     /// Starts to load what a get of this key will need first.
@@ -209,13 +218,14 @@ impl Engine {
     /// The first read of an entry in this life: everything about it is checked once. `false` unlinks it.
     #[cold]
     pub(super) fn first_read(&self, slot: Slot<'_>, found: &Found) -> bool {
-        if self.is_intact(slot) {
+        let intact = self.is_intact(slot);
+        if intact && !self.is_dead(slot) {
             self.adopt(slot);
             let now = slot.control();
             return now.run() == self.run && now.state() != Some(State::Free);
         }
         if self.index.unlink(&self.region, found) {
-            self.counters.add(Counter::Damaged);
+            self.counters.add(if intact { Counter::Expired } else { Counter::Damaged });
             self.retire(slot.handle());
         }
         false

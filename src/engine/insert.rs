@@ -143,7 +143,7 @@ impl Engine {
         let mut part = None;
         loop {
             if let Some(found) = self.index.find(&self.region, hash, &check) {
-                if self.replace(hash, draft, entry, word, &found)? {
+                if self.replace(key, draft, entry, word, &found)? {
                     return Ok(());
                 }
                 continue;
@@ -155,12 +155,16 @@ impl Engine {
                 continue;
             }
             self.go_live(draft, part);
+            self.count_in(draft.class, key, entry);
             while self.index.link(&self.region, &stripe, hash, word, self).is_err() {
                 self.evict_from_chain(hash);
             }
             failpoint!("insert.linked");
             drop(stripe);
-            self.count_in(draft, part);
+            self.counters.add(Counter::Inserts);
+            if part == Part::Ring {
+                self.push_to_ring(draft.handle, draft.class);
+            }
             self.after_insert(guard, draft.class);
             return Ok(());
         }
@@ -183,20 +187,31 @@ impl Engine {
         policy.share.admit(ghost, self.filling())
     }
 
-    fn count_in(&self, draft: &Draft, part: Part) {
+    /// Counts an entry that is about to be linked: whoever unlinks it counts it out, which may be at once.
+    fn count_in(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
         // Relaxed: gauges.
-        self.pages.class(draft.class).live.fetch_add(1, Ordering::Relaxed);
+        self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
         self.entries.fetch_add(1, Ordering::Relaxed);
-        self.counters.add(Counter::Inserts);
-        if part == Part::Ring {
-            self.push_to_ring(draft.handle, draft.class);
+        if !self.is_after_clear(key.keyspace, entry.version.stamp) {
+            self.cleared.fetch_add(1, Ordering::Relaxed);
+            self.sweep.restart();
+        }
+    }
+
+    /// Takes back what `count_in` counted: the entry was not linked.
+    fn count_back(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
+        // Relaxed: gauges.
+        self.pages.class(class).live.fetch_sub(1, Ordering::Relaxed);
+        self.entries.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_after_clear(key.keyspace, entry.version.stamp) {
+            let _ = self.cleared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         }
     }
 
     /// Swaps the word of an entry that is there. `Ok(false)` if it changed meanwhile.
     fn replace(
         &self,
-        hash: KeyHash,
+        key: Key<'_>,
         draft: &Draft,
         entry: &Entry,
         word: IndexWord,
@@ -225,12 +240,12 @@ impl Engine {
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
         slot.set_frequency((old.frequency() + 1).min(FREQUENCY_MAX).max(entry.cost));
         self.go_live(draft, if queued { Part::Ring } else { Part::Main });
+        self.count_in(draft.class, key, entry);
         if !self.index.swap(&self.region, found, word) {
+            self.count_back(draft.class, key, entry);
             return Ok(false);
         }
         failpoint!("replace.swapped");
-        self.pages.class(draft.class).live.fetch_add(1, Ordering::Relaxed);
-        self.entries.fetch_add(1, Ordering::Relaxed);
         self.counters.add(Counter::Replaced);
         if crate::sync::bite("insert.loser-retires-too") {
             self.retire(found.word.handle());
@@ -239,7 +254,6 @@ impl Engine {
         if queued {
             self.push_to_ring(draft.handle, draft.class);
         }
-        let _ = hash;
         self.keep_reserve(draft.class);
         Ok(true)
     }

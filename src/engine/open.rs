@@ -11,6 +11,7 @@
 //!
 //! Pages are looked at when first used, or by the sweep; nothing is trusted before.
 
+use crate::arena::classes::ClassId;
 use crate::arena::header::{LAYOUT_VERSION, MAGIC, Superblock, live};
 use crate::arena::layout::{Layout, PageId, SUPERBLOCK_BYTES};
 use crate::arena::page::PageKind;
@@ -21,7 +22,7 @@ use crate::sync::Ordering;
 use crate::sync::failpoint::failpoint;
 use crate::types::clock::{HybridClock, ManualClock, TimeSource};
 use crate::types::key::KeyHasher;
-use crate::types::limits::{SHORT_LIFE_MS, SHORT_LIVES_MAX};
+use crate::types::limits::{PAGE_BYTES_MAX, SHORT_LIFE_MS, SHORT_LIVES_MAX};
 use crate::types::version::Stamp;
 use std::fmt;
 use std::path::PathBuf;
@@ -169,7 +170,7 @@ struct Examined {
 pub(crate) fn open(request: &Request) -> Result<(Engine, Recovery), OpenFailure> {
     let Some(path) = &request.file else {
         let layout = Layout::for_capacity(request.capacity);
-        let region = Region::anonymous(layout.len(), layout.page_bytes)?;
+        let region = Region::anonymous(layout.len(), PAGE_BYTES_MAX)?;
         return Ok((create(request, region, layout, None, 0), Recovery::Created));
     };
     let opened = OpenedFile::open(path)?;
@@ -403,6 +404,9 @@ impl Engine {
                 return Err(format!("page {} stands at number {ordinal} of the directory", page.0));
             }
         }
+        // Relaxed: single-threaded.
+        let overflow = self.pages.class(ClassId::OVERFLOW).inherited.load(Ordering::Relaxed);
+        self.overflow_unknown.store(overflow, Ordering::Relaxed);
         self.entries.store(entries, Ordering::Relaxed);
         self.filled.store(self.pages.free_pages() <= super::PAGES_SPARE, Ordering::Relaxed);
         let guard = self.pin();
@@ -431,6 +435,14 @@ impl Engine {
         // Relaxed: read by the next life only.
         self.region.word(live::ENTRIES).store(self.len(), Ordering::Relaxed);
         self.region.word(live::ALIVE).store(self.clock.fine_us(), Ordering::Relaxed);
+    }
+
+    /// Notes that this life ended with the last handle, not by a kill: however short, it does not count as a crash.
+    pub(crate) fn note_end(&self) {
+        self.note_entries();
+        let long_enough = self.superblock().opened_us.get() + SHORT_LIFE_MS * 1_000;
+        // Relaxed: read by the next life only.
+        self.region.word(live::ALIVE).fetch_max(long_enough, Ordering::Relaxed);
     }
 
     /// Writes the superblock that says: closed in order. Later writes are refused.

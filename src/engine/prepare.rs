@@ -3,7 +3,7 @@
 //! ```text
 //!   control word of this run             somebody adopted or retired it already: nothing to do
 //!   FREE, WRITING, RETIRED of an old run, or nonsense -> FREE of this run -> free bit
-//!   LIVE of an old run: named by the index and intact -> adopted;  named but damaged -> unlinked, retired
+//!   LIVE of an old run: named, intact, seen by reads -> adopted;   named, else -> unlinked, retired
 //!                       not named                     -> retired, free after a grace period
 //! ```
 //!
@@ -14,7 +14,6 @@ use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
-use crate::engine::statistics::Counter;
 use crate::index::Found;
 use crate::sync::Ordering;
 use crate::sync::failpoint::failpoint;
@@ -54,6 +53,10 @@ impl Engine {
         for slot in first..first + count {
             self.prepare_slot(self.pages.handle(page, slot), class);
         }
+        if class == ClassId::OVERFLOW && self.pages.info(page).is_inherited() {
+            // Release: pairs with the Acquire in `may_trim`.
+            self.overflow_unknown.fetch_sub(u64::from(count), Ordering::Release);
+        }
         failpoint!("page.formatted");
     }
 
@@ -81,12 +84,8 @@ impl Engine {
             return slot.reset(control, self.run);
         }
         match self.named_by(slot) {
-            Some(_) if self.is_intact(slot) => self.adopt(slot),
             Some(found) => {
-                if self.index.unlink(&self.region, &found) {
-                    self.counters.add(Counter::Damaged);
-                    self.retire(slot.handle());
-                }
+                self.first_read(slot, &found);
             }
             None => self.retire_orphan(slot),
         }

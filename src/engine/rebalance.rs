@@ -1,8 +1,9 @@
-//! Rebalance: pages move from the class that needs them least to the one that needs them most.
+//! Rebalance: pages move from where they are used least to the class that needs them most.
 //!
 //! ```text
-//!   receiver   most ghost hits and evictions per page since the last look
-//!   donor      the hand finds the largest share of unused entries; all hands age alike, also of idle classes
+//!   receiver   most ghost hits per page: what was evicted there is asked for again
+//!   donor      a hand over all pages of the arena: a sample of the page's slots is aged as the clock does, and a page
+//!              whose sample is mostly unused goes; so idle classes age like busy ones
 //!   drain      no new slots -> used entries are copied within the class, the others evicted -> every slot free,
 //!              each after its own grace period -> owned -> zeroed -> free
 //! ```
@@ -18,15 +19,25 @@ use crate::engine::statistics::Counter;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Part;
 use crate::sync::failpoint::failpoint;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::types::handle::{Handle, IndexWord};
 
 /// A drain that takes longer is given up.
 const DRAIN_MS_MAX: u64 = 1_000;
 /// Slots that one step of a drain looks at.
 const DRAIN_STEP: u32 = 512;
-/// Slots sampled to tell how cold a class is.
-const SAMPLE: u32 = 64;
+/// Slots of a page that stand for all of it.
+const SAMPLE: u32 = 128;
+/// Pages that the hand looks at for one donor; the coldest of them goes if none is cold enough.
+const LOOKED_AT_MAX: u32 = 16;
+/// Of 64: a page with fewer used slots than this in its sample is cold.
+const COLD_BELOW: u32 = 24;
+/// Ghost hits per page that are worth a page.
+const HITS_PER_PAGE: u64 = 24;
+/// A donor's class may want pages at most half as much as the receiver.
+const WANT_RATIO: u64 = 2;
+/// Ghost hits after which all counts are halved: what was wanted long ago fades.
+const FADE_AFTER: u64 = 1 << 14;
 /// Attempts of an insert to finish a drain by itself.
 #[cfg(not(loom))]
 const URGENT_ROUNDS: u32 = 64;
@@ -37,6 +48,9 @@ const URGENT_ROUNDS: u32 = 2;
 #[derive(Debug)]
 pub(crate) struct Rebalance {
     wanted: Box<[AtomicU64]>,
+    wanted_by_all: AtomicU64,
+    /// The next page that the hand looks at.
+    hand: AtomicU32,
     drain: Mutex<Option<Drain>>,
 }
 
@@ -52,17 +66,34 @@ struct Drain {
 
 impl Rebalance {
     pub(crate) fn new(classes: usize) -> Self {
-        Self { wanted: (0..classes).map(|_| AtomicU64::new(0)).collect(), drain: Mutex::new(None) }
+        Self {
+            wanted: (0..classes).map(|_| AtomicU64::new(0)).collect(),
+            wanted_by_all: AtomicU64::new(0),
+            hand: AtomicU32::new(0),
+            drain: Mutex::new(None),
+        }
     }
 
-    /// A ghost hit. Relaxed: a hint.
+    /// A ghost hit. Relaxed, as all here: hints.
     pub(super) fn wanted(&self, class: usize) {
-        self.wanted[class].fetch_add(1, Ordering::Relaxed);
+        self.add(class, 1);
     }
 
     /// An insert found no room at all: this weighs more.
     pub(super) fn starved(&self, class: usize) {
-        self.wanted[class].fetch_add(1 << 10, Ordering::Relaxed);
+        self.add(class, 256);
+    }
+
+    fn add(&self, class: usize, weight: u64) {
+        self.wanted[class].fetch_add(weight, Ordering::Relaxed);
+        if self.wanted_by_all.fetch_add(weight, Ordering::Relaxed) >= FADE_AFTER {
+            self.wanted_by_all.store(0, Ordering::Relaxed);
+            (0..self.wanted.len()).for_each(|class| self.halve(class));
+        }
+    }
+
+    fn halve(&self, class: usize) {
+        self.wanted[class].store(self.wanted[class].load(Ordering::Relaxed) / 2, Ordering::Relaxed);
     }
 }
 
@@ -82,111 +113,120 @@ impl Engine {
     }
 
     /// One step of housekeeping: keeps the spare pages, and moves a page if somebody wants one. `false` if there is
-    /// nothing to do.
+    /// nothing to do, or nothing can be done now.
     pub(crate) fn rebalance_step(&self) -> bool {
         if self.clean_dirty_page() {
             return true;
         }
-        let wanted = self.receiver().is_some();
         let under_way = self.rebalance.drain.try_lock().is_ok_and(|drain| drain.is_some());
-        if self.pages.free_pages() >= PAGES_SPARE && !wanted && !under_way {
-            return false;
-        }
         let receiver = self.receiver();
-        if self.pages.free_pages() > PAGES_SPARE
-            && let Some(class) = receiver
+        if let Some(class) = receiver
+            && self.pages.free_pages() > PAGES_SPARE
         {
-            self.rebalance.wanted[self.ghost_class(class)].store(0, Ordering::Relaxed);
+            self.rebalance.halve(self.ghost_class(class));
             return self.assign_page(class);
         }
-        if !self.filled.load(Ordering::Relaxed) && !under_way {
-            return false;
-        }
-        self.drain_some(receiver, true)
+        let short = self.pages.free_pages() < PAGES_SPARE;
+        (short || under_way || receiver.is_some()) && self.drain_some(receiver, true)
+    }
+
+    /// Ghost hits per page of a class, in 1/16.
+    fn want(&self, class: ClassId) -> u64 {
+        let pages = u64::from(self.pages.class(class).pages.load(Ordering::Relaxed).max(1));
+        self.rebalance.wanted[self.ghost_class(class)].load(Ordering::Relaxed) * 16 / pages
     }
 
     /// The class with the most ghost hits per page, if that is worth a page.
     fn receiver(&self) -> Option<ClassId> {
-        let score = |class: ClassId| {
-            let pages = u64::from(self.pages.class(class).pages.load(Ordering::Relaxed).max(1));
-            self.rebalance.wanted[self.ghost_class(class)].load(Ordering::Relaxed) * 64 / pages
-        };
         let all = (0..self.pages.classes().len() as u8).map(ClassId).chain([ClassId::LARGE]);
-        all.map(|class| (score(class), class))
-            .filter(|(score, _)| *score >= 64 * 64)
-            .max_by_key(|(score, _)| *score)
+        all.map(|class| (self.want(class), class))
+            .filter(|(want, _)| *want >= HITS_PER_PAGE * 16)
+            .max_by_key(|(want, _)| *want)
             .map(|(_, class)| class)
     }
 
     /// Goes on with the drain under way, or starts one for `receiver`. `false` if there is no donor, or another thread
     /// is at it.
     fn drain_some(&self, receiver: Option<ClassId>, rescue: bool) -> bool {
-        let Ok(mut slot) = self.rebalance.drain.try_lock() else { return false };
-        if slot.is_none() {
-            *slot = self.begin_drain(receiver, rescue);
+        let Ok(mut under_way) = self.rebalance.drain.try_lock() else { return false };
+        if under_way.is_none() {
+            *under_way = self.begin_drain(receiver, rescue);
         }
-        let Some(drain) = slot.as_mut() else { return false };
+        let Some(drain) = under_way.as_mut() else { return false };
         drain.rescue &= rescue;
         if self.drain_step(drain) {
-            *slot = None;
-            if let Some(class) = receiver {
-                self.rebalance.wanted[self.ghost_class(class)].store(0, Ordering::Relaxed);
-            }
+            *under_way = None;
         } else if self.clock.coarse_us().saturating_sub(drain.since_us) > DRAIN_MS_MAX * 1_000 {
             self.pages.cancel_drain(drain.page);
-            *slot = None;
+            *under_way = None;
         }
         true
     }
 
     fn begin_drain(&self, receiver: Option<ClassId>, rescue: bool) -> Option<Drain> {
-        let donor = self.donor(receiver)?;
-        let page = self.emptiest_page(donor)?;
-        if !self.pages.begin_drain(page, donor) {
+        let Some(page) = self.donor(receiver) else {
+            // Nobody gives: the receiver asks again when it has more reason.
+            receiver.inspect(|class| self.rebalance.halve(self.ghost_class(*class)));
+            return None;
+        };
+        let class = self.pages.info(page).class();
+        if !self.pages.begin_drain(page, class) {
             return None;
         }
         failpoint!("page.draining");
-        Some(Drain { page, class: donor, next_slot: 0, since_us: self.clock.coarse_us(), rescue })
+        Some(Drain { page, class, next_slot: 0, since_us: self.clock.coarse_us(), rescue })
     }
 
-    /// The class whose sampled slots are least used; one with a single page gives it only if nothing else is there.
-    fn donor(&self, receiver: Option<ClassId>) -> Option<ClassId> {
+    /// The next cold page under the hand, of a class that wants pages less than the receiver.
+    fn donor(&self, receiver: Option<ClassId>) -> Option<PageId> {
         let _guard = self.pin();
-        let all = (0..self.pages.classes().len() as u8).map(ClassId).chain([ClassId::LARGE]);
-        all.filter(|class| Some(*class) != receiver)
-            .filter_map(|class| {
-                let pages = self.pages.class(class).pages.load(Ordering::Relaxed);
-                (pages > 0).then(|| (pages > 1, self.coldness(class), pages, class))
-            })
-            .max_by_key(|(spare, cold, pages, _)| (*spare, *cold, *pages))
-            .map(|(.., class)| class)
+        let want = receiver.map_or(u64::MAX, |class| self.want(class));
+        let pages = self.pages.layout().pages;
+        let mut coldest = None;
+        let mut looked_at = 0;
+        for _ in 0..pages {
+            // Relaxed: one drain at a time, under its lock.
+            let page = PageId(self.rebalance.hand.load(Ordering::Relaxed) % pages);
+            self.rebalance.hand.store((page.0 + 1) % pages, Ordering::Relaxed);
+            let info = self.pages.info(page);
+            let class = info.class();
+            let slotted = matches!(info.kind(), PageKind::Data | PageKind::Large) && info.has_slots_of(class);
+            if !slotted || info.is_draining() || Some(class) == receiver || self.want(class) > want / WANT_RATIO {
+                continue;
+            }
+            let used = self.age(page, class);
+            if used < COLD_BELOW {
+                return Some(page);
+            }
+            if coldest.is_none_or(|(least, _)| used < least) {
+                coldest = Some((used, page));
+            }
+            looked_at += 1;
+            if looked_at >= LOOKED_AT_MAX {
+                break;
+            }
+        }
+        coldest.map(|(_, page)| page)
     }
 
-    /// Of a sample under the hand, how many are unused; the sample ages by it. In 1/64.
-    fn coldness(&self, class: ClassId) -> u32 {
-        use crate::engine::evict::PagesOf;
-        let Some(span) = self.policy(class).clock.claim(SAMPLE, &PagesOf::new(&self.pages, class)) else { return 0 };
-        let page = PageId(span.page);
-        let mut cold = 0;
-        for number in span.first..span.first + span.count {
+    /// Ages a sample of a page's slots; returns how many were used, of 64.
+    fn age(&self, page: PageId, class: ClassId) -> u32 {
+        let slots = self.pages.classes().slots_per_page(class);
+        let stride = slots.div_ceil(SAMPLE).max(1);
+        let (mut used, mut seen) = (0, 0);
+        for number in (0..slots).step_by(stride as usize) {
+            seen += 1;
             if class == ClassId::LARGE && !self.pages.is_head(page, number) {
                 continue;
             }
             let Some(slot) = self.slot(self.pages.handle(page, number)) else { continue };
-            match (slot.control().state(), slot.frequency()) {
-                (Some(State::Live), frequency) if frequency > 0 => slot.set_frequency(frequency - 1),
-                _ => cold += 1,
+            let frequency = slot.frequency();
+            if slot.control().state() == Some(State::Live) && frequency > 0 {
+                slot.set_frequency(frequency - 1);
+                used += 1;
             }
         }
-        cold * 64 / span.count.max(1)
-    }
-
-    /// The page of a class with the most free slots, from a few looked at.
-    fn emptiest_page(&self, class: ClassId) -> Option<PageId> {
-        self.pages
-            .ids()
-            .filter(|page| self.pages.info(*page).has_slots_of(class) && !self.pages.info(*page).is_draining())
-            .max_by_key(|page| self.pages.free_in(*page))
+        used * 64 / seen.max(1)
     }
 
     /// Some slots of a draining page. `true` once the page is free.
@@ -232,6 +272,8 @@ impl Engine {
         if slot.control().run() != self.run && !self.first_read(slot, &found) {
             return false;
         }
+        // SAFETY: the caller holds a guard and saw the slot LIVE under it.
+        let Some(key) = (unsafe { slot.key() }) else { return false };
         let Some((to, _, generation)) = self.take(class) else { return false };
         let Some(copy) = self.slot(to) else { return false };
         // SAFETY: the caller holds a guard and saw the slot LIVE under it.
@@ -240,19 +282,22 @@ impl Engine {
         let from = unsafe { slot.bytes(crate::arena::frame::FRAME_START, bytes) };
         // SAFETY: the new slot is WRITING and ours.
         unsafe { copy.bytes_mut(crate::arena::frame::FRAME_START, bytes) }.copy_from_slice(from);
-        copy.set_frequency(slot.frequency() - 1);
+        // The hand may have lowered it since the caller looked.
+        copy.set_frequency(slot.frequency().saturating_sub(1));
         let queued = slot.control().is_queued();
         copy.publish(self.run, queued);
-        // SAFETY: as above.
-        let Some(key) = (unsafe { slot.key() }) else { return false };
         let word = IndexWord::new(self.hash(key), generation, to);
+        // Relaxed: gauges, raised first, since whoever unlinks the copy lowers them.
+        self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
+        self.entries.fetch_add(1, Ordering::Relaxed);
         if !self.index.swap(&self.region, &found, word) {
+            self.pages.class(class).live.fetch_sub(1, Ordering::Relaxed);
+            self.entries.fetch_sub(1, Ordering::Relaxed);
             copy.abandon(self.run);
             self.pages.give_slot(to);
             return true;
         }
-        self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
-        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.note_deadline(copy);
         self.counters.add(Counter::Relocated);
         self.retire(slot.handle());
         if queued {

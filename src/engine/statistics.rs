@@ -84,6 +84,7 @@ pub(crate) struct ClassFigures {
     pub(crate) class: ClassId,
     pub(crate) slot_bytes: u32,
     pub(crate) pages: u32,
+    pub(crate) slots: u64,
     pub(crate) live: u64,
     pub(crate) free: u64,
     pub(crate) unprepared: u64,
@@ -103,6 +104,7 @@ pub(crate) struct ArenaFigures {
     pub(crate) heap_bytes: u64,
     pub(crate) index_buckets: u32,
     pub(crate) index_pages: u32,
+    pub(crate) overflow_pages: u32,
     pub(crate) index: IndexCounts,
     pub(crate) graces: u64,
 }
@@ -115,10 +117,12 @@ impl Engine {
             let state = self.pages.class(class);
             let policy = self.policy(class);
             // Relaxed: gauges, read one by one.
+            let pages = state.pages.load(Ordering::Relaxed);
             let figures = ClassFigures {
                 class,
                 slot_bytes: self.pages.classes().slot_bytes(class),
-                pages: state.pages.load(Ordering::Relaxed),
+                pages,
+                slots: u64::from(pages) * u64::from(self.pages.classes().slots_per_page(class)),
                 live: state.live.load(Ordering::Relaxed),
                 free: state.free.load(Ordering::Relaxed),
                 unprepared: state.unprepared.load(Ordering::Relaxed),
@@ -126,7 +130,8 @@ impl Engine {
                 ring: policy.probation.len(),
                 ring_share_percent: policy.share.percent(),
             };
-            (figures.pages > 0).then_some(figures)
+            // Values in runs of pages are counted in the class of large values, which then may have no page.
+            (figures.pages > 0 || figures.live > 0 || figures.retired > 0).then_some(figures)
         })
         .collect()
     }
@@ -144,6 +149,7 @@ impl Engine {
             heap_bytes: self.heap_bytes(),
             index_buckets: self.index.buckets(&self.region),
             index_pages: self.index.pages(),
+            overflow_pages: self.pages.class(ClassId::OVERFLOW).pages.load(Ordering::Relaxed),
             index: self.index.counts(),
             graces: self.limbo.completed(),
         }

@@ -9,7 +9,7 @@
 use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
-use crate::arena::slot::State;
+use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::eviction::expiry::TimeToLive;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -52,10 +52,13 @@ impl Engine {
             return self.settle_step();
         }
         let pages = self.pages.layout().pages;
-        let cleared = self.sweep.cleared_pages.load(Ordering::Relaxed).min(pages);
+        // The page that the cursor is in the middle of comes twice.
+        let cleared = self.sweep.cleared_pages.load(Ordering::Relaxed);
         for _ in 0..pages {
             let page = PageId(self.sweep.page.load(Ordering::Relaxed) % pages);
-            if (cleared > 0 || self.is_due(page)) && self.has_entries(page) {
+            // In the middle of a page its deadline is that of the first part only.
+            let begun = self.sweep.slot.load(Ordering::Relaxed) > 0;
+            if (cleared > 0 || begun || self.is_due(page)) && self.has_entries(page) {
                 self.sweep_page(page);
                 return true;
             }
@@ -72,10 +75,14 @@ impl Engine {
         let pages = self.pages.layout().pages;
         self.sweep.slot.store(0, Ordering::Relaxed);
         self.sweep.page.store((page.0 + 1) % pages, Ordering::Relaxed);
-        let _ = self
+        let left = self
             .sweep
             .cleared_pages
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.min(pages).checked_sub(1));
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.min(pages + 1).checked_sub(1));
+        if left == Ok(1) {
+            // Every page was looked at since the clear: what races with it may have been counted twice.
+            self.cleared.store(0, Ordering::Relaxed);
+        }
     }
 
     fn settle_step(&self) -> bool {
@@ -135,9 +142,17 @@ impl Engine {
             self.unlink(handle, class, None);
             return;
         }
-        // SAFETY: LIVE was seen under the guard of the caller.
+        self.note_deadline(slot);
+    }
+
+    /// Lets the sweep of a slot's page know when its entry expires. The caller holds a guard since before the slot was
+    /// LIVE, or has seen it LIVE under one.
+    pub(super) fn note_deadline(&self, slot: Slot<'_>) {
+        // SAFETY: by the caller's guard the bytes stay.
         let header = unsafe { slot.header() };
-        if let Some(at) = TimeToLive::from_bits(header.ttl()).deadline(header.stamp().micros()) {
+        if let Some(at) = TimeToLive::from_bits(header.ttl()).deadline(header.stamp().micros())
+            && let Some(page) = self.pages.layout().page_of_handle(slot.handle())
+        {
             self.pages.note_expiry(&self.region, page, at);
         }
     }

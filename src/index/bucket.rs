@@ -145,19 +145,20 @@ impl Bucket {
     ///
     /// All words are compared before the first is followed: which position holds the key is a coin toss that a branch
     /// per word would lose.
-    #[inline]
+    #[inline(always)]
     pub(super) fn scan(self, region: &Region, tag: u16, check: &impl KeyCheck) -> Option<Found> {
-        let mut words = [IndexWord::EMPTY; WORDS];
+        let line = region.line(self.0);
         let mut candidates = 0_u32;
-        for (position, word) in words.iter_mut().enumerate() {
-            *word = self.place(position).read(region);
+        for position in 0..WORDS {
+            // Acquire: as in `Place::read`. The line is read once more below, from the nearest cache.
+            let word = IndexWord::from_bits(line.word(position).load(Ordering::Acquire));
             candidates |= u32::from(word.is_plain_with(tag)) << position;
         }
         while candidates != 0 {
             let position = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
-            let word = words[position];
-            if !word.is_empty() && check.matches(word) {
+            let word = self.place(position).read(region);
+            if word.is_plain_with(tag) && !word.is_empty() && check.matches(word) {
                 return Some(Found { word, place: self.place(position) });
             }
         }

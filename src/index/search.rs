@@ -42,12 +42,30 @@ impl Index {
     /// The word of a key, if there is one.
     ///
     /// The caller holds an epoch guard from before this call until after it has used the result.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, region: &Region, hash: KeyHash, check: &impl KeyCheck) -> Option<Found> {
+        let number = self.table.number(region, hash);
+        let home = self.table.bucket(number);
+        // Loaded before the words: without SPLITTING, all copies of the split are seen unmarked.
+        let meta = home.meta(region);
+        if !meta.is_splitting() {
+            if let Some(found) = home.scan(region, hash.tag(), check) {
+                return Some(found);
+            }
+            if !meta.has_link() && (self.table.number(region, hash) == number || bite("index.believe-miss")) {
+                return None;
+            }
+        }
+        self.find_beyond(region, hash, check)
+    }
+
+    /// What is not in a home bucket that stays as it is: behind it, or moving.
+    #[inline(never)]
+    fn find_beyond(&self, region: &Region, hash: KeyHash, check: &impl KeyCheck) -> Option<Found> {
         loop {
             let number = self.table.number(region, hash);
             let home = self.table.bucket(number);
-            // Loaded before the words: without SPLITTING, all copies of the split are seen unmarked.
+            // As in `find`.
             let meta = home.meta(region);
             let pass = if meta.is_splitting() {
                 self.pass_through_split(region, hash, number, check)
@@ -170,7 +188,6 @@ impl Index {
 }
 
 /// The rest of a pass behind a home bucket without SPLITTING.
-#[cold]
 fn pass_through_overflow(region: &Region, hash: KeyHash, number: u32, home: Bucket, check: &impl KeyCheck) -> Pass {
     let chain = Chain::of(region, home, number);
     let found = chain.buckets()[1..].iter().find_map(|bucket| bucket.scan(region, hash.tag(), check));

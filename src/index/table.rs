@@ -181,7 +181,8 @@ impl Table {
 fn number_of(hash: KeyHash, count: u32) -> u32 {
     let mask = count.next_power_of_two() - 1;
     let number = hash.bits() as u32 & mask;
-    if number < count { number } else { number & (mask >> 1) }
+    // A shift instead of a branch, which would be a coin toss.
+    number & (mask >> u32::from(number >= count))
 }
 
 #[cfg(test)]

@@ -99,11 +99,9 @@ impl Region {
     /// The address of an offset; the one place where an offset becomes a pointer.
     #[inline]
     pub(super) fn at(&self, offset: u64, bytes: u64) -> NonNull<u8> {
-        assert!(
-            offset <= self.len && bytes <= self.len - offset,
-            "{bytes} bytes at {offset:#x} are outside of a region of {:#x}",
-            self.len
-        );
+        if offset > self.len || bytes > self.len - offset {
+            outside(offset, bytes, self.len);
+        }
         // SAFETY: the assertion keeps the result inside the mapping.
         unsafe { self.base.add(offset as usize) }
     }
@@ -115,6 +113,15 @@ impl Region {
         let pointer = self.at(offset, 8).cast::<u64>();
         // SAFETY: inside the mapping, aligned (base to 4096, offset to 8), only accessed as this atomic.
         unsafe { AtomicU64::from_ptr(pointer.as_ptr()) }
+    }
+
+    /// The eight words of a line; one check for all.
+    #[inline(always)]
+    pub(crate) fn line(&self, offset: u64) -> Line<'_> {
+        debug_assert!(offset.is_multiple_of(64));
+        let pointer = self.at(offset, 64).cast::<[AtomicU64; 8]>();
+        // SAFETY: inside the mapping, aligned, only accessed as these atomics.
+        Line(unsafe { pointer.as_ref() })
     }
 
     /// An aligned u32 as an atomic.
@@ -132,6 +139,48 @@ impl Region {
         let pointer = self.at(offset, 1);
         // SAFETY: inside the mapping, only accessed as this atomic.
         unsafe { AtomicU8::from_ptr(pointer.as_ptr()) }
+    }
+
+    /// As [`Region::control`], without the check.
+    ///
+    /// # Safety
+    ///
+    /// - The word lies in the region.
+    #[inline(always)]
+    pub(crate) unsafe fn control_unchecked(&self, offset: u64) -> &AtomicU32 {
+        debug_assert!(offset.is_multiple_of(4) && offset + 4 <= self.len);
+        // SAFETY: inside the mapping by the caller's promise.
+        let pointer = unsafe { self.base.add(offset as usize) }.cast::<u32>();
+        // SAFETY: aligned, only accessed as this atomic.
+        unsafe { AtomicU32::from_ptr(pointer.as_ptr()) }
+    }
+
+    /// As [`Region::byte`], without the check.
+    ///
+    /// # Safety
+    ///
+    /// - The byte lies in the region.
+    #[inline(always)]
+    pub(crate) unsafe fn byte_unchecked(&self, offset: u64) -> &AtomicU8 {
+        debug_assert!(offset < self.len);
+        // SAFETY: inside the mapping by the caller's promise.
+        let pointer = unsafe { self.base.add(offset as usize) };
+        // SAFETY: only accessed as this atomic.
+        unsafe { AtomicU8::from_ptr(pointer.as_ptr()) }
+    }
+
+    /// As [`Region::payload`], without the check.
+    ///
+    /// # Safety
+    ///
+    /// - As for [`Region::payload`], and the bytes lie in the region.
+    #[inline(always)]
+    pub(crate) unsafe fn payload_unchecked(&self, slot: u64, start: u64, len: u64) -> &[u8] {
+        debug_assert!(slot + start + len <= self.len);
+        // SAFETY: inside the mapping by the caller's promise.
+        let pointer = unsafe { self.base.add((slot + start) as usize) };
+        // SAFETY: not written meanwhile, by the caller's promise.
+        unsafe { std::slice::from_raw_parts(pointer.as_ptr(), len as usize) }
     }
 
     /// Published bytes of a slot: `len` bytes that start `start` bytes into the slot at `slot`.
@@ -204,4 +253,22 @@ impl Drop for HeapBytes {
         // SAFETY: allocated in `Region::heap` with this very layout, and the region is gone.
         unsafe { std::alloc::dealloc(self.base.as_ptr(), self.layout) }
     }
+}
+
+/// Eight words, read one by one.
+#[derive(Clone, Copy)]
+pub(crate) struct Line<'r>(&'r [AtomicU64; 8]);
+
+impl<'r> Line<'r> {
+    /// One of them.
+    #[inline(always)]
+    pub(crate) fn word(self, at: usize) -> &'r AtomicU64 {
+        &self.0[at]
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn outside(offset: u64, bytes: u64, len: u64) -> ! {
+    panic!("{bytes} bytes at {offset:#x} are outside of a region of {len:#x}");
 }

@@ -59,6 +59,11 @@ impl Region {
         self.words.at(offset, || AtomicU64::new(0))
     }
 
+    /// The eight words of a line.
+    pub(crate) fn line(&self, offset: u64) -> Line<'_> {
+        Line(self, offset)
+    }
+
     /// An aligned u32 as an atomic.
     pub(crate) fn control(&self, offset: u64) -> &AtomicU32 {
         assert!(offset + 4 <= self.len);
@@ -69,6 +74,34 @@ impl Region {
     pub(crate) fn byte(&self, offset: u64) -> &AtomicU8 {
         assert!(offset < self.len);
         self.bytes.at(offset, || AtomicU8::new(0))
+    }
+
+    /// As `control`.
+    ///
+    /// # Safety
+    ///
+    /// - None in a model.
+    pub(crate) unsafe fn control_unchecked(&self, offset: u64) -> &AtomicU32 {
+        self.control(offset)
+    }
+
+    /// As `byte`.
+    ///
+    /// # Safety
+    ///
+    /// - None in a model.
+    pub(crate) unsafe fn byte_unchecked(&self, offset: u64) -> &AtomicU8 {
+        self.byte(offset)
+    }
+
+    /// As `payload`.
+    ///
+    /// # Safety
+    ///
+    /// - As for `payload`.
+    pub(crate) unsafe fn payload_unchecked(&self, slot: u64, start: u64, len: u64) -> &[u8] {
+        // SAFETY: passed on to the caller.
+        unsafe { self.payload(slot, start, len) }
     }
 
     fn slot(&self, slot: u64) -> &UnsafeCell<[u8; SLOT_BYTES]> {
@@ -154,5 +187,16 @@ impl Region {
     /// No disk to write to.
     pub(crate) fn sync_all(&self) -> Result<(), RegionError> {
         Ok(())
+    }
+}
+
+/// Eight words, read one by one.
+#[derive(Clone, Copy)]
+pub(crate) struct Line<'r>(&'r Region, u64);
+
+impl<'r> Line<'r> {
+    /// One of them.
+    pub(crate) fn word(self, at: usize) -> &'r AtomicU64 {
+        self.0.word(self.1 + 8 * at as u64)
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn run(options: &CompareOptions) -> Result<()> {
                 let title = format!("round {round}: {}: {}", workload.name(), contestant.name());
                 bar.set_message(title.clone());
                 let question = Question { workload: *workload, contestant: *contestant, quick: options.quick, round };
-                samples.push(cell::ask("compare-cell", &title, &question)?);
+                samples.push(cell::ask("compare-cell", &title, &question, &[])?);
                 bar.inc(1);
             }
         }

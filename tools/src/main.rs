@@ -65,8 +65,8 @@ fn main() -> ExitCode {
         Command::Replay(options) => replay::run(&options),
         Command::Compare(options) => compare::run(&options),
         Command::DemoChild(options) => demo::serve(&options),
-        Command::ReplayCell => cell::answer(|cell| replay::measure(&cell)),
-        Command::CompareCell => cell::answer(|cell| compare::measure(&cell)),
+        Command::ReplayCell => cell::answer(|cell, trace| replay::measure(&cell, trace)),
+        Command::CompareCell => cell::answer(|cell, _| compare::measure(&cell)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

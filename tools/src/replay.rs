@@ -18,8 +18,8 @@ use crate::failure::{Failure, Result};
 use crate::{cell, interrupt, progress, size, value};
 use clap::{Args, ValueEnum};
 use journey::{Outcome, Question};
-use std::path::PathBuf;
-use trace::{Format, Source};
+use std::path::{Path, PathBuf};
+use trace::{Format, Source, Trace};
 
 /// Options of `replay`.
 #[derive(Args)]
@@ -89,17 +89,26 @@ enum Against {
 /// Runs every cell, one after the other, and prints them.
 pub(crate) fn run(options: &ReplayOptions) -> Result<()> {
     interrupt::catch();
-    let questions = questions(options)?;
-    let bar = progress::bar(questions.len() as u64, "replay", options.json);
-    let mut outcomes: Vec<Outcome> = Vec::with_capacity(questions.len());
-    for question in &questions {
-        interrupt::check()?;
-        bar.set_message(question.title());
-        outcomes.push(cell::ask("replay-cell", &question.title(), question)?);
-        bar.inc(1);
-    }
-    if options.against.contains(&Against::All) {
-        outcomes.extend(heavy::run(&questions, &bar)?);
+    let bar = progress::bar(0, "replay", options.json);
+    let heavy = if options.against.contains(&Against::All) { Some(heavy::build(&bar)?) } else { None };
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for path in &options.traces {
+        bar.set_message(format!("reading {}", path.display()));
+        let source = source(options, path)?;
+        let trace = source.read()?;
+        let questions = questions(options, &source, &trace);
+        bar.inc_length(questions.len() as u64);
+        let attachment = trace.bytes();
+        drop(trace);
+        for question in &questions {
+            interrupt::check()?;
+            bar.set_message(question.title());
+            outcomes.push(cell::ask("replay-cell", &question.title(), question, &attachment)?);
+            bar.inc(1);
+        }
+        if let Some(program) = &heavy {
+            outcomes.extend(heavy::run(program, &questions, &attachment, &bar)?);
+        }
     }
     bar.finish_and_clear();
     report::print(&outcomes, options.json)?;
@@ -110,50 +119,42 @@ pub(crate) fn run(options: &ReplayOptions) -> Result<()> {
     Ok(())
 }
 
-fn questions(options: &ReplayOptions) -> Result<Vec<Question>> {
-    let mut questions = Vec::new();
-    for path in &options.traces {
-        let source = Source {
-            path: path.clone(),
-            format: options.format.map_or_else(|| Format::of(path), Ok)?,
-            key_column: options.key_column.clone(),
-            limit: options.limit,
-        };
-        for (label, capacity) in capacities(options, &source)? {
-            for contestant in contestants(options, capacity) {
-                questions.push(Question {
-                    source: source.clone(),
-                    label: label.clone(),
-                    contestant,
-                    capacity,
-                    value_bytes: value_bytes(options),
-                    threads: options.threads,
-                });
-            }
-        }
-    }
-    Ok(questions)
+fn source(options: &ReplayOptions, path: &Path) -> Result<Source> {
+    let format = options.format.map_or_else(|| Format::of(path), Ok)?;
+    Ok(Source { path: path.to_owned(), format, key_column: options.key_column.clone(), limit: options.limit })
 }
 
-fn capacities(options: &ReplayOptions, source: &Source) -> Result<Vec<(String, Capacity)>> {
+fn questions(options: &ReplayOptions, source: &Source, trace: &Trace) -> Vec<Question> {
+    let question = |label: &str, capacity, contestant| Question {
+        source: source.clone(),
+        label: label.to_owned(),
+        contestant,
+        capacity,
+        value_bytes: value_bytes(options),
+        threads: options.threads,
+        accesses: trace.accesses.len() as u64,
+    };
+    let mut questions = Vec::new();
+    for (label, capacity) in capacities(options, trace.keys) {
+        questions.extend(contestants(options, capacity).into_iter().map(|kind| question(&label, capacity, kind)));
+    }
+    questions
+}
+
+fn capacities(options: &ReplayOptions, keys: u64) -> Vec<(String, Capacity)> {
     let longest = value_bytes(options).1;
     let in_entries = |entries| Capacity::Entries { entries, value_bytes: longest };
     if let Some(bytes) = options.capacity_bytes {
-        return Ok(vec![(size::bytes(bytes), Capacity::Bytes { bytes, overhead: options.peer_overhead })]);
+        return vec![(size::bytes(bytes), Capacity::Bytes { bytes, overhead: options.peer_overhead })];
     }
     if let Some(entries) = options.capacity_entries {
-        return Ok(vec![(size::count(entries), in_entries(entries))]);
+        return vec![(size::count(entries), in_entries(entries))];
     }
-    let keys = source.read()?.keys;
-    let mut sizes: Vec<(String, u64)> = SWEEP_PER_MILLE
-        .iter()
-        .map(|share| (format!("{} %", *share as f64 / 10.0), (keys * share / 1000).max(SWEEP_ENTRIES_MIN)))
-        .collect();
+    let size = |share: u64| (keys * share / 1000).max(SWEEP_ENTRIES_MIN);
+    let label = |share: u64| format!("{} % = {}", share as f64 / 10.0, size::count(size(share)));
+    let mut sizes: Vec<(String, u64)> = SWEEP_PER_MILLE.iter().map(|share| (label(*share), size(*share))).collect();
     sizes.dedup_by_key(|(_, entries)| *entries);
-    Ok(sizes
-        .into_iter()
-        .map(|(share, entries)| (format!("{share} = {}", size::count(entries)), in_entries(entries)))
-        .collect())
+    sizes.into_iter().map(|(label, entries)| (label, in_entries(entries))).collect()
 }
 
 fn contestants(options: &ReplayOptions, capacity: Capacity) -> Vec<Kind> {

@@ -1,46 +1,139 @@
-//! The peers whose dependencies are too many for the workspace: built and run by cargo from `tools/peers`.
+//! The peers whose dependencies are too many for the workspace: built by cargo from `tools/peers`, one process a cell.
 //!
 //! ```text
-//!   cargo run --release --manifest-path tools/peers/Cargo.toml  <-- the questions, a JSON array, on stdin
-//!                                                               --> the outcomes, a JSON array, on stdout
+//!   stdin   one line of JSON, the question | key numbers, little-endian u32, to the end
+//!   stdout  one line of JSON, the answer
 //! ```
 
 use super::journey::{Outcome, Question};
-use crate::contestant::Kind;
+use crate::contestant::{Capacity, Kind};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Runs foyer, TinyUFO and segcache over the same traces and capacities.
+/// Runs foyer, TinyUFO and segcache over one trace, at the same capacities.
+pub(super) fn run(program: &Path, questions: &[Question], numbers: &[u8], bar: &ProgressBar) -> Result<Vec<Outcome>> {
+    let places = || questions.iter().filter(|question| question.contestant == Kind::Ours);
+    bar.inc_length((places().count() * PEERS.len()) as u64);
+    let mut outcomes = Vec::new();
+    for place in places() {
+        for peer in PEERS {
+            interrupt::check()?;
+            bar.set_message(format!("{} at {}: {peer}", place.source.name(), place.label));
+            if suits(peer, place.capacity) {
+                outcomes.push(ask(program, peer, place, numbers)?);
+            }
+            bar.inc(1);
+        }
+    }
+    Ok(outcomes)
+}
+
+/// segcache counts no entries.
+fn suits(peer: &str, capacity: Capacity) -> bool {
+    peer != "segcache" || matches!(capacity, Capacity::Bytes { .. })
+}
+
+/// Builds them and returns the program.
 ///
 /// # Errors
 ///
-/// [`Failure::Child`] if cargo is not there, the sources have moved since this command was built, or a run fails.
-pub(crate) fn run(questions: &[Question], bar: &ProgressBar) -> Result<Vec<Outcome>> {
-    let failed = |problem: String| Failure::Child { what: "tools/peers".to_owned(), problem };
+/// [`Failure::Child`] if cargo is not there, or the sources have moved since this command was built.
+pub(super) fn build(bar: &ProgressBar) -> Result<PathBuf> {
+    bar.set_message("building foyer, TinyUFO, segcache");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/Cargo.toml");
     if !manifest.exists() {
         return Err(failed(format!("has no sources at {}; leave --against all out", manifest.display())));
     }
-    bar.set_message("building foyer, TinyUFO, segcache");
-    let places: Vec<&Question> = questions.iter().filter(|question| question.contestant == Kind::Ours).collect();
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["run", "--quiet", "--release", "--manifest-path"])
+    let base = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = base.map_or_else(|| manifest.with_file_name("target"), |base| base.join("peers"));
+    let status = Command::new("cargo")
+        .args(["build", "--quiet", "--release", "--manifest-path"])
         .arg(&manifest)
+        .env("CARGO_TARGET_DIR", &target)
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|error| failed(format!("could not be built: {error}")))?;
+    interrupt::check()?;
+    if !status.success() {
+        return Err(failed(format!("could not be built: cargo ended with {status}")));
+    }
+    Ok(target.join("release/also-cache-peers"))
+}
+
+fn ask(program: &Path, peer: &str, place: &Question, numbers: &[u8]) -> Result<Outcome> {
+    let (entries, bytes, overhead) = match place.capacity {
+        Capacity::Entries { entries, .. } | Capacity::Population { entries, .. } => (entries, None, 0),
+        Capacity::Bytes { bytes, overhead } => (bytes / 512, Some(bytes), overhead),
+    };
+    let (value_bytes, threads) = (place.value_bytes, place.threads);
+    let question = PeerQuestion { peer, entries, bytes, overhead, value_bytes, threads, accesses: place.accesses };
+    let mut process = Command::new(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|error| failed(format!("could not be built: {error}")))?;
-    if let Some(mut stdin) = cargo.stdin.take() {
-        stdin.write_all(&serde_json::to_vec(&places)?)?;
+        .map_err(|error| failed(format!("did not start: {error}")))?;
+    if let Some(mut stdin) = process.stdin.take() {
+        stdin.write_all(&serde_json::to_vec(&question)?)?;
+        stdin.write_all(b"\n")?;
+        stdin.write_all(numbers)?;
     }
-    let output = cargo.wait_with_output()?;
+    let output = process.wait_with_output()?;
     interrupt::check()?;
     if !output.status.success() {
-        return Err(failed(format!("ended with {}", output.status)));
+        return Err(failed(format!("ended with {} in {peer}", output.status)));
     }
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let answer: PeerAnswer = serde_json::from_slice(&output.stdout)?;
+    Ok(answer.outcome(peer, place))
 }
+
+#[derive(Serialize)]
+struct PeerQuestion<'a> {
+    peer: &'a str,
+    entries: u64,
+    bytes: Option<u64>,
+    overhead: u64,
+    value_bytes: (u64, u64),
+    threads: u16,
+    accesses: u64,
+}
+
+#[derive(Deserialize)]
+struct PeerAnswer {
+    hits: u64,
+    checked: u64,
+    wrong: u64,
+    refused: u64,
+    entries: u64,
+    seconds: f64,
+    resident_bytes: u64,
+}
+
+impl PeerAnswer {
+    fn outcome(self, peer: &str, place: &Question) -> Outcome {
+        Outcome {
+            trace: place.source.name(),
+            capacity: place.label.clone(),
+            contestant: peer.to_owned(),
+            threads: place.threads,
+            accesses: place.accesses,
+            hits: self.hits,
+            checked: self.checked,
+            wrong: self.wrong,
+            refused: self.refused,
+            entries: self.entries,
+            seconds: self.seconds,
+            resident_bytes: self.resident_bytes,
+        }
+    }
+}
+
+fn failed(problem: String) -> Failure {
+    Failure::Child { what: "tools/peers".to_owned(), problem }
+}
+
+const PEERS: [&str; 3] = ["foyer", "tinyufo", "segcache"];

@@ -2,12 +2,13 @@
 //!
 //! Threads take runs of accesses from a common cursor, so the order of the trace is kept but for what really overlaps.
 
-use super::trace::{Source, Trace};
+use super::trace::Source;
 use crate::contestant::{self, Capacity, Contestant, Journey, Kind};
 use crate::failure::Result;
 use crate::machine;
 use crate::value;
 use serde::{Deserialize, Serialize};
+use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -22,6 +23,8 @@ pub(crate) struct Question {
     /// Shortest and longest value.
     pub(crate) value_bytes: (u64, u64),
     pub(crate) threads: u16,
+    /// Accesses of the trace, whose numbers come attached: four bytes each.
+    pub(crate) accesses: u64,
 }
 
 impl Question {
@@ -64,24 +67,26 @@ impl Outcome {
     }
 }
 
-/// Replays and measures in this process.
-pub(crate) fn measure(question: &Question) -> Result<Outcome> {
-    let trace = question.source.read()?;
+/// Replays and measures in this process. The trace comes decoded, so that no decoder's memory is counted or reused.
+pub(crate) fn measure(question: &Question, trace: &mut dyn Read) -> Result<Outcome> {
+    let mut bytes = Vec::with_capacity(question.accesses as usize * 4 + 1);
+    trace.read_to_end(&mut bytes)?;
+    let (accesses, _) = bytes.as_chunks::<4>();
     let before = machine::resident().now;
-    let tally = contestant::enter(question.contestant, question.capacity, Replay { question, trace: &trace, before })?;
+    let tally = contestant::enter(question.contestant, question.capacity, Replay { question, accesses, before })?;
     Ok(Outcome {
         trace: question.source.name(),
         capacity: question.label.clone(),
         contestant: question.contestant.name().to_owned(),
         threads: question.threads,
-        accesses: trace.accesses.len() as u64,
+        accesses: accesses.len() as u64,
         ..tally
     })
 }
 
 struct Replay<'a> {
     question: &'a Question,
-    trace: &'a Trace,
+    accesses: &'a [[u8; 4]],
     before: u64,
 }
 
@@ -127,11 +132,11 @@ impl Replay<'_> {
         loop {
             // Relaxed: the cursor hands out positions and publishes nothing.
             let from = cursor.fetch_add(RUN_ACCESSES, Ordering::Relaxed);
-            let Some(rest) = self.trace.accesses.get(from..).filter(|rest| !rest.is_empty()) else {
+            let Some(rest) = self.accesses.get(from..).filter(|rest| !rest.is_empty()) else {
                 return tally;
             };
             for number in &rest[..rest.len().min(RUN_ACCESSES)] {
-                self.access(contestant, u64::from(*number), &mut buffer, &mut tally);
+                self.access(contestant, u64::from(u32::from_le_bytes(*number)), &mut buffer, &mut tally);
             }
         }
     }

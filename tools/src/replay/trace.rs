@@ -51,6 +51,13 @@ pub(crate) struct Trace {
     pub(crate) keys: u64,
 }
 
+impl Trace {
+    /// The accesses as little-endian bytes, as they go to the process that replays them.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.accesses.iter().flat_map(|number| number.to_le_bytes()).collect()
+    }
+}
+
 impl Source {
     /// The file's name without folder and ending.
     pub(crate) fn name(&self) -> String {
