@@ -91,7 +91,7 @@ pub(crate) struct Engine {
     settings: Settings,
     pins: PinBudget,
     counters: Counters,
-    /// Entries in the index; an estimate until the sweep after an open is through.
+    /// Entries in the index that this life wrote or adopted.
     entries: Padded<AtomicU64>,
     /// Entries among them that a clear has made invisible.
     cleared: AtomicU64,
@@ -245,25 +245,37 @@ impl Engine {
     fn retire(&self, handle: Handle) {
         let Some(slot) = self.slot(handle) else { return };
         let Some(class) = self.pages.class_of(handle) else { return };
-        if class == ClassId::LARGE {
-            // Before the state changes: from then on a preparation relies on the mark.
-            self.pages.mark_head(handle);
-        }
-        let Some(before) = slot.retire(self.run) else { return };
+        let retired = if self.is_unsettled_large(slot, class) {
+            self.retire_unsettled_large(slot)
+        } else {
+            slot.retire(self.run)
+        };
+        let Some(before) = retired else { return };
         crate::sync::failpoint::failpoint!("retire.marked");
         let state = self.pages.class(class);
-        // Relaxed: gauges. An entry of an old run that was never adopted was never counted in its class.
+        // Relaxed: gauges. An entry of an old run that was never adopted was never counted in.
         if before.run() == self.run {
             state.live.fetch_sub(1, Ordering::Relaxed);
+            self.count_out(slot);
+        } else {
+            self.sweep.met();
         }
         state.limbo.fetch_add(1, Ordering::Relaxed);
-        self.count_out(slot);
         self.limbo.add(handle);
     }
 
+    /// The same for a word whose key was not compared: it may be damage that names another entry's slot, or a slot that
+    /// was free long ago.
+    fn retire_unlinked(&self, word: IndexWord) {
+        let Some(slot) = self.slot(word.handle()) else { return };
+        if slot.generation() == word.generation() && self.named_by(slot).is_none() {
+            self.retire(word.handle());
+        }
+    }
+
     fn count_out(&self, slot: Slot<'_>) {
-        // An estimate after an unclean end may be low: it stays at 0 then.
-        let _ = self.entries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        // Relaxed: a gauge; below 0 for a moment if the writer has not counted the entry in yet.
+        self.entries.fetch_sub(1, Ordering::Relaxed);
         if self.cleared.load(Ordering::Relaxed) > 0 {
             // SAFETY: the caller unlinked the slot under its guard, or owns it; retired bytes do not change.
             let header = unsafe { slot.header() };
@@ -286,7 +298,7 @@ impl Engine {
     /// Entries that a read can find.
     pub(crate) fn len(&self) -> u64 {
         // Relaxed: gauges.
-        self.entries.load(Ordering::Relaxed).saturating_sub(self.cleared.load(Ordering::Relaxed))
+        self.entries().saturating_sub(self.cleared.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -312,10 +324,7 @@ impl Slots for Engine {
             Dropped::Damaged => Counter::Damaged,
             Dropped::NoRoom => Counter::EvictedBucket,
         });
-        let named = self.slot(word.handle()).is_some_and(|slot| slot.generation() == word.generation());
-        if named {
-            self.retire(word.handle());
-        }
+        self.retire_unlinked(word);
     }
 
     fn take_overflow(&self, _home: u32) -> Option<u64> {
@@ -324,10 +333,12 @@ impl Slots for Engine {
                 return Some(handle.offset());
             }
             if !self.prepare_step(ClassId::OVERFLOW) {
-                self.pages.assign(&self.region, PageKind::Overflow, ClassId::OVERFLOW, 0)?;
+                break;
             }
         }
-        None
+        let page = self.pages.assign(&self.region, PageKind::Overflow, ClassId::OVERFLOW, 0)?;
+        self.prepare_step_in(page, ClassId::OVERFLOW);
+        self.pages.take_slot(ClassId::OVERFLOW).map(Handle::offset)
     }
 
     fn may_trim(&self) -> bool {
@@ -336,6 +347,10 @@ impl Slots for Engine {
     }
 
     fn give_overflow(&self, offset: u64) {
+        // A preparation may meet it unlinked at the same time.
+        if !self.index.claim_overflow(&self.region, offset, self.run.0) {
+            return;
+        }
         self.pages.class(ClassId::OVERFLOW).limbo.fetch_add(1, Ordering::Relaxed);
         self.limbo.add(Handle::from_offset(offset));
     }

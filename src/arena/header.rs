@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   A, 4096 B: | superblock, CRC32C at its end | zero | live words from 2048 |
-//!   B, 4096 B: | superblock                    | zero                        |
+//!   B, 4096 B: | superblock                    | zero | clear stamp, again   |
 //!
-//!   live words (atomics, outside of the checksum):
+//!   live words (atomics, outside of the checksum; the clear stamp of all stands in B too, at 4096 + 2144):
 //!     2048 ceiling of stamps  2056 buckets in use   2064 splits under way x 8   2128 alive until, us
 //!     2136 entries, as of the last tick    2144 clear stamp of all    2152 clear stamps of key spaces x 64: {id + 1, stamp}
 //! ```
@@ -15,7 +15,7 @@
 use crate::arena::layout::{Layout, SUPERBLOCK_BYTES};
 use crate::region::Region;
 use crate::types::checksum;
-use crate::types::limits::{CLEAR_STAMPS_MAX, SPLITS_MAX};
+use crate::types::limits::{CLEAR_STAMPS_MAX, PAGE_BYTES_MAX, PAGE_BYTES_MIN, SPLITS_MAX};
 use zerocopy::little_endian::{I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -36,6 +36,9 @@ pub(crate) mod live {
     pub(crate) const CLEAR_ALL: u64 = ENTRIES + 8;
     pub(crate) const CLEAR_SPACES: u64 = CLEAR_ALL + 8;
     pub(crate) const END: u64 = CLEAR_SPACES + 16 * CLEAR_STAMPS_MAX as u64;
+    /// The clear stamp of all once more, in the other block: the larger of the two counts at an open, so that damage to
+    /// one brings nothing back.
+    pub(crate) const CLEAR_ALL_AGAIN: u64 = super::SUPERBLOCK_BYTES + CLEAR_ALL;
 }
 
 const _: () = assert!(live::END <= SUPERBLOCK_BYTES);
@@ -115,8 +118,11 @@ impl Superblock {
 
     /// The shape it describes, if such a one can exist.
     pub(crate) fn layout(&self) -> Option<Layout> {
+        if !(PAGE_BYTES_MIN..=PAGE_BYTES_MAX).contains(&self.page_bytes.get()) {
+            return None;
+        }
         let by_size = Layout::with_pages(
-            self.page_bytes.get().max(1),
+            self.page_bytes.get(),
             self.pages_max.get() / crate::arena::layout::GROWTH_FACTOR as u32,
         );
         let layout = Layout {
@@ -130,7 +136,7 @@ impl Superblock {
 
     /// Writes it over the older of the two, with the next sequence number.
     pub(crate) fn write(&mut self, region: &Region) {
-        self.sequence = U64::new(self.sequence.get() + 1);
+        self.sequence = U64::new(self.sequence.get().wrapping_add(1));
         self.checksum = U32::new(self.sum());
         let start = self.sequence.get() % 2 * SUPERBLOCK_BYTES;
         // SAFETY: superblocks are written by the one opener or closer, who holds the file's lock; the live words lie

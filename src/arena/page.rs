@@ -78,6 +78,7 @@ impl PageInfo {
     }
 
     /// Whether it was in use when the arena was opened.
+    #[inline]
     pub(crate) fn is_inherited(self) -> bool {
         self.0 & INHERITED != 0
     }
@@ -358,7 +359,10 @@ impl Pages {
         let bit = 1 << (slot % 64);
         // Release: pairs with the Acquire of the next owner's fetch_and.
         let before = self.bitmap(page)[slot as usize / 64].fetch_or(bit, Ordering::Release);
-        assert!(before & bit == 0, "slot {slot} of page {} was free already", page.0);
+        debug_assert!(before & bit == 0, "slot {slot} of page {} was free already", page.0);
+        if before & bit != 0 {
+            self.count_taken(page, 1);
+        }
     }
 
     /// Claims the next slots of a class that nobody has looked at in this run: page, first slot and count.
@@ -439,6 +443,10 @@ impl Pages {
         let state = self.state(page);
         state.free.store(0, Ordering::Relaxed);
         state.prepared.store(0, Ordering::Relaxed);
+        for word in self.bitmap(page) {
+            // Relaxed: published with the info below.
+            word.store(0, Ordering::Relaxed);
+        }
         if matches!(kind, PageKind::Data | PageKind::Large | PageKind::Overflow) {
             let class_state = self.class(class);
             class_state.pages.fetch_add(1, Ordering::Relaxed);
@@ -491,7 +499,7 @@ impl Pages {
         let bits = region.word(self.layout.descriptor(page)).load(Ordering::Acquire);
         let class = ClassId((bits >> 8) as u8);
         let kind = PageKind::from_bits(bits & 0xff).filter(|kind| match kind {
-            PageKind::Data => self.classes.contains(class),
+            PageKind::Data => self.classes.contains(class) || crate::sync::bite("open.trusts-descriptor"),
             PageKind::Large | PageKind::RunHead | PageKind::RunTail => class == ClassId::LARGE,
             PageKind::Overflow => class == ClassId::OVERFLOW,
             _ => true,

@@ -79,6 +79,16 @@ impl Control {
         self.0 & STATE_MASK == state as u32 && self.run() == run
     }
 
+    /// Whether it is of this run and holds bytes that a reader under a guard may see: LIVE, or RETIRED meanwhile.
+    #[inline]
+    pub(crate) fn is_readable(self, run: Run) -> bool {
+        // The two differ in the lowest bit alone, in which FREE and WRITING differ too.
+        const HIGH: u32 = STATE_MASK & !1;
+        const _: () = assert!(State::Live as u32 & HIGH == State::Retired as u32 & HIGH);
+        const _: () = assert!(State::Free as u32 & HIGH == 0 && State::Writing as u32 & HIGH == 0);
+        self.0 & (0xffff << RUN_SHIFT | HIGH) == u32::from(run.0) << RUN_SHIFT | State::Live as u32
+    }
+
     #[inline]
     pub(crate) fn run(self) -> Run {
         Run((self.0 >> RUN_SHIFT) as u16)
@@ -259,6 +269,11 @@ impl<'r> Slot<'r> {
         from.run() != run && from.state() != Some(State::Live) && self.change(from, Control::new(State::Free, run))
     }
 
+    /// Anything to FREE of this run: bytes that nobody owns, where no entry begins.
+    pub(crate) fn void(self, from: Control, run: Run) -> bool {
+        self.change(from, Control::new(State::Free, run))
+    }
+
     /// Marks a LIVE slot as waiting in the ring or not. `false` if it is not LIVE or changed meanwhile.
     pub(crate) fn requeue(self, from: Control, queued: bool) -> bool {
         from.state() == Some(State::Live) && self.change(from, from.with_queue(queued))
@@ -425,11 +440,11 @@ fn same_bytes(left: &[u8], right: &[u8]) -> bool {
     let (right_words, _) = right.as_chunks::<8>();
     let mut differs = 0;
     for (left, right) in left_words.iter().zip(right_words) {
-        differs |= u64::from_ne_bytes(*left) ^ u64::from_ne_bytes(*right);
+        differs |= u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right);
     }
     // The last eight bytes, whatever the length: some were compared already.
     let (Some(left), Some(right)) = (left.last_chunk::<8>(), right.last_chunk::<8>()) else { return false };
-    differs | (u64::from_ne_bytes(*left) ^ u64::from_ne_bytes(*right)) == 0
+    differs | (u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right)) == 0
 }
 
 /// The largest frequency: two bits.

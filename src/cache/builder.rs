@@ -25,6 +25,7 @@ pub struct Builder {
     background: bool,
     clock: Option<ManualClock>,
     hash_seed: Option<u64>,
+    crash_loop_guard: bool,
 }
 
 impl Default for Builder {
@@ -39,6 +40,7 @@ impl Default for Builder {
             background: true,
             clock: None,
             hash_seed: None,
+            crash_loop_guard: true,
         }
     }
 }
@@ -102,6 +104,14 @@ impl Builder {
         self
     }
 
+    /// Whether three lives in a row that were each cut down within 10 seconds make the next one start cold at half the
+    /// capacity: pages that a killed process leaves on a memory file system must not kill the next one, and the one
+    /// after that. Switch it off where processes are killed on purpose. Default `true`.
+    pub fn crash_loop_guard(mut self, guard: bool) -> Self {
+        self.crash_loop_guard = guard;
+        self
+    }
+
     /// Opens the cache: makes the arena, or serves the one that is there.
     ///
     /// # Errors
@@ -121,8 +131,14 @@ impl Builder {
             ttl: self.time_to_live.map_or(TimeToLive::NEVER, TimeToLive::from_duration),
             ttl_jitter_percent: self.ttl_jitter_percent,
         };
-        let request =
-            Request { capacity: self.capacity, file: self.file, settings, clock: self.clock, seed: self.hash_seed };
+        let request = Request {
+            capacity: self.capacity,
+            file: self.file,
+            settings,
+            clock: self.clock,
+            seed: self.hash_seed,
+            crash_loop_guard: self.crash_loop_guard,
+        };
         let (engine, recovery) = open::open(&request)?;
         tracing::info!(%recovery, capacity = request.capacity, "cache opened");
         Cache::start(engine, recovery, self.background)

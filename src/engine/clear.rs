@@ -37,13 +37,28 @@ impl Engine {
         Stamp::ZERO
     }
 
+    /// Takes over what the last life cleared, from both copies. `false` if it lies beyond all stamps that were given out:
+    /// then no new entry could be seen. Single-threaded, at open.
+    pub(crate) fn load_clears(&self, ceiling: Stamp) -> bool {
+        let [word, again] = [live::CLEAR_ALL, live::CLEAR_ALL_AGAIN].map(|at| self.region.word(at));
+        let stamp = word.load(Ordering::Acquire).max(again.load(Ordering::Acquire));
+        // Relaxed: nobody else is here yet.
+        word.store(stamp, Ordering::Relaxed);
+        again.store(stamp, Ordering::Relaxed);
+        let spaces = (0..CLEAR_STAMPS_MAX as u64).map(|row| live::CLEAR_SPACES + 16 * row + 8);
+        let latest = spaces.map(|at| self.region.word(at).load(Ordering::Acquire)).fold(stamp, u64::max);
+        latest <= ceiling.0
+    }
+
     /// Makes every entry of now invisible. Waits for nobody.
     pub(crate) fn clear_all(&self) {
         let stamp = self.stamp();
+        // First the copy: a life that ends in between has not said that it cleared, and may have.
+        self.region.word(live::CLEAR_ALL_AGAIN).fetch_max(stamp.0, Ordering::Relaxed);
         // Release: pairs with the Acquire of readers.
         self.region.word(live::CLEAR_ALL).fetch_max(stamp.0, Ordering::Release);
         // Relaxed: gauges.
-        self.cleared.store(self.entries.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.cleared.store(self.entries(), Ordering::Relaxed);
         self.sweep.restart();
     }
 

@@ -259,7 +259,7 @@ impl Engine {
             && self.index.unlink(&self.region, found)
         {
             self.counters.add(Counter::EvictedBucket);
-            self.retire(found.word.handle());
+            self.retire_unlinked(found.word);
         }
     }
 }

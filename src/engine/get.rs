@@ -8,6 +8,7 @@
 //! A hit writes nothing once the frequency is at its top. RETIRED seen under the guard is still a hit: the read comes
 //! before the replace.
 
+use crate::arena::classes::ClassId;
 use crate::arena::frame::{Extent, FrameHeader, FrameKind};
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
@@ -72,8 +73,7 @@ impl Engine {
     pub(crate) fn get(&self, _guard: &Guard, key: Key<'_>, hash: KeyHash) -> Option<Hit> {
         let found = self.index.find(&self.region, hash, &HasKey { engine: self, key })?;
         let slot = self.slot(found.word.handle())?;
-        let control = slot.control();
-        if control.run() != self.run && !self.first_read(slot, &found) {
+        if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
             return None;
         }
         // SAFETY: the guard was there before the search.
@@ -181,18 +181,25 @@ impl Engine {
 
     fn hit_of(&self, guard: &Guard, word: IndexWord) -> Option<Hit> {
         let slot = self.slot(word.handle())?;
-        self.room(slot)?;
         if slot.generation() != word.generation() {
             return None;
         }
         // SAFETY: the caller's guard was there before the word was read.
         let key = unsafe { slot.key() }?;
-        if slot.control().run() != self.run {
-            return self.get(guard, key, self.hash(key));
+        let hash = self.hash(key);
+        // A word that a search for its own key does not meet is none: an entry that left meanwhile, or damage.
+        let found = self.index.find_handle(&self.region, hash, word.handle())?;
+        if found.word.generation() != word.generation() {
+            return None;
         }
+        if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
+            return None;
+        }
+        let _ = guard;
         // SAFETY: as above.
         let header = unsafe { slot.header() };
-        self.is_visible(header).then(|| Hit::new(slot, &header.extent()))
+        let extent = header.extent();
+        (slot.holds(&extent) && self.is_visible(header)).then(|| Hit::new(slot, &extent))
     }
 
     /// Starts to load what a get of this key will need first.
@@ -218,11 +225,14 @@ impl Engine {
     /// The first read of an entry in this life: everything about it is checked once. `false` unlinks it.
     #[cold]
     pub(super) fn first_read(&self, slot: Slot<'_>, found: &Found) -> bool {
+        if slot.control().run() == self.run {
+            // FREE or WRITING in this life: what led here is not the word of an entry.
+            return false;
+        }
         let intact = self.is_intact(slot);
         if intact && !self.is_dead(slot) {
             self.adopt(slot);
-            let now = slot.control();
-            return now.run() == self.run && now.state() != Some(State::Free);
+            return slot.control().is_readable(self.run) && slot.generation() == found.word.generation();
         }
         if self.index.unlink(&self.region, found) {
             self.counters.add(if intact { Counter::Expired } else { Counter::Damaged });
@@ -244,7 +254,7 @@ impl Engine {
     /// Bytes that a slot may use; `None` if no slot starts there.
     pub(super) fn room(&self, slot: Slot<'_>) -> Option<u64> {
         let class = self.pages.class_of(slot.handle())?;
-        if class == crate::arena::classes::ClassId::LARGE {
+        if class == ClassId::LARGE {
             return self.large_room(slot.handle());
         }
         Some(u64::from(self.pages.classes().slot_bytes(class)))
@@ -252,11 +262,20 @@ impl Engine {
 
     /// Takes an entry of an old run over into this one; whoever wins counts it.
     pub(super) fn adopt(&self, slot: Slot<'_>) {
-        if slot.adopt(slot.control(), self.run)
-            && let Some(class) = self.pages.class_of(slot.handle())
-        {
-            // Relaxed: a gauge.
+        match self.pages.class_of(slot.handle()) {
+            Some(class) if self.is_unsettled_large(slot, class) => self.adopt_unsettled_large(slot),
+            Some(class) => self.adopt_alone(slot, class),
+            None => {}
+        }
+    }
+
+    /// The same, by whom nothing can come in between but another adopter or a retirer.
+    pub(super) fn adopt_alone(&self, slot: Slot<'_>, class: ClassId) {
+        if slot.adopt(slot.control(), self.run) {
+            // Relaxed: gauges.
             self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
+            self.entries.fetch_add(1, Ordering::Relaxed);
+            self.sweep.met();
         }
     }
 }

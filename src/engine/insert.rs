@@ -218,8 +218,9 @@ impl Engine {
         found: &Found,
     ) -> Result<bool, Refusal> {
         let Some(old) = self.slot(found.word.handle()) else { return Ok(false) };
-        let from_old_run = old.control().run() != self.run;
-        if from_old_run && !self.first_read(old, found) {
+        if !old.control().is_readable(self.run) && !self.first_read(old, found) {
+            // Whatever it names, it is no entry: it must not stand in the way of one.
+            self.drop_entry(found);
             return Ok(false);
         }
         // SAFETY: the caller's guard was there before the search.
@@ -268,13 +269,13 @@ impl Engine {
 
     fn drop_entry(&self, found: &Found) {
         if self.index.unlink(&self.region, found) {
-            self.retire(found.word.handle());
+            self.retire_unlinked(found.word);
         }
     }
 
     /// What follows an insert of a new key: growth, and room for the next one.
     fn after_insert(&self, guard: &Guard, class: ClassId) {
-        let entries = self.entries.load(Ordering::Relaxed);
+        let entries = self.entries();
         if entries > self.index.entries_before_growth(&self.region) {
             self.index.grow(&self.region, self, entries);
         }

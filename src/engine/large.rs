@@ -3,10 +3,11 @@
 use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
-use crate::arena::slot::{Slot, State};
+use crate::arena::slot::{Control, Slot, State};
 use crate::engine::Engine;
 use crate::engine::allocate::Taken;
 use crate::engine::insert::Refusal;
+use crate::engine::statistics::Counter;
 use crate::sync::Ordering;
 use crate::types::handle::Handle;
 
@@ -109,11 +110,9 @@ impl Engine {
     /// Frees a run whose grace period is over, unless it is pinned.
     pub(super) fn release_run(&self, handle: Handle) -> Option<ClassId> {
         let slot = self.slot(handle)?;
-        if !slot.release(self.run) {
-            self.limbo.put_back(handle);
+        if !self.release_slot(slot, ClassId::LARGE) {
             return None;
         }
-        self.pages.class(ClassId::LARGE).limbo.fetch_sub(1, Ordering::Relaxed);
         self.give_large(handle, 0);
         Some(ClassId::LARGE)
     }
@@ -147,30 +146,102 @@ impl Engine {
         true
     }
 
-    /// Returns how many blocks were dealt with.
+    /// Returns how many blocks were dealt with. The caller holds the lock of those who take blocks.
+    ///
+    /// Only a length whose checksum is right may skip blocks or free them later: all else is given back block by block.
     fn prepare_block(&self, page: PageId, block: u32) -> u32 {
         let handle = self.pages.handle(page, block);
         let Some(slot) = self.slot(handle) else { return 1 };
-        if !self.pages.is_head(page, block) {
-            let named = slot.control().state() == Some(State::Live) && self.named_by(slot).is_some();
-            if !named {
-                self.pages.give_blocks(handle, 1);
-                return 1;
-            }
-            self.pages.mark_head(handle);
+        if self.pages.is_head(page, block) || self.settle_head(slot) {
+            return self.blocks_of(slot).max(1);
         }
-        let blocks = self.blocks_of(slot).max(1);
-        self.settle_slot(slot);
-        blocks
+        while !slot.void(slot.control(), self.run) {}
+        self.pages.give_blocks(handle, 1);
+        1
     }
 
-    /// Counts what a large value's pages hold, at open: runs without an entry are given back.
-    pub(crate) fn settle_run(&self, head: PageId) {
+    /// Decides about what may be the head of a value of an old run; `true` if it is one, adopted or retired.
+    fn settle_head(&self, slot: Slot<'_>) -> bool {
+        let control = slot.control();
+        if control.state() != Some(State::Live) || control.run() == self.run {
+            return false;
+        }
+        let named = self.named_by(slot);
+        if self.is_intact(slot) {
+            self.pages.mark_head(slot.handle());
+            match named {
+                Some(_) => self.adopt_alone(slot, ClassId::LARGE),
+                None => self.retire_orphan(slot),
+            }
+            return true;
+        }
+        if let Some(found) = named
+            && self.index.unlink(&self.region, &found)
+        {
+            self.counters.add(Counter::Damaged);
+            self.sweep.met();
+        }
+        false
+    }
+
+    /// Whether a slot lies in a page of blocks that nobody has looked at: there its state changes under the lock of
+    /// those who take blocks, and its length may be damaged.
+    pub(super) fn is_unsettled_large(&self, slot: Slot<'_>, class: ClassId) -> bool {
+        class == ClassId::LARGE
+            && slot.control().run() != self.run
+            && self
+                .pages
+                .layout()
+                .page_of_handle(slot.handle())
+                .is_some_and(|page| self.pages.info(page).kind() == PageKind::Large)
+    }
+
+    /// Retires a large value of an old run whose word the caller has unlinked. `None` if its length can not be trusted,
+    /// or the preparation of its page came first: then its blocks are the preparation's.
+    pub(super) fn retire_unsettled_large(&self, slot: Slot<'_>) -> Option<Control> {
+        let _taking = crate::sync::lock(self.pages.large_lock());
+        if !self.is_intact(slot) {
+            return None;
+        }
+        self.pages.mark_head(slot.handle());
+        slot.retire(self.run)
+    }
+
+    /// Adopts a large value of an old run whose checksum was found right.
+    pub(super) fn adopt_unsettled_large(&self, slot: Slot<'_>) {
+        let _taking = crate::sync::lock(self.pages.large_lock());
+        let control = slot.control();
+        if control.state() == Some(State::Live) && control.run() != self.run {
+            self.pages.mark_head(slot.handle());
+            self.adopt_alone(slot, ClassId::LARGE);
+        }
+    }
+
+    /// Gives a run of pages back at open unless an entry names it; that one's value is looked at by the sweep.
+    pub(crate) fn load_run(&self, head: PageId) {
         let _guard = self.pin();
         let handle = Handle::from_offset(self.pages.layout().page_start(head));
         let Some(slot) = self.slot(handle) else { return };
+        if slot.control().state() == Some(State::Live) && self.named_by(slot).is_some() {
+            return;
+        }
         if self.settle_slot(slot) || slot.control().state() == Some(State::Free) {
             self.free_run(head);
         }
+    }
+
+    /// Settles one run of pages that the last life left; `false` if there is none.
+    pub(super) fn settle_some_run(&self) -> bool {
+        let _guard = self.pin();
+        let heads = self.pages.ids().filter(|page| self.pages.info(*page).kind() == PageKind::RunHead);
+        let handles = heads.map(|page| Handle::from_offset(self.pages.layout().page_start(page)));
+        let inherited = handles.filter_map(|handle| self.slot(handle)).find(|slot| {
+            let control = slot.control();
+            control.run() != self.run && control.state() == Some(State::Live)
+        });
+        if let Some(slot) = inherited {
+            self.settle_slot(slot);
+        }
+        inherited.is_some()
     }
 }

@@ -18,11 +18,11 @@ use crate::arena::page::PageKind;
 use crate::arena::slot::Run;
 use crate::engine::{Engine, Parts, Settings};
 use crate::region::{FileIdentity, OpenedFile, Region, RegionError, boot_id};
-use crate::sync::Ordering;
 use crate::sync::failpoint::failpoint;
+use crate::sync::{Ordering, bite};
 use crate::types::clock::{HybridClock, ManualClock, TimeSource};
 use crate::types::key::KeyHasher;
-use crate::types::limits::{PAGE_BYTES_MAX, SHORT_LIFE_MS, SHORT_LIVES_MAX};
+use crate::types::limits::{CEILING_AHEAD_MAX_US, PAGE_BYTES_MAX, SHORT_LIFE_MS, SHORT_LIVES_MAX};
 use crate::types::version::Stamp;
 use std::fmt;
 use std::path::PathBuf;
@@ -37,6 +37,8 @@ pub(crate) struct Request {
     pub(crate) settings: Settings,
     pub(crate) clock: Option<ManualClock>,
     pub(crate) seed: Option<u64>,
+    /// Whether lives that ended within seconds make the next one start cold.
+    pub(crate) crash_loop_guard: bool,
 }
 
 /// How a cache came up.
@@ -131,6 +133,16 @@ pub enum ColdReason {
     /// The index can not be used.
     #[error("index: {0}")]
     Index(String),
+    /// The last stamps lie far ahead of the clock: damage, or a clock that was set back by days. Times to live would be
+    /// wrong.
+    #[error("the last stamps are {ahead_us} us ahead of the clock")]
+    Clock {
+        /// By how much, in microseconds.
+        ahead_us: u64,
+    },
+    /// Something was cleared after the last stamp that was given out: damage.
+    #[error("the stamps of the last clear are damaged")]
+    Clears,
     /// 65,535 opens: control words can not tell lives apart any more.
     #[error("all {0} run numbers are used")]
     RunsExhausted(u32),
@@ -179,7 +191,7 @@ pub(crate) fn open(request: &Request) -> Result<(Engine, Recovery), OpenFailure>
         return Ok((create_file(request, opened, layout, 0)?, Recovery::Created));
     }
     let examined = examine(opened, path.clone())?;
-    if examined.short_lives >= SHORT_LIVES_MAX {
+    if request.crash_loop_guard && examined.short_lives >= SHORT_LIVES_MAX {
         let reason = ColdReason::CrashLoop { lives: examined.short_lives };
         return start_cold(request, examined.opened, reason, request.capacity / 2);
     }
@@ -207,7 +219,7 @@ fn examine(opened: OpenedFile, path: PathBuf) -> Result<Examined, OpenFailure> {
     let last_sign = Stamp(word(live::CEILING)).micros().max(word(live::ALIVE));
     let lived_us = last_sign.saturating_sub(block.opened_us.get());
     let was_short = block.sealed.get() == 0 && lived_us < SHORT_LIFE_MS * 1_000;
-    let short_lives = if was_short { block.short_lives.get() + 1 } else { 0 };
+    let short_lives = if was_short { block.short_lives.get().saturating_add(1) } else { 0 };
     let length = opened.state()?.length;
     let found = judge(&block, opened.identity(), length).map(|layout| (block, layout));
     Ok(Examined { opened, found, short_lives })
@@ -228,7 +240,8 @@ fn judge(block: &Superblock, identity: FileIdentity, length: u64) -> Result<Layo
     if (block.device.get(), block.inode.get()) != (identity.device, identity.inode) {
         return Err(ColdReason::Copied { found: identity.inode, expected: block.inode.get() });
     }
-    if block.boot_id != boot_id().unwrap_or_default() && block.sealed.get() == 0 {
+    let rebooted = block.boot_id != boot_id().unwrap_or_default() && !bite("seal.ignored-boot");
+    if rebooted && block.sealed.get() == 0 {
         return Err(ColdReason::Rebooted);
     }
     let hasher = KeyHasher::new(block.seeds.map(U64::get));
@@ -347,14 +360,23 @@ fn warm(
     let before = block;
     describe(&mut block, request, &layout, Some(identity), &clock, run);
     let engine = Engine::assemble(parts(request, region, layout, hasher, clock, run));
-    if let Err(error) = engine.load(entries) {
-        let reason = ColdReason::Index(error);
+    // Before anything else is written: what this life changes in slots carries its run, and if it ends in the middle of
+    // the load, no later life may take that run for its own.
+    block.write(engine.region());
+    failpoint!("open.run_raised");
+    let ahead_us = floor.micros().saturating_sub(engine.clock().fine_us());
+    let loaded = if ahead_us > CEILING_AHEAD_MAX_US {
+        Err(ColdReason::Clock { ahead_us })
+    } else if !engine.load_clears(floor) {
+        Err(ColdReason::Clears)
+    } else {
+        engine.load(entries).map_err(ColdReason::Index)
+    };
+    if let Err(reason) = loaded {
         drop(engine);
         let opened = OpenedFile::open(request.file.as_deref().unwrap_or_else(|| "".as_ref()))?;
         return start_cold(request, opened, reason, request.capacity);
     }
-    block.write(engine.region());
-    failpoint!("open.run_raised");
     engine.set_superblock(block);
     let resized = (layout.pages != before.pages.get()).then_some((before.pages.get(), layout.pages));
     Ok((engine, Recovery::Warm { run: run.0, entries, sealed, resized }))
@@ -389,15 +411,10 @@ impl Engine {
             }
         }
         index_pages.sort_unstable();
-        for (at, (ordinal, page)) in index_pages.iter().enumerate() {
-            if *ordinal != at as u64 + 1 {
-                // Taken, and its number not written yet, when the process died; or damage.
-                if *ordinal == 0 && at == 0 {
-                    continue;
-                }
-            }
+        for (ordinal, page) in &index_pages {
             let start = self.pages.layout().page_start(*page);
             if *ordinal == 0 {
+                // Taken, and its number not written yet, when the process died.
                 self.pages.make_dirty(&self.region, *page);
                 self.pages.leave_dirty(*page);
             } else if *ordinal != u64::from(self.index.pages()) + 1 || !self.index.add_page(start) {
@@ -407,7 +424,9 @@ impl Engine {
         // Relaxed: single-threaded.
         let overflow = self.pages.class(ClassId::OVERFLOW).inherited.load(Ordering::Relaxed);
         self.overflow_unknown.store(overflow, Ordering::Relaxed);
-        self.entries.store(entries, Ordering::Relaxed);
+        // A figure of the last life, or damage: more entries than there are words would make the index grow for ever.
+        let words = self.pages.layout().page_bytes / 8 * u64::from(self.index.pages());
+        self.sweep.expect(entries.min(words));
         self.filled.store(self.pages.free_pages() <= super::PAGES_SPARE, Ordering::Relaxed);
         let guard = self.pin();
         self.index.settle(&self.region, self).map_err(|error| error.to_string())?;
@@ -422,7 +441,7 @@ impl Engine {
         for page in runs {
             if self.pages.info(*page).kind() == PageKind::RunHead && page.0 >= covered {
                 covered = page.0 + self.pages.run_pages(&self.region, *page);
-                self.settle_run(*page);
+                self.load_run(*page);
             } else if page.0 >= covered {
                 self.pages.make_dirty(&self.region, *page);
                 self.pages.leave_dirty(*page);
@@ -437,12 +456,12 @@ impl Engine {
         self.region.word(live::ALIVE).store(self.clock.fine_us(), Ordering::Relaxed);
     }
 
-    /// Notes that this life ended with the last handle, not by a kill: however short, it does not count as a crash.
+    /// Notes that the life ended in order, however short it was: no crash, to those who count them.
     pub(crate) fn note_end(&self) {
         self.note_entries();
-        let long_enough = self.superblock().opened_us.get() + SHORT_LIFE_MS * 1_000;
+        let enough = self.superblock().opened_us.get().saturating_add(SHORT_LIFE_MS * 1_000);
         // Relaxed: read by the next life only.
-        self.region.word(live::ALIVE).fetch_max(long_enough, Ordering::Relaxed);
+        self.region.word(live::ALIVE).fetch_max(enough, Ordering::Relaxed);
     }
 
     /// Writes the superblock that says: closed in order. Later writes are refused.

@@ -14,9 +14,9 @@ use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
-use crate::index::Found;
-use crate::sync::Ordering;
+use crate::index::{Found, Slots};
 use crate::sync::failpoint::failpoint;
+use crate::sync::{Ordering, bite};
 use crate::types::handle::Handle;
 
 impl Engine {
@@ -63,14 +63,23 @@ impl Engine {
     /// The caller holds a guard and the claim on this slot.
     fn prepare_slot(&self, handle: Handle, class: ClassId) {
         if class == ClassId::OVERFLOW {
-            if !self.index.is_overflow_linked(&self.region, handle.offset()) {
-                self.pages.give_slot(handle);
-            }
+            self.prepare_overflow(handle);
             return;
         }
         let Some(slot) = self.slot(handle) else { return };
         if self.settle_slot(slot) {
             self.pages.give_slot(handle);
+        }
+    }
+
+    /// A bucket that no chain leads to is free; of a page of an old run only after a grace period, as it may have been
+    /// linked until just now.
+    fn prepare_overflow(&self, handle: Handle) {
+        let Some((page, _)) = self.pages.slot_number(handle) else { return };
+        if !self.pages.info(page).is_inherited() {
+            self.pages.give_slot(handle);
+        } else if !self.index.is_overflow_linked(&self.region, handle.offset()) {
+            self.give_overflow(handle.offset());
         }
     }
 
@@ -84,6 +93,7 @@ impl Engine {
             return slot.reset(control, self.run);
         }
         match self.named_by(slot) {
+            None if bite("prepare.named-not-checked") => self.adopt(slot),
             Some(found) => {
                 self.first_read(slot, &found);
             }
@@ -101,7 +111,7 @@ impl Engine {
     }
 
     /// A LIVE slot of a dead run that nothing names: no entry, so nothing to count but the slot.
-    fn retire_orphan(&self, slot: Slot<'_>) {
+    pub(super) fn retire_orphan(&self, slot: Slot<'_>) {
         if slot.retire(self.run).is_some() {
             if let Some(class) = self.pages.class_of(slot.handle()) {
                 self.pages.class(class).limbo.fetch_add(1, Ordering::Relaxed);

@@ -269,7 +269,7 @@ impl Engine {
     /// Copies an entry to another slot of its class; the index decides whether it is still the one.
     fn relocate(&self, slot: Slot<'_>, class: ClassId) -> bool {
         let Some(found) = self.named_by(slot) else { return false };
-        if slot.control().run() != self.run && !self.first_read(slot, &found) {
+        if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
             return false;
         }
         // SAFETY: the caller holds a guard and saw the slot LIVE under it.

@@ -3,6 +3,7 @@
 use crate::arena::classes::ClassId;
 use crate::arena::page::PageKind;
 use crate::arena::reclaim::TAKE_MAX;
+use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::sync::Ordering;
 use crate::sync::epoch::Guard;
@@ -44,17 +45,29 @@ impl Engine {
         }
         let slot = self.slot(handle)?;
         let blocks = self.blocks_of(slot);
-        if !slot.release(self.run) {
-            self.limbo.put_back(handle);
+        if !self.release_slot(slot, class) {
             return None;
         }
-        self.pages.class(class).limbo.fetch_sub(1, Ordering::Relaxed);
         if class == ClassId::LARGE {
             self.give_large(handle, blocks);
         } else {
             self.pages.give_slot(handle);
         }
         Some(class)
+    }
+
+    /// RETIRED to FREE, unless pinned: then it waits for another grace period. A slot that is anything else has come here
+    /// twice, and is left to whoever has it now.
+    pub(super) fn release_slot(&self, slot: Slot<'_>, class: ClassId) -> bool {
+        let limbo = &self.pages.class(class).limbo;
+        let released = slot.release(self.run);
+        if !released && slot.control().is(State::Retired, self.run) {
+            self.limbo.put_back(slot.handle());
+            return false;
+        }
+        // Relaxed: a gauge.
+        limbo.fetch_sub(1, Ordering::Relaxed);
+        released
     }
 
     /// Starts a grace period unless one is under way.

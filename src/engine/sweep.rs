@@ -12,7 +12,7 @@ use crate::arena::page::PageKind;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::eviction::expiry::TimeToLive;
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Where the sweep stands.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub(crate) struct Sweep {
     /// Pages still to be looked at because of a clear.
     cleared_pages: AtomicU32,
     settled: AtomicBool,
+    /// Entries that the last life left and this one has not met yet, by that life's own figure.
+    unseen: AtomicU64,
 }
 
 /// Slots that one step looks at.
@@ -31,6 +33,22 @@ impl Sweep {
     /// Nothing was inherited: a new arena.
     pub(super) fn set_settled(&self) {
         self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Entries that are said to be there.
+    pub(super) fn expect(&self, entries: u64) {
+        self.unseen.store(entries, Ordering::Relaxed);
+    }
+
+    /// One of them was met: adopted, or retired unseen.
+    pub(super) fn met(&self) {
+        // Relaxed: an estimate, which may be too low: it stays at 0 then.
+        let _ = self.unseen.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+    }
+
+    /// How many have not been met; 0 once all slots are settled, whatever was said.
+    fn unseen(&self) -> u64 {
+        if self.settled.load(Ordering::Relaxed) { 0 } else { self.unseen.load(Ordering::Relaxed) }
     }
 
     /// Looks at every page once more: something was cleared.
@@ -44,6 +62,13 @@ impl Engine {
     /// Whether every slot of an old run has been settled: from then on counts are exact.
     pub(crate) fn is_settled(&self) -> bool {
         self.sweep.settled.load(Ordering::Relaxed)
+    }
+
+    /// Entries in the index; an estimate until every slot of an old run has been settled.
+    pub(super) fn entries(&self) -> u64 {
+        // Relaxed: gauges. An entry may be counted out by its evictor before its writer has counted it in.
+        let met = self.entries.load(Ordering::Relaxed) as i64;
+        met.max(0) as u64 + self.sweep.unseen()
     }
 
     /// One step; `false` if a whole round found nothing to do. One caller at a time does anything useful.
@@ -93,9 +118,9 @@ impl Engine {
                 return true;
             }
         }
-        self.sweep.settled.store(true, Ordering::Relaxed);
-        let live = self.class_figures().iter().map(|class| class.live).sum();
-        self.entries.store(live, Ordering::Relaxed);
+        if !self.settle_some_run() {
+            self.sweep.settled.store(true, Ordering::Relaxed);
+        }
         true
     }
 

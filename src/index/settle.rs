@@ -16,6 +16,7 @@ use crate::index::bucket::Chain;
 use crate::index::growth::Split;
 use crate::index::{Index, SettleError, Slots};
 use crate::region::Region;
+use crate::sync::bite;
 use crate::types::handle::IndexWord;
 
 impl Index {
@@ -30,6 +31,7 @@ impl Index {
         let mut settled = 0;
         for (listed, target) in self.table.listed(region) {
             let reachable = target.filter(|target| *target < count);
+            let reachable = reachable.filter(|_| !bite("settle.skipped"));
             if let Some((source, target)) = reachable.and_then(|target| Some((self.table.source(target)?, target))) {
                 self.resolve_copies(region, Split { source, target });
                 self.complete(region, slots, Split { source, target });

@@ -97,6 +97,22 @@ impl Index {
         Some(place)
     }
 
+    /// Makes the caller the one who gives an overflow bucket back that no chain leads to; `false` if somebody was in this
+    /// run before. The mark stands in its first word, as one that no reader takes for an entry.
+    pub(crate) fn claim_overflow(&self, region: &Region, offset: u64, run: u16) -> bool {
+        let place = Bucket::at(offset).place(0);
+        let mark = IndexWord::from_bits(u64::from(run) << 48).forwarded();
+        loop {
+            let word = place.read(region);
+            if word == mark {
+                return false;
+            }
+            if place.exchange(region, word, mark) {
+                return true;
+            }
+        }
+    }
+
     /// Takes empty overflow buckets out of a chain. The caller holds its stripe, so that they stay empty.
     pub(super) fn trim(&self, region: &Region, home: Bucket, number: u32, slots: &impl Slots) {
         if !slots.may_trim() {

@@ -85,7 +85,7 @@ impl TimeSource {
     pub(crate) fn fine_us(&self) -> u64 {
         match self {
             #[cfg(not(loom))]
-            Self::Boot { offset_us } => u64::try_from(boot_us() + offset_us).unwrap_or(0),
+            Self::Boot { offset_us } => u64::try_from(boot_us().saturating_add(*offset_us)).unwrap_or(0),
             Self::Manual(clock) => clock.now_us(),
         }
     }

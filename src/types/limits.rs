@@ -49,6 +49,10 @@ pub const STAMP_AHEAD_MAX_US: u64 = 60_000_000;
 /// How far stamps are reserved ahead in the file, in microseconds. Lost at a restart, so that stamps never repeat.
 pub const STAMP_CEILING_US: u64 = 100_000;
 
+/// How far the stamps of an earlier life may lie ahead of the clock at an open, in microseconds: a day. Beyond it the
+/// file is opened cold.
+pub const CEILING_AHEAD_MAX_US: u64 = 86_400_000_000;
+
 /// Longest time to live: what 31 bits of seconds hold, 68 years.
 pub const TTL_SECONDS_MAX: u64 = (1 << 31) - 1;
 
