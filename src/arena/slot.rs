@@ -440,11 +440,11 @@ fn same_bytes(left: &[u8], right: &[u8]) -> bool {
     let (right_words, _) = right.as_chunks::<8>();
     let mut differs = 0;
     for (left, right) in left_words.iter().zip(right_words) {
-        differs |= u64::from_ne_bytes(*left) ^ u64::from_ne_bytes(*right);
+        differs |= u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right);
     }
     // The last eight bytes, whatever the length: some were compared already.
     let (Some(left), Some(right)) = (left.last_chunk::<8>(), right.last_chunk::<8>()) else { return false };
-    differs | (u64::from_ne_bytes(*left) ^ u64::from_ne_bytes(*right)) == 0
+    differs | (u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right)) == 0
 }
 
 /// The largest frequency: two bits.

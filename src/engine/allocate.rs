@@ -160,7 +160,7 @@ impl Engine {
         if free < reserve / 2 || waiting >= TEND_FROM {
             self.tend_limbo(class, free < RESERVE_MIN);
         }
-        if full && self.pages.free_pages() < PAGES_SPARE && !self.housekept && waiting % TEND_FROM == 0 {
+        if full && self.pages.free_pages() < PAGES_SPARE && !self.housekept && waiting.is_multiple_of(TEND_FROM) {
             self.rebalance_step();
         }
     }
@@ -172,7 +172,7 @@ impl Engine {
             self.reclaim(&guard, class);
         }
         let waiting = self.pages.class(class).limbo.load(Ordering::Relaxed);
-        if urgent || waiting % HELP_EVERY == 0 {
+        if urgent || waiting.is_multiple_of(HELP_EVERY) {
             let guard = self.pin();
             self.launch_grace(&guard);
             self.domain.help(&guard);

@@ -52,7 +52,7 @@ impl Index {
             if let Some(found) = home.scan(region, hash.tag(), check) {
                 return Some(found);
             }
-            if !meta.has_link() && (self.table.number(region, hash) == number || bite("index.believe-miss")) {
+            if !meta.has_link() && self.is_believed(region, hash, number) {
                 return None;
             }
         }
@@ -78,10 +78,16 @@ impl Index {
             };
             match pass {
                 Pass::Hit(found) => return Some(found),
-                Pass::Miss if self.table.number(region, hash) == number || bite("index.believe-miss") => return None,
+                Pass::Miss if self.is_believed(region, hash, number) => return None,
                 Pass::Miss | Pass::Changed => {}
             }
         }
+    }
+
+    /// Whether a miss in a bucket counts: no split has moved the hash elsewhere meanwhile.
+    #[inline]
+    fn is_believed(&self, region: &Region, hash: KeyHash, number: u32) -> bool {
+        self.table.number(region, hash) == number || bite("index.believe-miss")
     }
 
     /// The word that names exactly this slot, whatever its key.
