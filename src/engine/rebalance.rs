@@ -74,7 +74,7 @@ impl Engine {
             if self.pages.assign(&self.region, kind, class, 0).is_some() {
                 return true;
             }
-            if !self.drain_some(Some(class), false) {
+            if !self.hasten_page() && !self.drain_some(Some(class), false) {
                 return false;
             }
         }
@@ -89,7 +89,8 @@ impl Engine {
         }
         let wanted = self.receiver().is_some();
         let under_way = self.rebalance.drain.try_lock().is_ok_and(|drain| drain.is_some());
-        if self.pages.free_pages() >= PAGES_SPARE && !wanted && !under_way {
+        let spare = self.pages.free_pages() + self.pages.coming_pages();
+        if spare >= PAGES_SPARE && !wanted && !under_way {
             return false;
         }
         let receiver = self.receiver();
@@ -99,7 +100,8 @@ impl Engine {
             self.rebalance.wanted[self.ghost_class(class)].store(0, Ordering::Relaxed);
             return self.assign_page(class);
         }
-        if !self.filled.load(Ordering::Relaxed) && !under_way {
+        let idle = !self.filled.load(Ordering::Relaxed) || spare > PAGES_SPARE;
+        if idle && !under_way {
             return false;
         }
         self.drain_some(receiver, true)
@@ -266,11 +268,27 @@ impl Engine {
         true
     }
 
-    /// Takes an owned page out of its class, zeroes and frees it.
+    /// Takes an owned page out of its class. Whoever still walks its slots by that class holds a guard, so it waits
+    /// for them before it is zeroed and freed.
     fn retire_page(&self, page: PageId) {
         self.pages.make_dirty(&self.region, page);
-        self.zero(page);
-        self.pages.free(&self.region, page);
+        self.pages.await_grace();
+        self.limbo.add(Handle::from_offset(self.pages.layout().page_start(page)));
+    }
+
+    /// One step towards a free page among those on their way; `false` if there is none.
+    fn hasten_page(&self) -> bool {
+        if self.clean_dirty_page() {
+            return true;
+        }
+        if self.pages.coming_pages() == 0 {
+            return false;
+        }
+        let guard = self.pin();
+        self.reclaim(&guard, ClassId::LARGE);
+        self.launch_grace(&guard);
+        self.domain.help(&guard);
+        true
     }
 
     /// Zeroes one page that was left dirty; `false` if there is none.
@@ -316,7 +334,7 @@ impl Engine {
                 match info.kind() {
                     PageKind::Free => break,
                     PageKind::Dirty => {
-                        self.clean_dirty_page();
+                        self.hasten_page();
                     }
                     PageKind::RunHead => self.evict_run(page),
                     PageKind::RunTail => {}
