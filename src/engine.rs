@@ -32,6 +32,7 @@ pub(crate) mod reclaim;
 pub(crate) mod remove;
 #[cfg(not(loom))]
 pub(crate) mod resize;
+pub(crate) mod runs;
 pub(crate) mod statistics;
 pub(crate) mod sweep;
 

@@ -22,7 +22,7 @@ impl Pages {
         bytes.div_ceil(self.classes().block_bytes()).min(u64::from(u32::MAX)) as u32
     }
 
-    /// Takes contiguous free blocks. First fit over the pages of kind large.
+    /// Takes contiguous free blocks. First fit over the pages of kind large. The caller holds a guard.
     pub(crate) fn take_blocks(&self, count: u32) -> Option<Handle> {
         // Relaxed: only a shortcut.
         if u64::from(count) > BLOCKS_PER_PAGE
@@ -44,13 +44,15 @@ impl Pages {
         let bits = u128::from(words[0].load(Ordering::Acquire)) | (u128::from(words[1].load(Ordering::Acquire)) << 64);
         let first = first_run(bits, count)?;
         let mask = mask(first, count);
-        // Only the holder of the lock clears bits, so they are all still set.
-        words[0].fetch_and(!(mask as u64), Ordering::AcqRel);
-        words[1].fetch_and(!((mask >> 64) as u64), Ordering::AcqRel);
-        if !self.serves(page, ClassId::LARGE) {
-            // A drain began in between: the blocks are the drainer's.
-            words[0].fetch_or(mask as u64, Ordering::Release);
-            words[1].fetch_or((mask >> 64) as u64, Ordering::Release);
+        // Acquire: as above.
+        let low = words[0].fetch_and(!(mask as u64), Ordering::AcqRel) & mask as u64;
+        let high = words[1].fetch_and(!((mask >> 64) as u64), Ordering::AcqRel) & (mask >> 64) as u64;
+        let all = u128::from(low) | (u128::from(high) << 64) == mask;
+        if !all || !self.serves(page, ClassId::LARGE) {
+            // A drain began in between: the blocks are the drainer's. Exactly those that were free go back, no others:
+            // what the drainer has taken stays taken.
+            words[0].fetch_or(low, Ordering::Release);
+            words[1].fetch_or(high, Ordering::Release);
             return None;
         }
         self.count_taken(page, count);

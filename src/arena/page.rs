@@ -6,15 +6,16 @@
 //!   word 1: ordinal (index pages)                bitmap:   one bit a slot, set = free and prepared
 //!   word 2: earliest expiry, us (0: none)        prepared: slots before this one were looked at in this run
 //!
-//!          assign              drain                own all slots            zero
-//!   FREE ----------> DATA ... -------> draining ------------------> DIRTY ---------> FREE
+//!          assign              drain                own all slots           grace, zero
+//!   FREE ----------> DATA ... -------> draining ------------------> DIRTY ----------------> FREE
 //! ```
 //!
 //! # Invariants
 //!
 //! - A page of kind FREE is all zero, so every slot of a newly assigned page reads as FREE of run 0.
 //! - Who clears a set bit owns the slot, until a reader-proof release sets the bit again.
-//! - A page changes its class only while one thread owns all of its slots, each released after a grace period.
+//! - A page changes its class only while one thread owns all of its slots, each released after a grace period, and after
+//!   another grace period from then on: who looks at a page's class and then at its slots holds a guard.
 
 use crate::arena::classes::{CLASS_SLOTS, ClassId, Classes};
 use crate::arena::layout::{Layout, PageId};
@@ -139,6 +140,8 @@ pub(crate) struct Pages {
     words_per_page: usize,
     class_states: Box<[Padded<ClassState>]>,
     free_pages: AtomicU32,
+    /// Dirty pages that will be free after a grace period.
+    coming: AtomicU32,
     large: Mutex<()>,
 }
 
@@ -152,8 +155,8 @@ impl Pages {
         let bitmaps = (0..words_per_page * layout.pages as usize).map(|_| AtomicU64::new(0)).collect();
         let class_states = (0..CLASS_SLOTS).map(|_| Padded(ClassState::new())).collect();
         let free_pages = AtomicU32::new(0);
-        let large = Mutex::new(());
-        Self { layout, classes, states, bitmaps, words_per_page, class_states, free_pages, large }
+        let (coming, large) = (AtomicU32::new(0), Mutex::new(()));
+        Self { layout, classes, states, bitmaps, words_per_page, class_states, free_pages, coming, large }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -189,6 +192,23 @@ impl Pages {
     pub(crate) fn free_pages(&self) -> u32 {
         // Relaxed: a gauge; taking a page is a CAS on its info.
         self.free_pages.load(Ordering::Relaxed)
+    }
+
+    /// Pages that become free once no reader can look at them.
+    pub(crate) fn coming_pages(&self) -> u32 {
+        // Relaxed: a gauge.
+        self.coming.load(Ordering::Relaxed)
+    }
+
+    /// Counts a dirty page that waits for a grace period.
+    pub(crate) fn await_grace(&self) {
+        self.coming.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The grace period of a dirty page is over.
+    pub(crate) fn end_grace(&self, page: PageId) {
+        self.coming.fetch_sub(1, Ordering::Relaxed);
+        self.leave_dirty(page);
     }
 
     /// Slots of a class that hold entries, retired ones apart; an estimate until all pages are prepared.

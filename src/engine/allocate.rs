@@ -49,6 +49,8 @@ impl Engine {
     /// A free slot of a class, if there is one at hand.
     #[inline]
     pub(super) fn take(&self, class: ClassId) -> Option<Taken> {
+        // A page keeps its class while it is looked at.
+        let _guard = self.pin();
         while let Some(handle) = self.pages.take_slot(class) {
             // A free bit whose control word says otherwise is damage from outside: the slot is left alone.
             if let Some(generation) = self.slot(handle).and_then(|slot| slot.take(self.run)) {

@@ -27,7 +27,11 @@ impl Engine {
         }
         let count = self.pages.blocks_for(bytes);
         for _ in 0..ROUNDS_MAX {
-            if let Some(handle) = self.pages.take_blocks(count) {
+            let taken = {
+                let _guard = self.pin();
+                self.pages.take_blocks(count)
+            };
+            if let Some(handle) = taken {
                 return self.begin_large(handle).ok_or(Refusal::Busy);
             }
             if self.prepare_step(ClassId::LARGE) || self.assign_page(ClassId::LARGE) {

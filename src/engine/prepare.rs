@@ -25,6 +25,8 @@ impl Engine {
         if class == ClassId::LARGE {
             return self.prepare_large(None);
         }
+        // Before the claim: the page keeps its class until its slots are looked at.
+        let _guard = self.pin();
         match self.pages.claim_unprepared(class) {
             Some((page, first, count)) => {
                 self.prepare(page, class, first, count);
@@ -39,6 +41,7 @@ impl Engine {
         if class == ClassId::LARGE {
             return self.prepare_large(Some(page));
         }
+        let _guard = self.pin();
         match self.pages.claim_unprepared_in(page, class) {
             Some((page, first, count)) => {
                 self.prepare(page, class, first, count);
@@ -48,8 +51,8 @@ impl Engine {
         }
     }
 
+    /// The caller holds a guard.
     fn prepare(&self, page: PageId, class: ClassId, first: u32, count: u32) {
-        let _guard = self.pin();
         for slot in first..first + count {
             self.prepare_slot(self.pages.handle(page, slot), class);
         }

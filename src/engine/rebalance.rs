@@ -40,9 +40,9 @@ const WANT_RATIO: u64 = 2;
 const FADE_AFTER: u64 = 1 << 14;
 /// Attempts of an insert to finish a drain by itself.
 #[cfg(not(loom))]
-const URGENT_ROUNDS: u32 = 64;
+pub(super) const URGENT_ROUNDS: u32 = 64;
 #[cfg(loom)]
-const URGENT_ROUNDS: u32 = 2;
+pub(super) const URGENT_ROUNDS: u32 = 2;
 
 /// Who wants pages, and the one drain under way.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(crate) struct Rebalance {
 pub(super) struct Drain {
     page: PageId,
     class: ClassId,
-    next_slot: u32,
+    pub(super) next_slot: u32,
     since_us: u64,
     /// Whether used entries are copied; an insert in need evicts all.
     rescue: bool,
@@ -122,7 +122,7 @@ impl Engine {
             if self.pages.assign(&self.region, kind, class, 0).is_some() {
                 return true;
             }
-            if !self.drain_some(Some(class), false) {
+            if !self.hasten_page() && !self.drain_some(Some(class), false) {
                 return false;
             }
         }
@@ -135,6 +135,9 @@ impl Engine {
         if self.clean_dirty_page() {
             return true;
         }
+        if self.pages.coming_pages() > PAGES_SPARE {
+            return self.hasten_page();
+        }
         let under_way = self.rebalance.drain.try_lock().is_ok_and(|drain| drain.is_some());
         let receiver = self.receiver();
         if let Some(class) = receiver
@@ -143,7 +146,7 @@ impl Engine {
             self.rebalance.halve(self.ghost_class(class));
             return self.assign_page(class);
         }
-        let short = self.pages.free_pages() < PAGES_SPARE;
+        let short = self.pages.free_pages() + self.pages.coming_pages() < PAGES_SPARE;
         (short || under_way || receiver.is_some()) && self.drain_some(receiver, true)
     }
 
@@ -258,10 +261,9 @@ impl Engine {
         drain.next_slot = if end == slots { 0 } else { end };
         self.reclaim(&guard, drain.class);
         if self.pages.own_all(drain.page) {
-            self.pages.make_dirty(&self.region, drain.page);
-            if drain.then == Then::Free {
-                self.zero(drain.page);
-                self.pages.free(&self.region, drain.page);
+            match drain.then {
+                Then::Free => self.retire_page(drain.page),
+                Then::Withhold => self.pages.make_dirty(&self.region, drain.page),
             }
             self.counters.add(Counter::PagesMoved);
             return true;
@@ -327,6 +329,29 @@ impl Engine {
         true
     }
 
+    /// Takes an owned page out of its class. Whoever still walks its slots by that class holds a guard, so it waits
+    /// for them before it is zeroed and freed.
+    fn retire_page(&self, page: PageId) {
+        self.pages.make_dirty(&self.region, page);
+        self.pages.await_grace();
+        self.limbo.add(Handle::from_offset(self.pages.layout().page_start(page)));
+    }
+
+    /// One step towards a free page among those on their way; `false` if there is none.
+    pub(super) fn hasten_page(&self) -> bool {
+        if self.clean_dirty_page() {
+            return true;
+        }
+        if self.pages.coming_pages() == 0 {
+            return false;
+        }
+        let guard = self.pin();
+        self.reclaim(&guard, ClassId::LARGE);
+        self.launch_grace(&guard);
+        self.domain.help(&guard);
+        true
+    }
+
     /// Zeroes one page that was left dirty; `false` if there is none.
     pub(super) fn clean_dirty_page(&self) -> bool {
         let Some(page) = self.pages.claim_dirty() else { return false };
@@ -339,67 +364,5 @@ impl Engine {
         let layout = self.pages.layout();
         // SAFETY: the caller owns the page: none of its slots is anybody's, and no index word leads into it.
         unsafe { self.region.zero(layout.page_start(page), layout.page_bytes) };
-    }
-
-    /// Frees `count` pages in a row, for one value; evicts what is in them. Bounded.
-    pub(super) fn make_run(&self, count: u32) -> bool {
-        let pages = self.pages.layout().pages;
-        let usable = |page: &PageId| {
-            matches!(
-                self.pages.info(*page).kind(),
-                PageKind::Free | PageKind::Data | PageKind::Large | PageKind::RunHead | PageKind::RunTail
-            )
-        };
-        let mut run = 0;
-        for page in self.pages.ids() {
-            run = if usable(&page) { run + 1 } else { 0 };
-            if run == count {
-                let head = page.0 + 1 - count;
-                debug_assert!(head + count <= pages);
-                return self.empty_pages(head, count);
-            }
-        }
-        false
-    }
-
-    fn empty_pages(&self, head: u32, count: u32) -> bool {
-        for number in head..head + count {
-            let page = PageId(number);
-            for round in 0..URGENT_ROUNDS {
-                let info = self.pages.info(page);
-                match info.kind() {
-                    PageKind::Free => break,
-                    PageKind::Dirty => {
-                        self.clean_dirty_page();
-                    }
-                    PageKind::RunHead => self.evict_run(page),
-                    PageKind::RunTail => {}
-                    _ if round == 0 && !self.pages.begin_drain(page, info.class()) && !info.is_draining() => {
-                        return false;
-                    }
-                    _ => {
-                        let mut drain = Drain::of(page, info.class(), Then::Free);
-                        while !self.drain_step(&mut drain) && drain.next_slot != 0 {}
-                    }
-                }
-                if round + 1 == URGENT_ROUNDS {
-                    self.pages.cancel_drain(page);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// Takes the value that fills a run out of the index.
-    pub(super) fn evict_run(&self, head: PageId) {
-        let guard = self.pin();
-        let handle = Handle::from_offset(self.pages.layout().page_start(head));
-        if self.slot(handle).is_some_and(|slot| slot.control().state() == Some(State::Live)) {
-            self.unlink(handle, ClassId::LARGE, Some(Part::Main));
-        }
-        self.reclaim(&guard, ClassId::LARGE);
-        self.launch_grace(&guard);
-        self.domain.help(&guard);
     }
 }

@@ -41,6 +41,10 @@ impl Engine {
                 return Some(class);
             }
             PageKind::RunHead => return self.release_run(handle),
+            PageKind::Dirty => {
+                self.pages.end_grace(page);
+                return None;
+            }
             _ => {}
         }
         let slot = self.slot(handle)?;

@@ -15,19 +15,19 @@ use std::time::Duration;
 
 /// How a cache of one scenario is opened.
 #[derive(Clone, Debug)]
-pub struct Shape {
-    pub name: &'static str,
-    pub capacity: u64,
-    pub value_bytes_max: u64,
-    pub entries_max: Option<u64>,
-    pub ttl_ms: Option<u64>,
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) capacity: u64,
+    pub(crate) value_bytes_max: u64,
+    pub(crate) entries_max: Option<u64>,
+    pub(crate) ttl_ms: Option<u64>,
     /// Everything fits: no miss may be blamed on eviction.
-    pub roomy: bool,
-    pub file: bool,
+    pub(crate) roomy: bool,
+    pub(crate) file: bool,
 }
 
 /// What a run reached, by name.
-pub type Reached = BTreeMap<&'static str, u64>;
+pub(crate) type Reached = BTreeMap<&'static str, u64>;
 
 struct Entry {
     seed: u64,
@@ -43,7 +43,7 @@ struct Pin {
     version: Version,
 }
 
-pub struct Machine<'s> {
+pub(crate) struct Machine<'s> {
     shape: &'s Shape,
     path: Option<PathBuf>,
     clock: ManualClock,
@@ -56,7 +56,7 @@ pub struct Machine<'s> {
     cleared: u64,
     step: u64,
     evicted: u64,
-    pub reached: Reached,
+    pub(crate) reached: Reached,
 }
 
 type Outcome<T = ()> = Result<T, String>;
@@ -70,7 +70,7 @@ macro_rules! ensure {
 }
 
 impl<'s> Machine<'s> {
-    pub fn new(shape: &'s Shape, path: Option<PathBuf>) -> Outcome<Self> {
+    pub(crate) fn new(shape: &'s Shape, path: Option<PathBuf>) -> Outcome<Self> {
         let mut machine = Self {
             shape,
             path,
@@ -117,7 +117,7 @@ impl<'s> Machine<'s> {
         *self.reached.entry(what).or_default() += 1;
     }
 
-    pub fn apply(&mut self, operation: &Operation) -> Outcome {
+    pub(crate) fn apply(&mut self, operation: &Operation) -> Outcome {
         self.step += 1;
         match *operation {
             Operation::Insert(write) => self.insert(write),
@@ -145,7 +145,7 @@ impl<'s> Machine<'s> {
     }
 
     /// Everything at rest, once the operations are through.
-    pub fn finish(&mut self) -> Outcome {
+    pub(crate) fn finish(&mut self) -> Outcome {
         while !self.pins.is_empty() {
             self.unpin(0)?;
         }

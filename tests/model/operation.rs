@@ -4,7 +4,7 @@ use crate::support::Random;
 
 /// Which version an insert brings.
 #[derive(Clone, Copy, Debug)]
-pub enum Wish {
+pub(crate) enum Wish {
     None,
     Row(u64),
     /// A version that an earlier write returned, by its place in the list of the last ones.
@@ -12,17 +12,17 @@ pub enum Wish {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Write {
-    pub key: u64,
-    pub len: usize,
-    pub ttl_ms: Option<u64>,
-    pub wish: Wish,
-    pub cost: u8,
+pub(crate) struct Write {
+    pub(crate) key: u64,
+    pub(crate) len: usize,
+    pub(crate) ttl_ms: Option<u64>,
+    pub(crate) wish: Wish,
+    pub(crate) cost: u8,
 }
 
 /// How a key is read.
 #[derive(Clone, Copy, Debug)]
-pub enum How {
+pub(crate) enum How {
     Get,
     Read,
     Reader,
@@ -32,7 +32,7 @@ pub enum How {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Operation {
+pub(crate) enum Operation {
     Insert(Write),
     Reserve {
         write: Write,
@@ -80,20 +80,20 @@ pub enum Operation {
 
 /// What a scenario draws from.
 #[derive(Clone, Debug)]
-pub struct Mix {
-    pub keys: u64,
+pub(crate) struct Mix {
+    pub(crate) keys: u64,
     /// Lengths of most values, and of one in `large_one_in`.
-    pub len: usize,
-    pub large_len: usize,
-    pub large_one_in: u64,
-    pub ttl_percent: u64,
-    pub ttl_ms_max: u64,
-    pub reopen_one_in: u64,
-    pub clear_one_in: u64,
-    pub starve_one_in: u64,
+    pub(crate) len: usize,
+    pub(crate) large_len: usize,
+    pub(crate) large_one_in: u64,
+    pub(crate) ttl_percent: u64,
+    pub(crate) ttl_ms_max: u64,
+    pub(crate) reopen_one_in: u64,
+    pub(crate) clear_one_in: u64,
+    pub(crate) starve_one_in: u64,
 }
 
-pub fn draw(mix: &Mix, random: &mut Random) -> Operation {
+pub(crate) fn draw(mix: &Mix, random: &mut Random) -> Operation {
     let one_in = |random: &mut Random, n: u64| n > 0 && random.below(n) == 0;
     if one_in(random, mix.reopen_one_in) {
         return Operation::Reopen { close: random.chance(30) };

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const RUNS_MAX: usize = 300;
 
 /// One episode from an empty cache to rest. A panic of the cache is a failure like any other.
-pub fn run(shape: &Shape, operations: &[Operation]) -> Result<Reached, String> {
+pub(crate) fn run(shape: &Shape, operations: &[Operation]) -> Result<Reached, String> {
     let folder = shape.file.then(folder).transpose()?;
     let path = folder.as_ref().map(|folder| folder.path().join("arena"));
     catch_unwind(AssertUnwindSafe(|| {
@@ -38,7 +38,7 @@ fn text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The fewest operations found that still fail, and how.
-pub fn shrink(shape: &Shape, mut operations: Vec<Operation>, mut told: String) -> (Vec<Operation>, String) {
+pub(crate) fn shrink(shape: &Shape, mut operations: Vec<Operation>, mut told: String) -> (Vec<Operation>, String) {
     let mut runs = 0;
     let mut chunk = operations.len() / 2;
     while chunk > 0 && runs < RUNS_MAX {

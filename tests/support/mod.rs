@@ -8,25 +8,25 @@ use std::time::Duration;
 
 /// SplitMix64: small, seeded, the same everywhere.
 #[derive(Clone, Debug)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// Below `end`, which is not 0.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }
 
-pub fn mix(seed: u64) -> u64 {
+pub(crate) fn mix(seed: u64) -> u64 {
     let mut z = seed;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -34,14 +34,14 @@ pub fn mix(seed: u64) -> u64 {
 }
 
 /// The seed of a run: `ALSO_CACHE_SEED`, or the given one, so that CI always runs the same.
-pub fn seed(default: u64) -> u64 {
+pub(crate) fn seed(default: u64) -> u64 {
     let seed = std::env::var("ALSO_CACHE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     println!("ALSO_CACHE_SEED={seed}");
     seed
 }
 
 /// The key of a number: most are short, some have 200 bytes, some the longest that there is.
-pub fn key(number: u64) -> Vec<u8> {
+pub(crate) fn key(number: u64) -> Vec<u8> {
     let mut key = format!("key:{number:x}:").into_bytes();
     let bytes = if number % 29 == 0 { 1024 } else { if number % 11 == 0 { 200 } else { key.len() } };
     key.resize(bytes, b'.');
@@ -49,11 +49,11 @@ pub fn key(number: u64) -> Vec<u8> {
 }
 
 /// The most bytes of [`bytes`].
-pub const BYTES_MAX: usize = 9 << 20;
+pub(crate) const BYTES_MAX: usize = 9 << 20;
 const OFFSETS: usize = 1 << 16;
 
 /// `len` bytes that hardly any other seed has; costs nothing, so that checks can compare megabytes.
-pub fn bytes(seed: u64, len: usize) -> &'static [u8] {
+pub(crate) fn bytes(seed: u64, len: usize) -> &'static [u8] {
     static NOISE: OnceLock<Vec<u8>> = OnceLock::new();
     let noise = NOISE.get_or_init(|| {
         let mut random = Random(7);
@@ -64,10 +64,10 @@ pub fn bytes(seed: u64, len: usize) -> &'static [u8] {
 }
 
 /// Ends the process if it is not dropped in time: a hang becomes a failure with a name.
-pub struct Watchdog(Option<Sender<()>>);
+pub(crate) struct Watchdog(Option<Sender<()>>);
 
 impl Watchdog {
-    pub fn new(what: &str, seconds: u64) -> Self {
+    pub(crate) fn new(what: &str, seconds: u64) -> Self {
         let (alive, gone) = channel::<()>();
         let what = what.to_owned();
         std::thread::spawn(move || {
@@ -81,13 +81,13 @@ impl Watchdog {
 }
 
 /// Housekeeping until nothing waits; `false` if something still does after very many steps.
-pub fn maintain_until_idle(cache: &Cache) -> bool {
+pub(crate) fn maintain_until_idle(cache: &Cache) -> bool {
     (0..20_000).any(|_| !cache.maintain(Duration::from_millis(5)))
 }
 
 /// What must hold once nothing runs, nothing waits and nothing is pinned: every slot is exactly one of live, free,
 /// retired and unprepared, every block and page is somebody's, and the counts agree with a walk. Returns the slots.
-pub fn check_slots(cache: &Cache) -> Result<u64, String> {
+pub(crate) fn check_slots(cache: &Cache) -> Result<u64, String> {
     let stats = cache.stats();
     let (mut slots, mut live, mut pages) = (0, 0, stats.pages_free + stats.pages_index);
     let (mut seen, mut blocks, mut run_pages) = (0, 0, 0);
@@ -122,6 +122,6 @@ pub fn check_slots(cache: &Cache) -> Result<u64, String> {
 }
 
 /// Evictions of every kind.
-pub fn evictions(stats: &Stats) -> u64 {
+pub(crate) fn evictions(stats: &Stats) -> u64 {
     stats.evicted_main + stats.evicted_probation + stats.evicted_bucket + stats.evicted_page
 }
