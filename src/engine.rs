@@ -135,6 +135,7 @@ impl Engine {
             buckets_initial: buckets,
             count_at: live::BUCKETS,
             splits_at: live::SPLITS,
+            run: run.0,
         };
         let pinned_max = u64::from(layout.pages) * layout.page_bytes / PINNED_SHARE_DIVISOR;
         Self {
@@ -330,19 +331,13 @@ impl Slots for Engine {
                 return Some(handle.offset());
             }
             if !self.prepare_step(ClassId::OVERFLOW) {
-                break;
+                self.pages.assign(&self.region, PageKind::Overflow, ClassId::OVERFLOW, 0)?;
             }
         }
-        let page = self.pages.assign(&self.region, PageKind::Overflow, ClassId::OVERFLOW, 0)?;
-        self.prepare_step_in(page, ClassId::OVERFLOW);
-        self.pages.take_slot(ClassId::OVERFLOW).map(Handle::offset)
+        None
     }
 
     fn give_overflow(&self, offset: u64) {
-        // A preparation may meet it unlinked at the same time.
-        if !self.index.claim_overflow(&self.region, offset, self.run.0) {
-            return;
-        }
         self.pages.class(ClassId::OVERFLOW).limbo.fetch_add(1, Ordering::Relaxed);
         self.limbo.add(Handle::from_offset(offset));
     }

@@ -77,8 +77,7 @@ impl PageInfo {
         self.0 & DRAINING != 0
     }
 
-    #[inline]
-    pub(crate) fn is_inherited(self) -> bool {
+    fn is_inherited(self) -> bool {
         self.0 & INHERITED != 0
     }
 
