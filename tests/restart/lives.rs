@@ -70,7 +70,7 @@ impl Lives {
         ledger.word(ARMED).store(0, Ordering::SeqCst);
         let story = format!("kill {number}, {kill:?}, {}", scenario.name());
         let passage = match kill {
-            Kill::At(name) if grows => 1 + self.random.next() % if name == "index.page_taken" { 2 } else { 40 },
+            Kill::At(name) if grows => 1 + self.random.next() % if name == "index.page_taken" { 1 } else { 40 },
             _ => 1 + self.random.next() % 3,
         };
         let status = self.live_and_die(scenario, kill, passage, &ledger, &story);

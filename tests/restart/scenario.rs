@@ -27,14 +27,14 @@ impl Scenario {
 
     pub fn keys(self) -> u64 {
         match self {
-            Self::Roomy => 12_000,
+            Self::Roomy => 30_000,
             Self::Full => 30_000,
         }
     }
 
     pub fn capacity(self) -> u64 {
         match self {
-            Self::Roomy => 96 << 20,
+            Self::Roomy => 64 << 20,
             Self::Full => 4 << 20,
         }
     }
@@ -55,9 +55,9 @@ impl Scenario {
     fn value_bytes(self, key: u64, random: &mut Random, written: u64) -> usize {
         let within = |random: &mut Random, low: u64, high: u64| (low + random.next() % (high - low)) as usize;
         match (self, key % 1000) {
-            (Self::Roomy, 0) => within(random, 270_000, 500_000),
+            (Self::Roomy, 0) if key.is_multiple_of(3000) => within(random, 140_000, 300_000),
             (Self::Roomy, rest) if rest % 250 == 1 => within(random, 13_000, 40_000),
-            (Self::Roomy, rest) if rest % 10 == 2 => within(random, 500, 4_000),
+            (Self::Roomy, rest) if rest % 20 == 2 => within(random, 500, 4_000),
             (Self::Roomy, _) => within(random, 24, 400),
             (Self::Full, 0) => within(random, 17_000, 60_000),
             (Self::Full, rest) if rest % 200 == 1 => within(random, 1_200, 14_000),
