@@ -232,10 +232,14 @@ impl Engine {
         if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
             return false;
         }
+        // SAFETY: the caller holds a guard and saw the slot LIVE under it.
+        let end = unsafe { slot.header() }.extent().end();
+        if end > u64::from(self.pages.classes().slot_bytes(class)) {
+            return false;
+        }
+        let bytes = end - crate::arena::frame::FRAME_START;
         let Some((to, _, generation)) = self.take(class) else { return false };
         let Some(copy) = self.slot(to) else { return false };
-        // SAFETY: the caller holds a guard and saw the slot LIVE under it.
-        let bytes = unsafe { slot.header() }.extent().end() - crate::arena::frame::FRAME_START;
         // SAFETY: as above; an adopted slot's extent lies within it.
         let from = unsafe { slot.bytes(crate::arena::frame::FRAME_START, bytes) };
         // SAFETY: the new slot is WRITING and ours.
@@ -304,6 +308,11 @@ impl Engine {
     }
 
     fn empty_pages(&self, head: u32, count: u32) -> bool {
+        // One drain at a time: another one would go on with a page that has become something else.
+        let Ok(mut under_way) = self.rebalance.drain.try_lock() else { return false };
+        if let Some(drain) = under_way.take() {
+            self.pages.cancel_drain(drain.page);
+        }
         for number in head..head + count {
             let page = PageId(number);
             for round in 0..URGENT_ROUNDS {
@@ -315,9 +324,7 @@ impl Engine {
                     }
                     PageKind::RunHead => self.evict_run(page),
                     PageKind::RunTail => {}
-                    _ if round == 0 && !self.pages.begin_drain(page, info.class()) && !info.is_draining() => {
-                        return false;
-                    }
+                    _ if round == 0 && !self.pages.begin_drain(page, info.class()) => return false,
                     _ => {
                         let mut drain = Drain { page, class: info.class(), next_slot: 0, since_us: 0, rescue: false };
                         while !self.drain_step(&mut drain) && drain.next_slot != 0 {}

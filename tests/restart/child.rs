@@ -1,6 +1,6 @@
 //! The process that is killed: writers, one thread each for a share of the keys, until it dies.
 
-use crate::ledger::{ACKNOWLEDGED, ARMED, ENTRIES, EVICTIONS, Ledger, MOVES};
+use crate::ledger::{ACKNOWLEDGED, ARMED, ENTRIES, EVICTIONS, Ledger, MOVES, SAMPLED_AT};
 use crate::scenario::{Random, Scenario, key_bytes, may_be, sequence_of, write};
 use also_cache::Cache;
 use also_cache::failpoint::{self, Action};
@@ -76,7 +76,9 @@ fn die(wrong: &str) -> ! {
 fn watch(cache: &Cache, ledger: &Ledger, orders: &Orders) {
     let mut armed = false;
     loop {
+        let written = ledger.word(ACKNOWLEDGED).load(Ordering::SeqCst);
         let stats = cache.stats();
+        ledger.word(SAMPLED_AT).store(written, Ordering::SeqCst);
         let evicted = stats.evicted_main + stats.evicted_probation + stats.evicted_page;
         ledger.word(ENTRIES).store(stats.entries, Ordering::SeqCst);
         ledger.word(EVICTIONS).store(evicted, Ordering::SeqCst);

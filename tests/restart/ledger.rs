@@ -1,7 +1,7 @@
 //! What was acknowledged, in a file beside the arena that survives the writer.
 //!
 //! ```text
-//!   word 0: acknowledged writes   1: entries, as last sampled   2: evictions   3: armed   4: page moves
+//!   word 0: acknowledged writes   1: entries, as last sampled   2: evictions   3: armed   4: page moves   5: writes at the sample
 //!   from word 8, two a key:  | begun: sequence << 1 | removed? | done: the same |
 //! ```
 //!
@@ -28,6 +28,7 @@ pub const ENTRIES: usize = 1;
 pub const EVICTIONS: usize = 2;
 pub const ARMED: usize = 3;
 pub const MOVES: usize = 4;
+pub const SAMPLED_AT: usize = 5;
 const KEYS_AT: usize = 8;
 
 impl Ledger {
