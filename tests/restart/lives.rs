@@ -162,7 +162,7 @@ impl Lives {
         let before = ledger.word(ENTRIES).load(Ordering::SeqCst);
         if scenario == Scenario::Roomy {
             let evicted = ledger.word(EVICTIONS).load(Ordering::SeqCst);
-            assert_eq!(evicted, 0, "{story}: the workload is to fit\n{}", cache.stats());
+            assert_eq!(evicted, 0, "{story}: evictions although everything fits\n{}", cache.stats());
             self.lost += figures.missing;
             assert!(
                 figures.missing * 1000 <= figures.expected,
