@@ -139,7 +139,7 @@ impl Engine {
         Self {
             domain: Domain::new(),
             limbo: Limbo::new((layout.pages as usize * 16).min(1 << 16)),
-            index: Index::new(Self::index_geometry(&layout)),
+            index: Index::new(Self::index_geometry(&layout, run)),
             policies,
             ghost: Ghost::new(ghost_bytes, classes.len() + 1),
             hasher,
@@ -163,13 +163,14 @@ impl Engine {
     }
 
     /// Where the index of such an arena lies.
-    fn index_geometry(layout: &Layout) -> Geometry {
+    fn index_geometry(layout: &Layout, run: Run) -> Geometry {
         Geometry {
             page_bytes: layout.page_bytes,
             pages_max: layout.pages,
             buckets_initial: (layout.page_bytes / crate::index::BUCKET_BYTES).next_power_of_two() as u32,
             count_at: live::BUCKETS,
             splits_at: live::SPLITS,
+            run: run.0,
         }
     }
 
@@ -339,12 +340,10 @@ impl Slots for Engine {
                 return Some(handle.offset());
             }
             if !self.prepare_step(ClassId::OVERFLOW) {
-                break;
+                self.pages.assign(&self.region, PageKind::Overflow, ClassId::OVERFLOW, 0)?;
             }
         }
-        let page = self.pages.assign(&self.region, PageKind::Overflow, ClassId::OVERFLOW, 0)?;
-        self.prepare_step_in(page, ClassId::OVERFLOW);
-        self.pages.take_slot(ClassId::OVERFLOW).map(Handle::offset)
+        None
     }
 
     fn may_trim(&self) -> bool {
@@ -353,10 +352,6 @@ impl Slots for Engine {
     }
 
     fn give_overflow(&self, offset: u64) {
-        // A preparation may meet it unlinked at the same time.
-        if !self.index.claim_overflow(&self.region, offset, self.run.0) {
-            return;
-        }
         self.pages.class(ClassId::OVERFLOW).limbo.fetch_add(1, Ordering::Relaxed);
         self.limbo.add(Handle::from_offset(offset));
     }

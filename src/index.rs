@@ -84,6 +84,8 @@ pub(crate) struct Geometry {
     pub(crate) count_at: u64,
     /// Offset of the `SPLITS_MAX` u64 that list the splits under way.
     pub(crate) splits_at: u64,
+    /// The run of this open: tells its marks from those of dead runs.
+    pub(crate) run: u16,
 }
 
 /// Answers whether a word's slot is what is looked for. Called for words whose tag matches, without marks.

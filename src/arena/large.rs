@@ -98,7 +98,8 @@ impl Pages {
         let mut run = 0;
         for page in self.ids() {
             run = if self.info(page).kind() == PageKind::Free { run + 1 } else { 0 };
-            if run == count
+            // Not only where it gets there: another thread may take the first pages of a run that was just seen free.
+            if run >= count
                 && let Some(head) = self.claim_run(region, PageId(page.0 + 1 - count), count)
             {
                 return Some(head);

@@ -102,7 +102,14 @@ impl PageInfo {
 struct PageState {
     info: AtomicU32,
     free: AtomicU32,
+    /// Class 8 bits, slots looked at 24 bits: a claim of slots fails once the page is of another class.
     prepared: AtomicU32,
+}
+
+const PREPARED_COUNT: u32 = (1 << 24) - 1;
+
+fn prepared_bits(class: ClassId, count: u32) -> u32 {
+    u32::from(class.0) << 24 | count
 }
 
 /// Gauges of one class.
@@ -402,15 +409,17 @@ impl Pages {
         let slots = self.slots_in(info);
         let state = self.state(page);
         loop {
-            let first = state.prepared.load(Ordering::Relaxed);
-            if first >= slots {
+            let seen = state.prepared.load(Ordering::Relaxed);
+            let first = seen & PREPARED_COUNT;
+            // Of another class: the page has moved on since the look at what it is.
+            if first >= slots || seen & !PREPARED_COUNT != prepared_bits(class, 0) {
                 return None;
             }
             // Where large values begin is known only from the first block on.
             let step = if class == ClassId::LARGE { slots } else { PREPARE_STEP };
             let count = step.min(slots - first);
             // AcqRel: claims are handed on in order; the slots themselves change by CAS.
-            if state.prepared.compare_exchange(first, first + count, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if state.prepared.compare_exchange(seen, seen + count, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 self.class(class).unprepared.fetch_sub(u64::from(count), Ordering::Relaxed);
                 if info.is_inherited() {
                     self.class(class).inherited.fetch_sub(u64::from(count), Ordering::Relaxed);
@@ -423,7 +432,7 @@ impl Pages {
     /// Slots of a page that were looked at in this run.
     #[inline]
     pub(crate) fn prepared(&self, page: PageId) -> u32 {
-        self.state(page).prepared.load(Ordering::Acquire)
+        self.state(page).prepared.load(Ordering::Acquire) & PREPARED_COUNT
     }
 
     /// Takes a free page for a purpose; at least `spare` free ones stay.
@@ -462,7 +471,6 @@ impl Pages {
         let info = PageInfo(PageInfo::new(kind, class).0 | marks);
         let state = self.state(page);
         state.free.store(0, Ordering::Relaxed);
-        state.prepared.store(0, Ordering::Relaxed);
         for word in self.bitmap(page) {
             // Relaxed: published with the info below.
             word.store(0, Ordering::Relaxed);
@@ -476,6 +484,8 @@ impl Pages {
                 class_state.inherited.fetch_add(slots, Ordering::Relaxed);
             }
         }
+        // Release: whoever claims slots to prepare sees the bits and gauges from above.
+        state.prepared.store(prepared_bits(class, 0), Ordering::Release);
         // Release: pairs with the Acquire of `info`.
         state.info.store(info.0, Ordering::Release);
     }
@@ -556,7 +566,8 @@ impl Pages {
     pub(crate) fn own_all(&self, page: PageId) -> bool {
         let info = self.info(page);
         let slots = self.slots_in(info);
-        if self.prepared(page) < slots || (self.state(page).free.load(Ordering::Relaxed) < slots) {
+        if !info.is_draining() || self.prepared(page) < slots || (self.state(page).free.load(Ordering::Relaxed) < slots)
+        {
             return false;
         }
         let words = &self.bitmap(page)[..slots.div_ceil(64) as usize];

@@ -14,7 +14,7 @@ use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
-use crate::index::{Found, Slots};
+use crate::index::Found;
 use crate::sync::failpoint::failpoint;
 use crate::sync::{Ordering, bite};
 use crate::types::handle::Handle;
@@ -75,14 +75,12 @@ impl Engine {
         }
     }
 
-    /// A bucket that no chain leads to is free; of a page of an old run only after a grace period, as it may have been
-    /// linked until just now.
+    /// A bucket that no chain leads to is free, unless it was linked until just now: then who took it out gives it back.
     fn prepare_overflow(&self, handle: Handle) {
-        let Some((page, _)) = self.pages.slot_number(handle) else { return };
-        if !self.pages.info(page).is_inherited() {
+        if !self.index.is_overflow_linked(&self.region, handle.offset())
+            && self.index.claim_overflow(&self.region, handle.offset())
+        {
             self.pages.give_slot(handle);
-        } else if !self.index.is_overflow_linked(&self.region, handle.offset()) {
-            self.give_overflow(handle.offset());
         }
     }
 

@@ -19,7 +19,7 @@ use crate::engine::statistics::Counter;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Part;
 use crate::sync::failpoint::failpoint;
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::types::handle::{Handle, IndexWord};
 
 /// A drain that takes longer is given up.
@@ -297,10 +297,14 @@ impl Engine {
         }
         // SAFETY: the caller holds a guard and saw the slot LIVE under it.
         let Some(key) = (unsafe { slot.key() }) else { return false };
+        // SAFETY: as above.
+        let end = unsafe { slot.header() }.extent().end();
+        if end > u64::from(self.pages.classes().slot_bytes(class)) {
+            return false;
+        }
+        let bytes = end - crate::arena::frame::FRAME_START;
         let Some((to, _, generation)) = self.take(class) else { return false };
         let Some(copy) = self.slot(to) else { return false };
-        // SAFETY: the caller holds a guard and saw the slot LIVE under it.
-        let bytes = unsafe { slot.header() }.extent().end() - crate::arena::frame::FRAME_START;
         // SAFETY: as above; an adopted slot's extent lies within it.
         let from = unsafe { slot.bytes(crate::arena::frame::FRAME_START, bytes) };
         // SAFETY: the new slot is WRITING and ours.
@@ -335,6 +339,15 @@ impl Engine {
         self.pages.make_dirty(&self.region, page);
         self.pages.await_grace();
         self.limbo.add(Handle::from_offset(self.pages.layout().page_start(page)));
+    }
+
+    /// Gives the drain under way up and keeps others from starting one; `None` if another thread is at it.
+    pub(super) fn stop_drain(&self) -> Option<MutexGuard<'_, Option<Drain>>> {
+        let mut under_way = self.rebalance.drain.try_lock().ok()?;
+        if let Some(drain) = under_way.take() {
+            self.pages.cancel_drain(drain.page);
+        }
+        Some(under_way)
     }
 
     /// One step towards a free page among those on their way; `false` if there is none.

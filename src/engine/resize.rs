@@ -132,7 +132,7 @@ impl Engine {
             }
         }
         while self.clean_dirty_page() {}
-        self.index = Index::new(Self::index_geometry(self.pages.layout()));
+        self.index = Index::new(Self::index_geometry(self.pages.layout(), self.run));
         let Some(first) = self.take_page(0) else { return false };
         if !self.index.add_page(first) {
             return false;

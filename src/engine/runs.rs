@@ -32,6 +32,8 @@ impl Engine {
     }
 
     fn empty_pages(&self, head: u32, count: u32) -> bool {
+        // One drain at a time: another one would go on with a page that has become something else.
+        let Some(_drains) = self.stop_drain() else { return false };
         for number in head..head + count {
             let page = PageId(number);
             for round in 0..URGENT_ROUNDS {

@@ -195,8 +195,9 @@ impl Bucket {
         before.set_meta(region, before.meta(region).with_link_of(self.meta(region)));
     }
 
+    /// Whether no word of it is an entry. The mark of a dead run that was giving it back is none.
     pub(super) fn is_empty(self, region: &Region) -> bool {
-        self.places().all(|place| place.read(region).is_empty())
+        self.places().map(|place| place.read(region)).all(|word| word.is_empty() || word.is_nothing_forwarded())
     }
 }
 

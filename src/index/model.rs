@@ -68,8 +68,14 @@ impl Model {
         let region = Region::heap(OVERFLOW_END);
         // Makes the cell before there are threads.
         take_turn(&region);
-        let geometry =
-            Geometry { page_bytes: PAGE_BYTES, pages_max: PAGES, buckets_initial: buckets, count_at: 0, splits_at: 64 };
+        let geometry = Geometry {
+            page_bytes: PAGE_BYTES,
+            pages_max: PAGES,
+            buckets_initial: buckets,
+            count_at: 0,
+            splits_at: 64,
+            run: 1,
+        };
         let index = Index::new(geometry);
         for page in 0..PAGES {
             assert!(index.add_page(PAGES_AT + u64::from(page) * PAGE_BYTES));

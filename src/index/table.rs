@@ -43,7 +43,7 @@ impl Table {
     ///
     /// If the geometry breaks one of its documented rules.
     pub(super) fn new(geometry: Geometry) -> Self {
-        let Geometry { page_bytes, pages_max, buckets_initial, count_at, splits_at } = geometry;
+        let Geometry { page_bytes, pages_max, buckets_initial, count_at, splits_at, .. } = geometry;
         assert!(page_bytes.is_power_of_two() && page_bytes >= BUCKET_BYTES, "index page of {page_bytes} bytes");
         assert!(buckets_initial.is_power_of_two(), "{buckets_initial} buckets to start with");
         assert!(count_at.is_multiple_of(8) && splits_at.is_multiple_of(8), "index words at {count_at}, {splits_at}");
@@ -63,6 +63,11 @@ impl Table {
         // Release: pairs with `pages`.
         self.pages.store(pages + 1, Ordering::Release);
         true
+    }
+
+    /// The run of this open.
+    pub(super) fn run(&self) -> u16 {
+        self.geometry.run
     }
 
     /// Pages in the directory. Acquire: sees their offsets (`add_page`).

@@ -40,7 +40,7 @@ fn mix(key: u64) -> KeyHash {
 }
 
 fn geometry(buckets_initial: u32) -> Geometry {
-    Geometry { page_bytes: PAGE_BYTES, pages_max: PAGES_MAX, buckets_initial, count_at: 0, splits_at: 64 }
+    Geometry { page_bytes: PAGE_BYTES, pages_max: PAGES_MAX, buckets_initial, count_at: 0, splits_at: 64, run: 1 }
 }
 
 impl World {

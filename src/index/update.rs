@@ -97,11 +97,11 @@ impl Index {
         Some(place)
     }
 
-    /// Makes the caller the one who gives an overflow bucket back that no chain leads to; `false` if somebody was in this
-    /// run before. The mark stands in its first word, as one that no reader takes for an entry.
-    pub(crate) fn claim_overflow(&self, region: &Region, offset: u64, run: u16) -> bool {
+    /// Makes the caller the one who gives an overflow bucket back, which is empty or in no chain; `false` if somebody was
+    /// in this run before. The mark stands in its first word, as one that no reader takes for an entry.
+    pub(crate) fn claim_overflow(&self, region: &Region, offset: u64) -> bool {
         let place = Bucket::at(offset).place(0);
-        let mark = IndexWord::from_bits(u64::from(run) << 48).forwarded();
+        let mark = IndexWord::from_bits(u64::from(self.table.run()) << 48).forwarded();
         loop {
             let word = place.read(region);
             if word == mark {
@@ -114,6 +114,9 @@ impl Index {
     }
 
     /// Takes empty overflow buckets out of a chain. The caller holds its stripe, so that they stay empty.
+    ///
+    /// Each is claimed before it is unlinked: who finds one that is neither linked nor claimed knows that no reader of
+    /// this run is inside.
     pub(super) fn trim(&self, region: &Region, home: Bucket, number: u32, slots: &impl Slots) {
         if !slots.may_trim() {
             return;
@@ -122,9 +125,12 @@ impl Index {
         let mut before = home;
         for bucket in &chain.buckets()[1..] {
             if bucket.is_empty(region) {
+                let claimed = self.claim_overflow(region, bucket.offset());
                 bucket.unlink_behind(region, before);
                 Counters::add(&self.counters.overflow_unlinked);
-                slots.give_overflow(bucket.offset());
+                if claimed {
+                    slots.give_overflow(bucket.offset());
+                }
             } else {
                 before = *bucket;
             }

@@ -117,6 +117,12 @@ impl IndexWord {
         self.0 & Self::FORWARD != 0
     }
 
+    /// Whether it is marked as moved and names no slot: such a word was never an entry.
+    #[inline]
+    pub(crate) fn is_nothing_forwarded(self) -> bool {
+        self.is_forward() && self.handle().0 == 0
+    }
+
     /// Whether this is a copy that counts only once the original is forwarded.
     #[inline]
     pub(crate) fn is_tentative(self) -> bool {
