@@ -39,7 +39,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Whether the named defect is compiled in.
 ///
 /// `cargo xtask bite` sets `ALSO_CACHE_BITE` for one build at a time and demands that a check goes red. Unset, as in
-/// every other build, this is the constant `false` and leaves no code behind.
+/// every other build, this is the constant `false` and leaves no code behind. Models ask when they run, so that one
+/// build serves for all defects.
+#[cfg(not(loom))]
 #[inline(always)]
 pub(crate) const fn bite(name: &str) -> bool {
     match option_env!("ALSO_CACHE_BITE") {
@@ -48,6 +50,51 @@ pub(crate) const fn bite(name: &str) -> bool {
     }
 }
 
+/// As above, decided at run time.
+#[cfg(loom)]
+pub(crate) fn bite(name: &str) -> bool {
+    static WANTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    WANTED.get_or_init(|| std::env::var("ALSO_CACHE_BITE").ok()).as_deref() == Some(name)
+}
+
+/// A point where threads of a model may take turns; nothing outside of loom.
+///
+/// Loom looks for another order of two accesses only at the last access to that atomic before a write. A thread's own
+/// load right before its exchange hides that another thread has loaded too, and the order "exchange first" is never
+/// run. An update of one more atomic before each access that a race decides makes any two of them worth swapping. It
+/// is relaxed, so it orders no memory.
+#[cfg(loom)]
+#[derive(Debug)]
+pub(crate) struct Turn(AtomicU32);
+
+#[cfg(loom)]
+impl Turn {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    pub(crate) fn take(&self) {
+        // Relaxed: must not order anything.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// As above: nothing.
+#[cfg(not(loom))]
+#[derive(Debug)]
+pub(crate) struct Turn;
+
+#[cfg(not(loom))]
+impl Turn {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(crate) const fn take(&self) {}
+}
+
+#[cfg(not(loom))]
 const fn same(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {
         return false;
