@@ -24,6 +24,8 @@ pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod insert;
 pub(crate) mod large;
+#[cfg(loom)]
+pub mod model;
 #[cfg(not(loom))]
 pub(crate) mod open;
 pub(crate) mod prepare;
@@ -46,7 +48,7 @@ use crate::eviction::ghost::Ghost;
 use crate::index::{Dropped, Geometry, Index, Slots};
 use crate::region::Region;
 use crate::sync::epoch::{Domain, Guard};
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Padded};
+use crate::sync::{AtomicBool, GaugeU64, Mutex, Ordering, Padded};
 use crate::types::clock::HybridClock;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::{Key, KeyHash, KeyHasher};
@@ -92,9 +94,9 @@ pub(crate) struct Engine {
     pins: PinBudget,
     counters: Counters,
     /// Entries in the index; an estimate until the sweep after an open is through.
-    entries: Padded<AtomicU64>,
+    entries: Padded<GaugeU64>,
     /// Entries among them that a clear has made invisible.
-    cleared: AtomicU64,
+    cleared: GaugeU64,
     /// Set once nothing is free any more: from then on new entries go through probation.
     filled: AtomicBool,
     closed: AtomicBool,
@@ -128,7 +130,9 @@ impl Engine {
         let Parts { region, layout, hasher, clock, run, settings, ghost_bytes } = parts;
         let classes = Classes::new(layout.page_bytes);
         let policies = (0..=classes.len()).map(|_| ClassPolicy::default()).collect();
-        let buckets = (layout.page_bytes / crate::index::BUCKET_BYTES).next_power_of_two() as u32;
+        // A model's index starts with one bucket, so that it can split.
+        let buckets =
+            if cfg!(loom) { 1 } else { (layout.page_bytes / crate::index::BUCKET_BYTES).next_power_of_two() as u32 };
         let geometry = Geometry {
             page_bytes: layout.page_bytes,
             pages_max: layout.pages,
@@ -149,8 +153,8 @@ impl Engine {
             settings,
             pins: PinBudget::new(pinned_max),
             counters: Counters::new(),
-            entries: Padded(AtomicU64::new(0)),
-            cleared: AtomicU64::new(0),
+            entries: Padded(GaugeU64::new(0)),
+            cleared: GaugeU64::new(0),
             filled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             rebalance: rebalance::Rebalance::new(classes.len() + 1),

@@ -26,6 +26,10 @@ pub(crate) use std::sync::{
     atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
+/// Figures and hints that every reader may see late. Under loom they are the real atomics: always up to date, and no
+/// point where threads take turns; each stale value would multiply the executions of every model and decide nothing.
+pub(crate) use std::sync::atomic::{AtomicU32 as GaugeU32, AtomicU64 as GaugeU64};
+
 /// Takes a lock; a poisoned one is taken all the same.
 ///
 /// Everything kept behind our locks is valid after every statement, so a panic elsewhere must not take the cache down.

@@ -20,7 +20,7 @@ use crate::arena::classes::{CLASS_SLOTS, ClassId, Classes};
 use crate::arena::layout::{Layout, PageId};
 use crate::region::Region;
 use crate::sync::failpoint::failpoint;
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, Padded, thread_number};
+use crate::sync::{AtomicU32, AtomicU64, GaugeU32, GaugeU64, Mutex, Ordering, Padded, Turn, bite, thread_number};
 use crate::types::handle::Handle;
 
 /// What a page is for.
@@ -98,25 +98,30 @@ impl PageInfo {
 #[derive(Debug)]
 struct PageState {
     info: AtomicU32,
-    free: AtomicU32,
+    free: GaugeU32,
+    /// How many slots were looked at, and above [`PREPARED_BITS`] the class that the number is of: a claim that was
+    /// begun before the page changed its class fails.
     prepared: AtomicU32,
 }
+
+const PREPARED_BITS: u32 = 24;
+const PREPARED_MASK: u32 = (1 << PREPARED_BITS) - 1;
 
 /// Gauges of one class.
 #[derive(Debug)]
 pub(crate) struct ClassState {
-    pub(crate) pages: AtomicU32,
+    pub(crate) pages: GaugeU32,
     /// Set bits over all its pages.
-    pub(crate) free: AtomicU64,
+    pub(crate) free: GaugeU64,
     /// Slots not looked at in this run.
-    pub(crate) unprepared: AtomicU64,
+    pub(crate) unprepared: GaugeU64,
     /// Those of them that may hold entries of an old run.
-    pub(crate) inherited: AtomicU64,
+    pub(crate) inherited: GaugeU64,
     /// Retired slots that wait for readers.
-    pub(crate) limbo: AtomicU64,
+    pub(crate) limbo: GaugeU64,
     /// Entries in the index.
-    pub(crate) live: AtomicU64,
-    cursors: [AtomicU64; CURSORS],
+    pub(crate) live: GaugeU64,
+    cursors: [GaugeU64; CURSORS],
 }
 
 #[cfg(not(loom))]
@@ -125,7 +130,10 @@ const CURSORS: usize = 4;
 const CURSORS: usize = 1;
 
 /// Slots that are prepared in one step: a word of the bitmap.
+#[cfg(not(loom))]
 pub(crate) const PREPARE_STEP: u32 = 64;
+#[cfg(loom)]
+pub(crate) const PREPARE_STEP: u32 = 1;
 
 /// All pages of an arena.
 #[derive(Debug)]
@@ -136,8 +144,9 @@ pub(crate) struct Pages {
     bitmaps: Box<[AtomicU64]>,
     words_per_page: usize,
     class_states: Box<[Padded<ClassState>]>,
-    free_pages: AtomicU32,
+    free_pages: GaugeU32,
     large: Mutex<()>,
+    turn: Turn,
 }
 
 impl Pages {
@@ -145,13 +154,13 @@ impl Pages {
     pub(crate) fn new(layout: Layout, classes: Classes) -> Self {
         let words_per_page = (layout.page_bytes / 64).div_ceil(64) as usize;
         let states = (0..layout.pages)
-            .map(|_| PageState { info: AtomicU32::new(0), free: AtomicU32::new(0), prepared: AtomicU32::new(0) })
+            .map(|_| PageState { info: AtomicU32::new(0), free: GaugeU32::new(0), prepared: AtomicU32::new(0) })
             .collect();
         let bitmaps = (0..words_per_page * layout.pages as usize).map(|_| AtomicU64::new(0)).collect();
         let class_states = (0..CLASS_SLOTS).map(|_| Padded(ClassState::new())).collect();
-        let free_pages = AtomicU32::new(0);
+        let free_pages = GaugeU32::new(0);
         let large = Mutex::new(());
-        Self { layout, classes, states, bitmaps, words_per_page, class_states, free_pages, large }
+        Self { layout, classes, states, bitmaps, words_per_page, class_states, free_pages, large, turn: Turn::new() }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -263,21 +272,30 @@ impl Pages {
     #[inline]
     fn take_in_page(&self, page: PageId, first: usize, class: ClassId) -> Option<(Handle, usize)> {
         let state = self.state(page);
+        self.turn.take();
         // Relaxed: only a shortcut.
         if !self.info(page).serves(class) || state.free.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let words = self.bitmap(page);
         for at in (first..words.len()).chain(0..first.min(words.len())) {
+            self.turn.take();
             // Relaxed: the fetch_and below decides.
             let mut bits = words[at].load(Ordering::Relaxed);
             while bits != 0 {
                 let bit = bits & bits.wrapping_neg();
+                self.turn.take();
                 // Acquire: pairs with the Release of `give_slot`, so that what was done to the slot before is over.
                 let before = words[at].fetch_and(!bit, Ordering::Acquire);
-                if before & bit != 0 {
-                    if !self.info(page).serves(class) {
+                if bite("page.take-without-cas") {
+                    // The defect: what was seen before is believed.
+                    words[at].store(bits & !bit, Ordering::Release);
+                }
+                if before & bit != 0 || bite("page.take-without-cas") {
+                    self.turn.take();
+                    if !self.info(page).serves(class) && !bite("page.drain-unseen") {
                         // A drain began between the look and the claim: the slot is the drainer's.
+                        self.turn.take();
                         words[at].fetch_or(bit, Ordering::Release);
                         return None;
                     }
@@ -355,6 +373,7 @@ impl Pages {
         self.state(page).free.fetch_add(1, Ordering::Relaxed);
         self.class(class).free.fetch_add(1, Ordering::Relaxed);
         let bit = 1 << (slot % 64);
+        self.turn.take();
         // Release: pairs with the Acquire of the next owner's fetch_and.
         let before = self.bitmap(page)[slot as usize / 64].fetch_or(bit, Ordering::Release);
         assert!(before & bit == 0, "slot {slot} of page {} was free already", page.0);
@@ -374,20 +393,26 @@ impl Pages {
         if !info.has_slots_of(class) {
             return None;
         }
-        let slots = self.slots_in(info);
+        let slots = self.classes.slots_per_page(class);
         let state = self.state(page);
         loop {
-            let first = state.prepared.load(Ordering::Relaxed);
-            if first >= slots {
+            self.turn.take();
+            let before = state.prepared.load(Ordering::Relaxed);
+            let (of, first) = (before >> PREPARED_BITS, before & PREPARED_MASK);
+            let is_of_class = of == u32::from(class.0) || bite("page.claim-any-class");
+            if first >= slots || !is_of_class {
                 return None;
             }
             // Where large values begin is known only from the first block on.
             let step = if class == ClassId::LARGE { slots } else { PREPARE_STEP };
             let count = step.min(slots - first);
+            self.turn.take();
             // AcqRel: claims are handed on in order; the slots themselves change by CAS.
-            if state.prepared.compare_exchange(first, first + count, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            let claimed = state.prepared.compare_exchange(before, before + count, Ordering::AcqRel, Ordering::Relaxed);
+            if claimed.is_ok() || bite("page.claim-without-cas") {
                 self.class(class).unprepared.fetch_sub(u64::from(count), Ordering::Relaxed);
-                if info.is_inherited() {
+                // Looked at again: with slots that are not free yet the page stays what it is now.
+                if self.info(page).is_inherited() {
                     self.class(class).inherited.fetch_sub(u64::from(count), Ordering::Relaxed);
                 }
                 return Some((page, first, count));
@@ -398,7 +423,7 @@ impl Pages {
     /// Slots of a page that were looked at in this run.
     #[inline]
     pub(crate) fn prepared(&self, page: PageId) -> u32 {
-        self.state(page).prepared.load(Ordering::Acquire)
+        self.state(page).prepared.load(Ordering::Acquire) & PREPARED_MASK
     }
 
     /// Takes a free page for a purpose; at least `spare` free ones stay.
@@ -410,6 +435,7 @@ impl Pages {
         let setup = PageInfo(PageInfo::new(kind, class).0 | SETUP);
         for page in self.ids() {
             let info = &self.state(page).info;
+            self.turn.take();
             // Relaxed look; the CAS below is Acquire and pairs with the Release of `free`.
             if info.load(Ordering::Relaxed) == free.0
                 && info.compare_exchange(free.0, setup.0, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -437,7 +463,6 @@ impl Pages {
         let info = PageInfo(PageInfo::new(kind, class).0 | marks);
         let state = self.state(page);
         state.free.store(0, Ordering::Relaxed);
-        state.prepared.store(0, Ordering::Relaxed);
         if matches!(kind, PageKind::Data | PageKind::Large | PageKind::Overflow) {
             let class_state = self.class(class);
             class_state.pages.fetch_add(1, Ordering::Relaxed);
@@ -447,6 +472,10 @@ impl Pages {
                 class_state.inherited.fetch_add(slots, Ordering::Relaxed);
             }
         }
+        self.turn.take();
+        // After the gauges: a claim counts down what was counted up.
+        state.prepared.store(u32::from(class.0) << PREPARED_BITS, Ordering::Release);
+        self.turn.take();
         // Release: pairs with the Acquire of `info`.
         state.info.store(info.0, Ordering::Release);
     }
@@ -509,6 +538,7 @@ impl Pages {
     /// Marks a page as draining: nobody takes slots from it any more. `false` if it is not a page of this class.
     pub(crate) fn begin_drain(&self, page: PageId, class: ClassId) -> bool {
         let info = self.info(page);
+        self.turn.take();
         // Release: pairs with the Acquire of `info` in whoever takes slots.
         info.serves(class)
             && self
@@ -534,13 +564,14 @@ impl Pages {
         let mut taken = 0;
         for (at, word) in words.iter().enumerate() {
             let full = full_word(slots, at);
+            self.turn.take();
             // Acquire: pairs with the Release of `give_slot`.
             if word.compare_exchange(full, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 break;
             }
             taken += 1;
         }
-        if taken == words.len() || crate::sync::bite("page.own-without-check") {
+        if taken == words.len() || bite("page.own-without-check") {
             let class = self.class(info.class());
             class.free.fetch_sub(u64::from(slots), Ordering::Relaxed);
             class.pages.fetch_sub(1, Ordering::Relaxed);
@@ -548,6 +579,7 @@ impl Pages {
             return true;
         }
         for (at, word) in words[..taken].iter().enumerate() {
+            self.turn.take();
             word.fetch_or(full_word(slots, at), Ordering::Release);
         }
         false
@@ -566,6 +598,7 @@ impl Pages {
     /// Makes an owned dirty page free. The caller has zeroed it.
     pub(crate) fn free(&self, region: &Region, page: PageId) {
         let free = PageInfo::new(PageKind::Free, ClassId(0));
+        self.turn.take();
         region.word(self.layout.descriptor(page)).store(descriptor_bits(PageKind::Free, ClassId(0)), Ordering::Release);
         // Release: pairs with the Acquire of `assign`: the zeros are seen before the page is.
         self.state(page).info.store(free.0, Ordering::Release);
@@ -611,13 +644,13 @@ fn descriptor_bits(kind: PageKind, class: ClassId) -> u64 {
 impl ClassState {
     fn new() -> Self {
         Self {
-            pages: AtomicU32::new(0),
-            free: AtomicU64::new(0),
-            unprepared: AtomicU64::new(0),
-            inherited: AtomicU64::new(0),
-            limbo: AtomicU64::new(0),
-            live: AtomicU64::new(0),
-            cursors: std::array::from_fn(|_| AtomicU64::new(0)),
+            pages: GaugeU32::new(0),
+            free: GaugeU64::new(0),
+            unprepared: GaugeU64::new(0),
+            inherited: GaugeU64::new(0),
+            limbo: GaugeU64::new(0),
+            live: GaugeU64::new(0),
+            cursors: std::array::from_fn(|_| GaugeU64::new(0)),
         }
     }
 }

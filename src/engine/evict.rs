@@ -26,7 +26,10 @@ const SPAN: u32 = 16;
 #[cfg(loom)]
 const SPAN: u32 = 2;
 /// Steps of one call: pops and spans, so that an insert's share of the work is bounded.
+#[cfg(not(loom))]
 const STEPS_MAX: u32 = 64;
+#[cfg(loom)]
+const STEPS_MAX: u32 = 4;
 
 /// The pages of one class, for the hand.
 pub(super) struct PagesOf<'p> {
@@ -162,7 +165,10 @@ impl Engine {
         let Some(key) = (unsafe { slot.key() }) else { return false };
         let hash = self.hash(key);
         let Some(found) = self.index.find_handle(&self.region, hash, handle) else { return false };
-        if found.word.generation() != slot.generation() || !self.index.unlink(&self.region, &found) {
+        if found.word.generation() != slot.generation() {
+            return false;
+        }
+        if !self.index.unlink(&self.region, &found) && !crate::sync::bite("evict.retires-loser") {
             return false;
         }
         failpoint!("evict.unlinked");

@@ -151,7 +151,7 @@ impl Engine {
             let part = *part.get_or_insert_with(|| self.admit(draft.class, hash));
             let Some(stripe) = self.index.lock(hash) else { return Err(Refusal::Busy) };
             failpoint!("insert.locked");
-            if self.index.find(&self.region, hash, &check).is_some() {
+            if !crate::sync::bite("insert.no-second-look") && self.index.find(&self.region, hash, &check).is_some() {
                 continue;
             }
             self.go_live(draft, part);
@@ -226,15 +226,15 @@ impl Engine {
         slot.set_frequency((old.frequency() + 1).min(FREQUENCY_MAX).max(entry.cost));
         self.go_live(draft, if queued { Part::Ring } else { Part::Main });
         if !self.index.swap(&self.region, found, word) {
+            if crate::sync::bite("insert.loser-retires-too") {
+                self.retire(found.word.handle());
+            }
             return Ok(false);
         }
         failpoint!("replace.swapped");
         self.pages.class(draft.class).live.fetch_add(1, Ordering::Relaxed);
         self.entries.fetch_add(1, Ordering::Relaxed);
         self.counters.add(Counter::Replaced);
-        if crate::sync::bite("insert.loser-retires-too") {
-            self.retire(found.word.handle());
-        }
         self.retire(found.word.handle());
         if queued {
             self.push_to_ring(draft.handle, draft.class);

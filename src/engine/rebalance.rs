@@ -18,7 +18,7 @@ use crate::engine::statistics::Counter;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Part;
 use crate::sync::failpoint::failpoint;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{GaugeU64, Mutex, Ordering};
 use crate::types::handle::{Handle, IndexWord};
 
 /// A drain that takes longer is given up.
@@ -36,7 +36,7 @@ const URGENT_ROUNDS: u32 = 2;
 /// Who wants pages, and the one drain under way.
 #[derive(Debug)]
 pub(crate) struct Rebalance {
-    wanted: Box<[AtomicU64]>,
+    wanted: Box<[GaugeU64]>,
     drain: Mutex<Option<Drain>>,
 }
 
@@ -52,7 +52,7 @@ struct Drain {
 
 impl Rebalance {
     pub(crate) fn new(classes: usize) -> Self {
-        Self { wanted: (0..classes).map(|_| AtomicU64::new(0)).collect(), drain: Mutex::new(None) }
+        Self { wanted: (0..classes).map(|_| GaugeU64::new(0)).collect(), drain: Mutex::new(None) }
     }
 
     /// A ghost hit. Relaxed: a hint.
@@ -120,7 +120,7 @@ impl Engine {
 
     /// Goes on with the drain under way, or starts one for `receiver`. `false` if there is no donor, or another thread
     /// is at it.
-    fn drain_some(&self, receiver: Option<ClassId>, rescue: bool) -> bool {
+    pub(super) fn drain_some(&self, receiver: Option<ClassId>, rescue: bool) -> bool {
         let Ok(mut slot) = self.rebalance.drain.try_lock() else { return false };
         if slot.is_none() {
             *slot = self.begin_drain(receiver, rescue);
