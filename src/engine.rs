@@ -48,7 +48,7 @@ use crate::eviction::ghost::Ghost;
 use crate::index::{Dropped, Geometry, Index, Slots};
 use crate::region::Region;
 use crate::sync::epoch::{Domain, Guard};
-use crate::sync::{AtomicBool, GaugeU64, Mutex, Ordering, Padded};
+use crate::sync::{AtomicBool, GaugeU64, Mutex, Ordering, Padded, Turn};
 use crate::types::clock::HybridClock;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::{Key, KeyHash, KeyHasher};
@@ -100,6 +100,7 @@ pub(crate) struct Engine {
     /// Set once nothing is free any more: from then on new entries go through probation.
     filled: AtomicBool,
     closed: AtomicBool,
+    counting: Turn,
     rebalance: rebalance::Rebalance,
     sweep: sweep::Sweep,
     superblock: Mutex<Superblock>,
@@ -157,6 +158,7 @@ impl Engine {
             cleared: GaugeU64::new(0),
             filled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            counting: Turn::new(),
             rebalance: rebalance::Rebalance::new(classes.len() + 1),
             sweep: sweep::Sweep::default(),
             superblock: Mutex::new(Superblock::new_zeroed()),
@@ -259,6 +261,7 @@ impl Engine {
     }
 
     fn count_out(&self, slot: Slot<'_>) {
+        self.counting.take();
         // An estimate after an unclean end may be low: it stays at 0 then.
         let _ = self.entries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         if self.cleared.load(Ordering::Relaxed) > 0 {

@@ -250,6 +250,7 @@ impl Pages {
     /// Takes one free slot of a class. Lock-free; looks at each page at most twice.
     pub(crate) fn take_slot(&self, class: ClassId) -> Option<Handle> {
         let state = self.class(class);
+        self.turn.take();
         // Relaxed: only a shortcut; the bit decides.
         if state.free.load(Ordering::Relaxed) == 0 {
             return None;
@@ -381,6 +382,7 @@ impl Pages {
 
     /// Claims the next slots of a class that nobody has looked at in this run: page, first slot and count.
     pub(crate) fn claim_unprepared(&self, class: ClassId) -> Option<(PageId, u32, u32)> {
+        self.turn.take();
         if self.class(class).unprepared.load(Ordering::Relaxed) == 0 {
             return None;
         }

@@ -185,7 +185,7 @@ impl<'r> Slot<'r> {
         self.word().store(to.0, ordering);
     }
 
-    /// WRITING, or LIVE and never linked, back to FREE: nobody has seen it.
+    /// WRITING back to FREE: nobody has seen it.
     pub(crate) fn abandon(self, run: Run) {
         // Release: pairs with the Acquire in `take` of the next owner.
         self.word().store(Control::new(State::Free, run).0, Ordering::Release);

@@ -11,6 +11,7 @@
 
 use crate::arena::classes::ClassId;
 use crate::arena::page::PageKind;
+use crate::arena::slot::State;
 use crate::engine::insert::Refusal;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Filling;
@@ -173,9 +174,13 @@ impl Engine {
         }
     }
 
-    /// Gives back a slot that nobody has seen, with so many bytes in use.
-    pub(super) fn release_unseen(&self, handle: Handle, class: ClassId, bytes: u64) {
+    /// Gives back a slot that was never linked, with so many bytes in use. Evictors, drains and sweeps look at every LIVE
+    /// slot: one that was LIVE waits for them.
+    pub(super) fn release_unlinked(&self, handle: Handle, class: ClassId, bytes: u64) {
         let Some(slot) = self.slot(handle) else { return };
+        if slot.control().state() == Some(State::Live) && !crate::sync::bite("insert.frees-at-once") {
+            return self.retire_orphan(slot);
+        }
         slot.abandon(self.run);
         if class == ClassId::LARGE {
             self.give_large(handle, self.pages.blocks_for(bytes));

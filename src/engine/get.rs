@@ -225,14 +225,17 @@ impl Engine {
         false
     }
 
-    /// Whether a slot lies where its page's class has one, in state LIVE, with right lengths and checksum.
+    /// Whether a slot lies where its page's class has one, LIVE or just retired, with right lengths and checksum.
     pub(super) fn is_intact(&self, slot: Slot<'_>) -> bool {
         let Some(limit) = self.room(slot) else { return false };
         if crate::sync::bite("get.no-checksum") {
             return true;
         }
+        // Retired in this run: by somebody who came after the caller found it, so it is what it was.
+        let control = slot.control();
+        let retired_now = control.is(State::Retired, self.run) && !crate::sync::bite("get.retired-is-damage");
         // SAFETY: callers hold a guard since before they read the handle.
-        slot.control().state() == Some(State::Live) && unsafe { slot.is_intact(limit) }
+        (control.state() == Some(State::Live) || retired_now) && unsafe { slot.is_intact(limit) }
     }
 
     /// Bytes that a slot may use; `None` if no slot starts there.
@@ -246,11 +249,12 @@ impl Engine {
 
     /// Takes an entry of an old run over into this one; whoever wins counts it.
     pub(super) fn adopt(&self, slot: Slot<'_>) {
-        if slot.adopt(slot.control(), self.run)
-            && let Some(class) = self.pages.class_of(slot.handle())
-        {
-            // Relaxed: a gauge.
-            self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
+        let Some(class) = self.pages.class_of(slot.handle()) else { return };
+        let live = &self.pages.class(class).live;
+        // Relaxed: a gauge. Counted before: whoever retires it then counts it out.
+        live.fetch_add(1, Ordering::Relaxed);
+        if !slot.adopt(slot.control(), self.run) {
+            live.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -88,7 +88,7 @@ impl Engine {
 
     /// Gives an unpublished slot back.
     pub(crate) fn abandon(&self, draft: &Draft) {
-        self.release_unseen(draft.handle, draft.class, draft.extent.end());
+        self.release_unlinked(draft.handle, draft.class, draft.extent.end());
     }
 
     /// Writes header, key and checksum of a filled draft and makes it the entry of its key.
@@ -155,12 +155,23 @@ impl Engine {
                 continue;
             }
             self.go_live(draft, part);
+            // Before it can be found: whoever takes it out again counts it out.
+            let late = crate::sync::bite("insert.counts-late");
+            if !late {
+                self.count_in(draft.class);
+            }
             while self.index.link(&self.region, &stripe, hash, word, self).is_err() {
                 self.evict_from_chain(hash);
             }
             failpoint!("insert.linked");
             drop(stripe);
-            self.count_in(draft, part);
+            if late {
+                self.count_in(draft.class);
+            }
+            self.counters.add(Counter::Inserts);
+            if part == Part::Ring {
+                self.push_to_ring(draft.handle, draft.class);
+            }
             self.after_insert(guard, draft.class);
             return Ok(());
         }
@@ -183,14 +194,19 @@ impl Engine {
         policy.share.admit(ghost, self.filling())
     }
 
-    fn count_in(&self, draft: &Draft, part: Part) {
+    /// Counts an entry that is about to be linked.
+    pub(super) fn count_in(&self, class: ClassId) {
+        self.counting.take();
         // Relaxed: gauges.
-        self.pages.class(draft.class).live.fetch_add(1, Ordering::Relaxed);
+        self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
         self.entries.fetch_add(1, Ordering::Relaxed);
-        self.counters.add(Counter::Inserts);
-        if part == Part::Ring {
-            self.push_to_ring(draft.handle, draft.class);
-        }
+    }
+
+    /// Takes that back: it was not linked.
+    pub(super) fn uncount(&self, class: ClassId) {
+        // Relaxed: gauges.
+        self.pages.class(class).live.fetch_sub(1, Ordering::Relaxed);
+        let _ = self.entries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
     }
 
     /// Swaps the word of an entry that is there. `Ok(false)` if it changed meanwhile.
@@ -225,15 +241,14 @@ impl Engine {
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
         slot.set_frequency((old.frequency() + 1).min(FREQUENCY_MAX).max(entry.cost));
         self.go_live(draft, if queued { Part::Ring } else { Part::Main });
+        self.count_in(draft.class);
         if !self.index.swap(&self.region, found, word) {
-            if crate::sync::bite("insert.loser-retires-too") {
-                self.retire(found.word.handle());
+            if !crate::sync::bite("insert.loser-counts-too") {
+                self.uncount(draft.class);
             }
             return Ok(false);
         }
         failpoint!("replace.swapped");
-        self.pages.class(draft.class).live.fetch_add(1, Ordering::Relaxed);
-        self.entries.fetch_add(1, Ordering::Relaxed);
         self.counters.add(Counter::Replaced);
         self.retire(found.word.handle());
         if queued {

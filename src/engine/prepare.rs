@@ -101,8 +101,9 @@ impl Engine {
         (found.word.generation() == slot.generation()).then_some(found)
     }
 
-    /// A LIVE slot of a dead run that nothing names: no entry, so nothing to count but the slot.
-    fn retire_orphan(&self, slot: Slot<'_>) {
+    /// A LIVE slot that nothing names, of a dead run or of an insert that lost: no entry, so nothing to count but the
+    /// slot.
+    pub(super) fn retire_orphan(&self, slot: Slot<'_>) {
         if slot.retire(self.run).is_some() {
             if let Some(class) = self.pages.class_of(slot.handle()) {
                 self.pages.class(class).limbo.fetch_add(1, Ordering::Relaxed);

@@ -226,12 +226,16 @@ impl Engine {
         }
     }
 
-    /// Copies an entry to another slot of its class; the index decides whether it is still the one.
+    /// Copies an entry to another slot of its class; the index decides whether it is still the one. `false` if the entry
+    /// has to go instead.
     fn relocate(&self, slot: Slot<'_>, class: ClassId) -> bool {
-        let Some(found) = self.named_by(slot) else { return false };
+        // Not named: on its way into the index, or out of it. The next look at this page finds out.
+        let Some(found) = self.named_by(slot) else { return !crate::sync::bite("rebalance.evicts-unlinked") };
         if slot.control().run() != self.run && !self.first_read(slot, &found) {
             return false;
         }
+        // SAFETY: the caller holds a guard and saw the slot LIVE under it.
+        let Some(key) = (unsafe { slot.key() }) else { return false };
         let Some((to, _, generation)) = self.take(class) else { return false };
         let Some(copy) = self.slot(to) else { return false };
         // SAFETY: the caller holds a guard and saw the slot LIVE under it.
@@ -240,19 +244,17 @@ impl Engine {
         let from = unsafe { slot.bytes(crate::arena::frame::FRAME_START, bytes) };
         // SAFETY: the new slot is WRITING and ours.
         unsafe { copy.bytes_mut(crate::arena::frame::FRAME_START, bytes) }.copy_from_slice(from);
-        copy.set_frequency(slot.frequency() - 1);
+        // Another thread may have lowered it to 0 since it was looked at.
+        copy.set_frequency(slot.frequency().saturating_sub(1));
         let queued = slot.control().is_queued();
         copy.publish(self.run, queued);
-        // SAFETY: as above.
-        let Some(key) = (unsafe { slot.key() }) else { return false };
         let word = IndexWord::new(self.hash(key), generation, to);
+        self.count_in(class);
         if !self.index.swap(&self.region, &found, word) {
-            copy.abandon(self.run);
-            self.pages.give_slot(to);
+            self.uncount(class);
+            self.release_unlinked(to, class, 0);
             return true;
         }
-        self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
-        self.entries.fetch_add(1, Ordering::Relaxed);
         self.counters.add(Counter::Relocated);
         self.retire(slot.handle());
         if queued {
