@@ -70,7 +70,8 @@ fn each_unprepared_slot_is_handed_to_one_thread() {
         };
         let (one, two) = (claimer(one), claimer(two));
         let mine = table.take(0);
-        let mut claimed: Vec<_> = [one.join().expect(JOINED), two.join().expect(JOINED)].into_iter().flatten().collect();
+        let mut claimed: Vec<_> =
+            [one.join().expect(JOINED), two.join().expect(JOINED)].into_iter().flatten().collect();
         claimed.sort_unstable();
         BOTH.note(claimed.len() == 2 && mine.is_some());
         assert_eq!(claimed, [(2, 1), (3, 1)]);
