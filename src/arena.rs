@@ -20,6 +20,8 @@ pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod large;
 pub(crate) mod layout;
+#[cfg(loom)]
+pub mod model;
 pub(crate) mod page;
 pub(crate) mod pin;
 pub(crate) mod reclaim;

@@ -24,6 +24,8 @@ pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod insert;
 pub(crate) mod large;
+#[cfg(loom)]
+pub mod model;
 #[cfg(not(loom))]
 pub(crate) mod open;
 pub(crate) mod prepare;
@@ -49,7 +51,7 @@ use crate::eviction::ghost::Ghost;
 use crate::index::{Dropped, Geometry, Index, Slots};
 use crate::region::Region;
 use crate::sync::epoch::{Domain, Guard};
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Padded};
+use crate::sync::{AtomicBool, AtomicU64, GaugeU64, Mutex, Ordering, Padded, Turn};
 use crate::types::clock::HybridClock;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::{Key, KeyHash, KeyHasher};
@@ -95,9 +97,9 @@ pub(crate) struct Engine {
     pins: PinBudget,
     counters: Counters,
     /// Entries in the index that this life wrote or adopted.
-    entries: Padded<AtomicU64>,
+    entries: Padded<GaugeU64>,
     /// Entries among them that a clear has made invisible.
-    cleared: AtomicU64,
+    cleared: GaugeU64,
     /// Set once nothing is free any more: from then on new entries go through probation.
     filled: AtomicBool,
     closed: AtomicBool,
@@ -105,6 +107,7 @@ pub(crate) struct Engine {
     housekept: bool,
     /// Overflow buckets of an earlier life of which it is not known yet whether they are linked.
     overflow_unknown: AtomicU64,
+    counting: Turn,
     rebalance: rebalance::Rebalance,
     sweep: sweep::Sweep,
     superblock: Mutex<Superblock>,
@@ -148,12 +151,13 @@ impl Engine {
             settings,
             pins: PinBudget::new(pinned_max),
             counters: Counters::new(),
-            entries: Padded(AtomicU64::new(0)),
-            cleared: AtomicU64::new(0),
+            entries: Padded(GaugeU64::new(0)),
+            cleared: GaugeU64::new(0),
             filled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             housekept: false,
             overflow_unknown: AtomicU64::new(0),
+            counting: Turn::new(),
             rebalance: rebalance::Rebalance::new(classes.len() + 1),
             sweep: sweep::Sweep::default(),
             superblock: Mutex::new(Superblock::new_zeroed()),
@@ -167,7 +171,12 @@ impl Engine {
         Geometry {
             page_bytes: layout.page_bytes,
             pages_max: layout.pages,
-            buckets_initial: (layout.page_bytes / crate::index::BUCKET_BYTES).next_power_of_two() as u32,
+            // A model's index starts with one bucket, so that it can split.
+            buckets_initial: if cfg!(loom) {
+                1
+            } else {
+                (layout.page_bytes / crate::index::BUCKET_BYTES).next_power_of_two() as u32
+            },
             count_at: live::BUCKETS,
             splits_at: live::SPLITS,
             run: run.0,
@@ -281,6 +290,7 @@ impl Engine {
     }
 
     fn count_out(&self, slot: Slot<'_>) {
+        self.counting.take();
         // Relaxed: a gauge; below 0 for a moment if the writer has not counted the entry in yet.
         self.entries.fetch_sub(1, Ordering::Relaxed);
         if self.cleared.load(Ordering::Relaxed) > 0 {

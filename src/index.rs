@@ -54,7 +54,7 @@ pub(crate) use bucket::BUCKET_BYTES;
 pub(crate) use stripes::StripeGuard;
 
 use crate::region::Region;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{GaugeU64, Ordering};
 use crate::types::handle::IndexWord;
 use crate::types::key::KeyHash;
 use crate::types::limits::STRIPES_MAX;
@@ -173,11 +173,11 @@ pub(crate) struct IndexCounts {
 
 #[derive(Default)]
 struct Counters {
-    splits: AtomicU64,
-    splits_deferred: AtomicU64,
-    overflow_linked: AtomicU64,
-    overflow_unlinked: AtomicU64,
-    dropped: AtomicU64,
+    splits: GaugeU64,
+    splits_deferred: GaugeU64,
+    overflow_linked: GaugeU64,
+    overflow_unlinked: GaugeU64,
+    dropped: GaugeU64,
 }
 
 impl Index {
@@ -227,7 +227,7 @@ impl Index {
     /// What has happened since the open. The counters are read one by one.
     pub(crate) fn counts(&self) -> IndexCounts {
         // Relaxed: statistics publish nothing.
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let read = |counter: &GaugeU64| counter.load(Ordering::Relaxed);
         IndexCounts {
             splits: read(&self.counters.splits),
             splits_deferred: read(&self.counters.splits_deferred),
@@ -239,7 +239,7 @@ impl Index {
 }
 
 impl Counters {
-    fn add(counter: &AtomicU64) {
+    fn add(counter: &GaugeU64) {
         // Relaxed: statistics publish nothing.
         counter.fetch_add(1, Ordering::Relaxed);
     }

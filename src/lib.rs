@@ -45,6 +45,8 @@ pub mod failpoint {
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod loom_internals {
+    pub use crate::arena::model as arena;
+    pub use crate::engine::model as engine;
     pub use crate::eviction::loom_internals as eviction;
     pub use crate::index::model as index;
 }

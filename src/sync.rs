@@ -15,6 +15,7 @@ pub(crate) mod backoff;
 pub(crate) mod epoch;
 pub(crate) mod failpoint;
 
+pub(crate) use backoff::yield_now;
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
 #[cfg(loom)]
@@ -27,6 +28,10 @@ pub(crate) use std::sync::{
     Arc, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
+
+/// Figures and hints that every reader may see late. Under loom they are the real atomics: always up to date, and no
+/// point where threads take turns; each stale value would multiply the executions of every model and decide nothing.
+pub(crate) use std::sync::atomic::{AtomicU32 as GaugeU32, AtomicU64 as GaugeU64};
 
 /// Takes a lock; a poisoned one is taken all the same.
 ///
@@ -41,7 +46,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Whether the named defect is compiled in.
 ///
 /// `cargo xtask bite` sets `ALSO_CACHE_BITE` for one build at a time and demands that a check goes red. Unset, as in
-/// every other build, this is the constant `false` and leaves no code behind.
+/// every other build, this is the constant `false` and leaves no code behind. Models ask when they run, so that one
+/// build serves for all defects.
+#[cfg(not(loom))]
 #[inline(always)]
 pub(crate) const fn bite(name: &str) -> bool {
     match option_env!("ALSO_CACHE_BITE") {
@@ -50,6 +57,51 @@ pub(crate) const fn bite(name: &str) -> bool {
     }
 }
 
+/// As above, decided at run time.
+#[cfg(loom)]
+pub(crate) fn bite(name: &str) -> bool {
+    static WANTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    WANTED.get_or_init(|| std::env::var("ALSO_CACHE_BITE").ok()).as_deref() == Some(name)
+}
+
+/// A point where threads of a model may take turns; nothing outside of loom.
+///
+/// Loom looks for another order of two accesses only at the last access to that atomic before a write. A thread's own
+/// load right before its exchange hides that another thread has loaded too, and the order "exchange first" is never
+/// run. An update of one more atomic before each access that a race decides makes any two of them worth swapping. It
+/// is relaxed, so it orders no memory.
+#[cfg(loom)]
+#[derive(Debug)]
+pub(crate) struct Turn(AtomicU32);
+
+#[cfg(loom)]
+impl Turn {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    pub(crate) fn take(&self) {
+        // Relaxed: must not order anything.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// As above: nothing.
+#[cfg(not(loom))]
+#[derive(Debug)]
+pub(crate) struct Turn;
+
+#[cfg(not(loom))]
+impl Turn {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(crate) const fn take(&self) {}
+}
+
+#[cfg(not(loom))]
 const fn same(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {
         return false;

@@ -24,7 +24,7 @@ impl ClassId {
 }
 
 /// Size classes that a page size can have; one more is [`ClassId::LARGE`].
-pub(crate) const CLASSES_MAX: usize = 80;
+pub(crate) const CLASSES_MAX: usize = if cfg!(loom) { 4 } else { 80 };
 /// All classes, with large values and overflow buckets.
 pub(crate) const CLASS_SLOTS: usize = CLASSES_MAX + 2;
 /// Bytes of an overflow bucket.
@@ -32,6 +32,8 @@ const OVERFLOW_BYTES: u32 = 64;
 /// Blocks of a page of kind large.
 pub(crate) const BLOCKS_PER_PAGE: u64 = 128;
 
+/// Slots of the largest class in a page. Fewer under loom: there a page of 128 B has one class, one of 256 B has two.
+const SLOTS_IN_PAGE_MIN: u32 = if cfg!(loom) { 3 } else { 16 };
 const SMALLEST: u32 = 64;
 const LINEAR_END: u32 = 160;
 const STEP: u32 = 16;
@@ -49,7 +51,8 @@ impl Classes {
     pub(crate) fn new(page_bytes: u64) -> Self {
         let page_bytes = u32::try_from(page_bytes.min(PAGE_BYTES_MAX)).expect("a page has at most 2 MiB");
         let mut sizes = above_linear(page_bytes);
-        sizes.extend((SMALLEST..=LINEAR_END.min((page_bytes / 16).max(SMALLEST))).step_by(STEP as usize));
+        let linear_end = LINEAR_END.min((page_bytes / SLOTS_IN_PAGE_MIN).max(SMALLEST));
+        sizes.extend((SMALLEST..=linear_end).step_by(STEP as usize));
         sizes.sort_unstable();
         assert!(sizes.len() <= CLASSES_MAX, "{} classes exceed {CLASSES_MAX}", sizes.len());
         let largest = sizes.last().copied().unwrap_or(SMALLEST);
@@ -105,7 +108,7 @@ impl Classes {
 
 fn above_linear(page_bytes: u32) -> Vec<u32> {
     let mut sizes = Vec::new();
-    let mut size = page_bytes / 16 / STEP * STEP;
+    let mut size = page_bytes / SLOTS_IN_PAGE_MIN / STEP * STEP;
     while size > LINEAR_END {
         sizes.push(size);
         // An eighth of the next one less, then up again to what divides the page best.

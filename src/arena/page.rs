@@ -21,7 +21,7 @@ use crate::arena::classes::{CLASS_SLOTS, ClassId, Classes};
 use crate::arena::layout::{Layout, PageId};
 use crate::region::Region;
 use crate::sync::failpoint::failpoint;
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, Padded, thread_number};
+use crate::sync::{AtomicU32, AtomicU64, GaugeU32, GaugeU64, Mutex, Ordering, Padded, Turn, bite, thread_number};
 use crate::types::handle::Handle;
 
 /// What a page is for.
@@ -101,7 +101,7 @@ impl PageInfo {
 #[derive(Debug)]
 struct PageState {
     info: AtomicU32,
-    free: AtomicU32,
+    free: GaugeU32,
     /// Class 8 bits, slots looked at 24 bits: a claim of slots fails once the page is of another class.
     prepared: AtomicU32,
 }
@@ -115,18 +115,18 @@ fn prepared_bits(class: ClassId, count: u32) -> u32 {
 /// Gauges of one class.
 #[derive(Debug)]
 pub(crate) struct ClassState {
-    pub(crate) pages: AtomicU32,
+    pub(crate) pages: GaugeU32,
     /// Set bits over all its pages.
-    pub(crate) free: AtomicU64,
+    pub(crate) free: GaugeU64,
     /// Slots not looked at in this run.
-    pub(crate) unprepared: AtomicU64,
+    pub(crate) unprepared: GaugeU64,
     /// Those of them that may hold entries of an old run.
-    pub(crate) inherited: AtomicU64,
+    pub(crate) inherited: GaugeU64,
     /// Retired slots that wait for readers.
-    pub(crate) limbo: AtomicU64,
+    pub(crate) limbo: GaugeU64,
     /// Entries in the index.
-    pub(crate) live: AtomicU64,
-    cursors: [AtomicU64; CURSORS],
+    pub(crate) live: GaugeU64,
+    cursors: [GaugeU64; CURSORS],
 }
 
 #[cfg(not(loom))]
@@ -135,7 +135,10 @@ const CURSORS: usize = 4;
 const CURSORS: usize = 1;
 
 /// Slots that are prepared in one step: a word of the bitmap.
+#[cfg(not(loom))]
 pub(crate) const PREPARE_STEP: u32 = 64;
+#[cfg(loom)]
+pub(crate) const PREPARE_STEP: u32 = 1;
 
 /// All pages of an arena.
 #[derive(Debug)]
@@ -146,10 +149,11 @@ pub(crate) struct Pages {
     bitmaps: Box<[AtomicU64]>,
     words_per_page: usize,
     class_states: Box<[Padded<ClassState>]>,
-    free_pages: AtomicU32,
+    free_pages: GaugeU32,
     /// Dirty pages that will be free after a grace period.
-    coming: AtomicU32,
+    coming: GaugeU32,
     large: Mutex<()>,
+    turn: Turn,
 }
 
 impl Pages {
@@ -157,13 +161,14 @@ impl Pages {
     pub(crate) fn new(layout: Layout, classes: Classes) -> Self {
         let words_per_page = (layout.page_bytes / 64).div_ceil(64) as usize;
         let states = (0..layout.pages)
-            .map(|_| PageState { info: AtomicU32::new(0), free: AtomicU32::new(0), prepared: AtomicU32::new(0) })
+            .map(|_| PageState { info: AtomicU32::new(0), free: GaugeU32::new(0), prepared: AtomicU32::new(0) })
             .collect();
         let bitmaps = (0..words_per_page * layout.pages as usize).map(|_| AtomicU64::new(0)).collect();
         let class_states = (0..CLASS_SLOTS).map(|_| Padded(ClassState::new())).collect();
-        let free_pages = AtomicU32::new(0);
-        let (coming, large) = (AtomicU32::new(0), Mutex::new(()));
-        Self { layout, classes, states, bitmaps, words_per_page, class_states, free_pages, coming, large }
+        let free_pages = GaugeU32::new(0);
+        let (coming, large) = (GaugeU32::new(0), Mutex::new(()));
+        let turn = Turn::new();
+        Self { layout, classes, states, bitmaps, words_per_page, class_states, free_pages, coming, large, turn }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -270,6 +275,7 @@ impl Pages {
     /// Takes one free slot of a class. Lock-free; looks at each page at most twice.
     pub(crate) fn take_slot(&self, class: ClassId) -> Option<Handle> {
         let state = self.class(class);
+        self.turn.take();
         // Relaxed: only a shortcut; the bit decides.
         if state.free.load(Ordering::Relaxed) == 0 {
             return None;
@@ -292,21 +298,30 @@ impl Pages {
     #[inline]
     fn take_in_page(&self, page: PageId, first: usize, class: ClassId) -> Option<(Handle, usize)> {
         let state = self.state(page);
+        self.turn.take();
         // Relaxed: only a shortcut.
         if !self.info(page).serves(class) || state.free.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let words = self.bitmap(page);
         for at in (first..words.len()).chain(0..first.min(words.len())) {
+            self.turn.take();
             // Relaxed: the fetch_and below decides.
             let mut bits = words[at].load(Ordering::Relaxed);
             while bits != 0 {
                 let bit = bits & bits.wrapping_neg();
+                self.turn.take();
                 // Acquire: pairs with the Release of `give_slot`, so that what was done to the slot before is over.
                 let before = words[at].fetch_and(!bit, Ordering::Acquire);
-                if before & bit != 0 {
-                    if !self.info(page).serves(class) {
+                if bite("page.take-without-cas") {
+                    // The defect: what was seen before is believed.
+                    words[at].store(bits & !bit, Ordering::Release);
+                }
+                if before & bit != 0 || bite("page.take-without-cas") {
+                    self.turn.take();
+                    if !self.info(page).serves(class) && !bite("page.drain-unseen") {
                         // A drain began between the look and the claim: the slot is the drainer's.
+                        self.turn.take();
                         words[at].fetch_or(bit, Ordering::Release);
                         return None;
                     }
@@ -384,6 +399,7 @@ impl Pages {
         self.state(page).free.fetch_add(1, Ordering::Relaxed);
         self.class(class).free.fetch_add(1, Ordering::Relaxed);
         let bit = 1 << (slot % 64);
+        self.turn.take();
         // Release: pairs with the Acquire of the next owner's fetch_and.
         let before = self.bitmap(page)[slot as usize / 64].fetch_or(bit, Ordering::Release);
         debug_assert!(before & bit == 0, "slot {slot} of page {} was free already", page.0);
@@ -394,6 +410,7 @@ impl Pages {
 
     /// Claims the next slots of a class that nobody has looked at in this run: page, first slot and count.
     pub(crate) fn claim_unprepared(&self, class: ClassId) -> Option<(PageId, u32, u32)> {
+        self.turn.take();
         if self.class(class).unprepared.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -406,22 +423,27 @@ impl Pages {
         if !info.has_slots_of(class) {
             return None;
         }
-        let slots = self.slots_in(info);
+        let slots = self.classes.slots_per_page(class);
         let state = self.state(page);
         loop {
+            self.turn.take();
             let seen = state.prepared.load(Ordering::Relaxed);
             let first = seen & PREPARED_COUNT;
             // Of another class: the page has moved on since the look at what it is.
-            if first >= slots || seen & !PREPARED_COUNT != prepared_bits(class, 0) {
+            let is_of_class = seen & !PREPARED_COUNT == prepared_bits(class, 0) || bite("page.claim-any-class");
+            if first >= slots || !is_of_class {
                 return None;
             }
             // Where large values begin is known only from the first block on.
             let step = if class == ClassId::LARGE { slots } else { PREPARE_STEP };
             let count = step.min(slots - first);
+            self.turn.take();
             // AcqRel: claims are handed on in order; the slots themselves change by CAS.
-            if state.prepared.compare_exchange(seen, seen + count, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            let claimed = state.prepared.compare_exchange(seen, seen + count, Ordering::AcqRel, Ordering::Relaxed);
+            if claimed.is_ok() || bite("page.claim-without-cas") {
                 self.class(class).unprepared.fetch_sub(u64::from(count), Ordering::Relaxed);
-                if info.is_inherited() {
+                // Looked at again: with slots that are not free yet the page stays what it is now.
+                if self.info(page).is_inherited() {
                     self.class(class).inherited.fetch_sub(u64::from(count), Ordering::Relaxed);
                 }
                 return Some((page, first, count));
@@ -444,6 +466,7 @@ impl Pages {
         let setup = PageInfo(PageInfo::new(kind, class).0 | SETUP);
         for page in self.ids() {
             let info = &self.state(page).info;
+            self.turn.take();
             // Relaxed look; the CAS below is Acquire and pairs with the Release of `free`.
             if info.load(Ordering::Relaxed) == free.0
                 && info.compare_exchange(free.0, setup.0, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -471,10 +494,9 @@ impl Pages {
         let info = PageInfo(PageInfo::new(kind, class).0 | marks);
         let state = self.state(page);
         state.free.store(0, Ordering::Relaxed);
-        for word in self.bitmap(page) {
-            // Relaxed: published with the info below.
-            word.store(0, Ordering::Relaxed);
-        }
+        // Relaxed: published with the info below. Under loom only pages in use have cells for their bits.
+        #[cfg(not(loom))]
+        self.bitmap(page).iter().for_each(|word| word.store(0, Ordering::Relaxed));
         if matches!(kind, PageKind::Data | PageKind::Large | PageKind::Overflow) {
             let class_state = self.class(class);
             class_state.pages.fetch_add(1, Ordering::Relaxed);
@@ -484,8 +506,10 @@ impl Pages {
                 class_state.inherited.fetch_add(slots, Ordering::Relaxed);
             }
         }
+        self.turn.take();
         // Release: whoever claims slots to prepare sees the bits and gauges from above.
         state.prepared.store(prepared_bits(class, 0), Ordering::Release);
+        self.turn.take();
         // Release: pairs with the Acquire of `info`.
         state.info.store(info.0, Ordering::Release);
     }
@@ -548,6 +572,7 @@ impl Pages {
     /// Marks a page as draining: nobody takes slots from it any more. `false` if it is not a page of this class.
     pub(crate) fn begin_drain(&self, page: PageId, class: ClassId) -> bool {
         let info = self.info(page);
+        self.turn.take();
         // Release: pairs with the Acquire of `info` in whoever takes slots.
         info.serves(class)
             && self
@@ -574,13 +599,14 @@ impl Pages {
         let mut taken = 0;
         for (at, word) in words.iter().enumerate() {
             let full = full_word(slots, at);
+            self.turn.take();
             // Acquire: pairs with the Release of `give_slot`.
             if word.compare_exchange(full, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 break;
             }
             taken += 1;
         }
-        if taken == words.len() || crate::sync::bite("page.own-without-check") {
+        if taken == words.len() || bite("page.own-without-check") {
             let class = self.class(info.class());
             class.free.fetch_sub(u64::from(slots), Ordering::Relaxed);
             class.pages.fetch_sub(1, Ordering::Relaxed);
@@ -588,6 +614,7 @@ impl Pages {
             return true;
         }
         for (at, word) in words[..taken].iter().enumerate() {
+            self.turn.take();
             word.fetch_or(full_word(slots, at), Ordering::Release);
         }
         false
@@ -606,6 +633,7 @@ impl Pages {
     /// Makes an owned dirty page free. The caller has zeroed it.
     pub(crate) fn free(&self, region: &Region, page: PageId) {
         let free = PageInfo::new(PageKind::Free, ClassId(0));
+        self.turn.take();
         region.word(self.layout.descriptor(page)).store(descriptor_bits(PageKind::Free, ClassId(0)), Ordering::Release);
         // Release: pairs with the Acquire of `assign`: the zeros are seen before the page is.
         self.state(page).info.store(free.0, Ordering::Release);
@@ -664,13 +692,13 @@ fn descriptor_bits(kind: PageKind, class: ClassId) -> u64 {
 impl ClassState {
     fn new() -> Self {
         Self {
-            pages: AtomicU32::new(0),
-            free: AtomicU64::new(0),
-            unprepared: AtomicU64::new(0),
-            inherited: AtomicU64::new(0),
-            limbo: AtomicU64::new(0),
-            live: AtomicU64::new(0),
-            cursors: std::array::from_fn(|_| AtomicU64::new(0)),
+            pages: GaugeU32::new(0),
+            free: GaugeU64::new(0),
+            unprepared: GaugeU64::new(0),
+            inherited: GaugeU64::new(0),
+            limbo: GaugeU64::new(0),
+            live: GaugeU64::new(0),
+            cursors: std::array::from_fn(|_| GaugeU64::new(0)),
         }
     }
 }

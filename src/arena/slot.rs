@@ -200,7 +200,7 @@ impl<'r> Slot<'r> {
         self.word().store(to.0, ordering);
     }
 
-    /// WRITING, or LIVE and never linked, back to FREE: nobody has seen it.
+    /// WRITING back to FREE: nobody has seen it.
     pub(crate) fn abandon(self, run: Run) {
         // Release: pairs with the Acquire in `take` of the next owner.
         self.word().store(Control::new(State::Free, run).0, Ordering::Release);
@@ -216,6 +216,10 @@ impl<'r> Slot<'r> {
             }
             let kept =
                 if from.run() == run { from.with_state(State::Retired) } else { Control::new(State::Retired, run) };
+            if crate::sync::bite("slot.retire-store") {
+                self.word().store(kept.with_queue(false).0, Ordering::Release);
+                return Some(from);
+            }
             if self.change(from, kept.with_queue(false)) {
                 return Some(from);
             }
@@ -261,7 +265,12 @@ impl<'r> Slot<'r> {
     /// LIVE of an old run to LIVE of this one, after its checksum was found right. `false` if it was changed meanwhile,
     /// which only somebody who adopted or retired it can have done.
     pub(crate) fn adopt(self, from: Control, run: Run) -> bool {
-        from.run() != run && from.state() == Some(State::Live) && self.change(from, Control::new(State::Live, run))
+        let to = Control::new(State::Live, run);
+        if crate::sync::bite("slot.adopt-store") {
+            self.word().store(to.0, Ordering::Release);
+            return true;
+        }
+        from.run() != run && from.state() == Some(State::Live) && self.change(from, to)
     }
 
     /// FREE, WRITING, RETIRED or nonsense of an old run to FREE of this one.

@@ -11,6 +11,7 @@
 
 use crate::arena::classes::ClassId;
 use crate::arena::page::PageKind;
+use crate::arena::slot::State;
 use crate::engine::insert::Refusal;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Filling;
@@ -22,6 +23,8 @@ use crate::types::handle::{Generation, Handle};
 const ROUNDS_MAX: u32 = 48;
 #[cfg(loom)]
 const ROUNDS_MAX: u32 = 2;
+/// Rounds after which the processor is offered to others: at most four times.
+const YIELD_EVERY: u32 = 12;
 /// Larger classes that are tried.
 const CLASSES_ABOVE: u8 = 6;
 /// Share of a class's slots kept free or on the way to it: 2 %.
@@ -62,7 +65,11 @@ impl Engine {
 
     #[cold]
     fn allocate_slowly(&self, class: ClassId) -> Option<Taken> {
-        for _ in 0..ROUNDS_MAX {
+        for round in 0..ROUNDS_MAX {
+            if round % YIELD_EVERY == YIELD_EVERY - 1 {
+                // Whoever holds a guard may only be waiting for this processor.
+                crate::sync::yield_now();
+            }
             if self.prepare_step(class)
                 && let Some(taken) = self.take(class)
             {
@@ -83,10 +90,20 @@ impl Engine {
             }
         }
         self.rebalance.starved(self.ghost_class(class));
+        // The spare pages are for this moment.
+        if self.assign_spare(class)
+            && let Some(taken) = self.prepare_and_take(class)
+        {
+            return Some(taken);
+        }
         (class.0 + 1..=class.0.saturating_add(CLASSES_ABOVE))
             .map(ClassId)
             .filter(|above| self.pages.classes().contains(*above))
             .find_map(|above| self.take(above).or_else(|| self.prepare_and_take(above)))
+    }
+
+    fn assign_spare(&self, class: ClassId) -> bool {
+        class != ClassId::LARGE && self.pages.assign(&self.region, PageKind::Data, class, 0).is_some()
     }
 
     fn free_due(&self, class: ClassId) -> bool {
@@ -205,9 +222,13 @@ impl Engine {
         }
     }
 
-    /// Gives back a slot that nobody has seen, with so many bytes in use.
-    pub(super) fn release_unseen(&self, handle: Handle, class: ClassId, bytes: u64) {
+    /// Gives back a slot that was never linked, with so many bytes in use. Evictors, drains and sweeps look at every LIVE
+    /// slot: one that was LIVE waits for them.
+    pub(super) fn release_unlinked(&self, handle: Handle, class: ClassId, bytes: u64) {
         let Some(slot) = self.slot(handle) else { return };
+        if slot.control().state() == Some(State::Live) && !crate::sync::bite("insert.frees-at-once") {
+            return self.retire_orphan(slot);
+        }
         slot.abandon(self.run);
         if class == ClassId::LARGE {
             self.give_large(handle, self.pages.blocks_for(bytes));

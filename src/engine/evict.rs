@@ -26,7 +26,10 @@ const SPAN: u32 = 16;
 #[cfg(loom)]
 const SPAN: u32 = 2;
 /// Steps of one call: pops and spans, so that an insert's share of the work is bounded.
+#[cfg(not(loom))]
 const STEPS_MAX: u32 = 64;
+#[cfg(loom)]
+const STEPS_MAX: u32 = 4;
 
 /// The pages of one class, for the hand.
 struct PagesOf<'p> {
@@ -171,7 +174,7 @@ impl Engine {
             if found.word.generation() != slot.generation() {
                 return false;
             }
-            if self.index.unlink(&self.region, &found) {
+            if self.index.unlink(&self.region, &found) || crate::sync::bite("evict.retires-loser") {
                 break;
             }
         }

@@ -241,14 +241,17 @@ impl Engine {
         false
     }
 
-    /// Whether a slot lies where its page's class has one, in state LIVE, with right lengths and checksum.
+    /// Whether a slot lies where its page's class has one, LIVE or just retired, with right lengths and checksum.
     pub(super) fn is_intact(&self, slot: Slot<'_>) -> bool {
         let Some(limit) = self.room(slot) else { return false };
         if crate::sync::bite("get.no-checksum") {
             return true;
         }
+        // Retired in this run: by somebody who came after the caller found it, so it is what it was.
+        let control = slot.control();
+        let retired_now = control.is(State::Retired, self.run) && !crate::sync::bite("get.retired-is-damage");
         // SAFETY: callers hold a guard since before they read the handle.
-        slot.control().state() == Some(State::Live) && unsafe { slot.is_intact(limit) }
+        (control.state() == Some(State::Live) || retired_now) && unsafe { slot.is_intact(limit) }
     }
 
     /// Bytes that a slot may use; `None` if no slot starts there.
@@ -271,11 +274,15 @@ impl Engine {
 
     /// The same, by whom nothing can come in between but another adopter or a retirer.
     pub(super) fn adopt_alone(&self, slot: Slot<'_>, class: ClassId) {
+        let live = &self.pages.class(class).live;
+        // Relaxed: gauges. Counted before: whoever retires it then counts it out.
+        live.fetch_add(1, Ordering::Relaxed);
+        self.entries.fetch_add(1, Ordering::Relaxed);
         if slot.adopt(slot.control(), self.run) {
-            // Relaxed: gauges.
-            self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
-            self.entries.fetch_add(1, Ordering::Relaxed);
             self.sweep.met();
+        } else {
+            live.fetch_sub(1, Ordering::Relaxed);
+            self.entries.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

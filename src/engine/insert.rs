@@ -88,7 +88,7 @@ impl Engine {
 
     /// Gives an unpublished slot back.
     pub(crate) fn abandon(&self, draft: &Draft) {
-        self.release_unseen(draft.handle, draft.class, draft.extent.end());
+        self.release_unlinked(draft.handle, draft.class, draft.extent.end());
     }
 
     /// Writes header, key and checksum of a filled draft and makes it the entry of its key.
@@ -151,16 +151,23 @@ impl Engine {
             let part = *part.get_or_insert_with(|| self.admit(draft.class, hash));
             let Some(stripe) = self.index.lock(hash) else { return Err(Refusal::Busy) };
             failpoint!("insert.locked");
-            if self.index.find(&self.region, hash, &check).is_some() {
+            if !crate::sync::bite("insert.no-second-look") && self.index.find(&self.region, hash, &check).is_some() {
                 continue;
             }
             self.go_live(draft, part);
-            self.count_in(draft.class, key, entry);
+            // Before it can be found: whoever takes it out again counts it out.
+            let late = crate::sync::bite("insert.counts-late");
+            if !late {
+                self.count_in(draft.class, key, entry);
+            }
             while self.index.link(&self.region, &stripe, hash, word, self).is_err() {
                 self.evict_from_chain(hash);
             }
             failpoint!("insert.linked");
             drop(stripe);
+            if late {
+                self.count_in(draft.class, key, entry);
+            }
             self.counters.add(Counter::Inserts);
             if part == Part::Ring {
                 self.push_to_ring(draft.handle, draft.class);
@@ -189,6 +196,7 @@ impl Engine {
 
     /// Counts an entry that is about to be linked: whoever unlinks it counts it out, which may be at once.
     fn count_in(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
+        self.counting.take();
         // Relaxed: gauges.
         self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
         self.entries.fetch_add(1, Ordering::Relaxed);
@@ -243,14 +251,13 @@ impl Engine {
         self.go_live(draft, if queued { Part::Ring } else { Part::Main });
         self.count_in(draft.class, key, entry);
         if !self.index.swap(&self.region, found, word) {
-            self.count_back(draft.class, key, entry);
+            if !crate::sync::bite("insert.loser-counts-too") {
+                self.count_back(draft.class, key, entry);
+            }
             return Ok(false);
         }
         failpoint!("replace.swapped");
         self.counters.add(Counter::Replaced);
-        if crate::sync::bite("insert.loser-retires-too") {
-            self.retire(found.word.handle());
-        }
         self.retire(found.word.handle());
         if queued {
             self.push_to_ring(draft.handle, draft.class);

@@ -111,7 +111,8 @@ impl Engine {
         (found.word.generation() == slot.generation()).then_some(found)
     }
 
-    /// A LIVE slot of a dead run that nothing names: no entry, so nothing to count but the slot.
+    /// A LIVE slot that nothing names, of a dead run or of an insert that lost: no entry, so nothing to count but the
+    /// slot.
     pub(super) fn retire_orphan(&self, slot: Slot<'_>) {
         if slot.retire(self.run).is_some() {
             if let Some(class) = self.pages.class_of(slot.handle()) {

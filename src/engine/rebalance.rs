@@ -19,7 +19,7 @@ use crate::engine::statistics::Counter;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Part;
 use crate::sync::failpoint::failpoint;
-use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU32, GaugeU64, Mutex, MutexGuard, Ordering};
 use crate::types::handle::{Handle, IndexWord};
 
 /// A drain that takes longer is given up.
@@ -47,8 +47,8 @@ pub(super) const URGENT_ROUNDS: u32 = 2;
 /// Who wants pages, and the one drain under way.
 #[derive(Debug)]
 pub(crate) struct Rebalance {
-    wanted: Box<[AtomicU64]>,
-    wanted_by_all: AtomicU64,
+    wanted: Box<[GaugeU64]>,
+    wanted_by_all: GaugeU64,
     /// The next page that the hand looks at.
     hand: AtomicU32,
     drain: Mutex<Option<Drain>>,
@@ -84,8 +84,8 @@ impl Drain {
 impl Rebalance {
     pub(crate) fn new(classes: usize) -> Self {
         Self {
-            wanted: (0..classes).map(|_| AtomicU64::new(0)).collect(),
-            wanted_by_all: AtomicU64::new(0),
+            wanted: (0..classes).map(|_| GaugeU64::new(0)).collect(),
+            wanted_by_all: GaugeU64::new(0),
             hand: AtomicU32::new(0),
             drain: Mutex::new(None),
         }
@@ -167,7 +167,7 @@ impl Engine {
 
     /// Goes on with the drain under way, or starts one for `receiver`. `false` if there is no donor, or another thread
     /// is at it.
-    fn drain_some(&self, receiver: Option<ClassId>, rescue: bool) -> bool {
+    pub(super) fn drain_some(&self, receiver: Option<ClassId>, rescue: bool) -> bool {
         let Ok(mut under_way) = self.rebalance.drain.try_lock() else { return false };
         if under_way.is_none() {
             *under_way = self.begin_drain(receiver, rescue);
@@ -289,9 +289,11 @@ impl Engine {
         }
     }
 
-    /// Copies an entry to another slot of its class; the index decides whether it is still the one.
+    /// Copies an entry to another slot of its class; the index decides whether it is still the one. `false` if the entry
+    /// has to go instead.
     pub(super) fn relocate(&self, slot: Slot<'_>, class: ClassId) -> bool {
-        let Some(found) = self.named_by(slot) else { return false };
+        // Not named: on its way into the index, or out of it. The next look at this page finds out.
+        let Some(found) = self.named_by(slot) else { return !crate::sync::bite("rebalance.evicts-unlinked") };
         if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
             return false;
         }
@@ -320,8 +322,7 @@ impl Engine {
         if !self.index.swap(&self.region, &found, word) {
             self.pages.class(class).live.fetch_sub(1, Ordering::Relaxed);
             self.entries.fetch_sub(1, Ordering::Relaxed);
-            copy.abandon(self.run);
-            self.pages.give_slot(to);
+            self.release_unlinked(to, class, 0);
             return true;
         }
         self.note_deadline(copy);

@@ -78,7 +78,7 @@ impl Engine {
     fn find_room(&self, class: ClassId) {
         for _ in 0..ROOM_ROUNDS_MAX {
             if let Some((handle, ..)) = self.take(class) {
-                self.release_unseen(handle, class, 0);
+                self.release_unlinked(handle, class, 0);
                 return;
             }
             if !self.prepare_step(class) && self.pages.assign(&self.region, PageKind::Data, class, 0).is_none() {

@@ -10,7 +10,7 @@
 use crate::arena::classes::ClassId;
 use crate::engine::Engine;
 use crate::index::IndexCounts;
-use crate::sync::{AtomicU64, Ordering, Padded, thread_number};
+use crate::sync::{GaugeU64, Ordering, Padded, thread_number};
 
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,17 +45,17 @@ const STRIPES: usize = 1;
 /// The counters of one cache.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    stripes: Box<[Padded<[AtomicU64; COUNTERS]>]>,
+    stripes: Box<[Padded<[GaugeU64; COUNTERS]>]>,
 }
 
 impl Counters {
     pub(crate) fn new() -> Self {
-        let stripe = || Padded(std::array::from_fn(|_| AtomicU64::new(0)));
+        let stripe = || Padded(std::array::from_fn(|_| GaugeU64::new(0)));
         Self { stripes: (0..STRIPES).map(|_| stripe()).collect() }
     }
 
     #[inline]
-    fn own(&self, counter: Counter) -> &AtomicU64 {
+    fn own(&self, counter: Counter) -> &GaugeU64 {
         &self.stripes[thread_number() % STRIPES][counter as usize]
     }
 
@@ -158,7 +158,7 @@ impl Engine {
     /// Heap that the engine's tables take.
     pub(crate) fn heap_bytes(&self) -> u64 {
         let rings: usize = self.policies.iter().map(|policy| policy.probation.heap_bytes()).sum();
-        let counters = self.counters.stripes.len() * size_of::<Padded<[AtomicU64; COUNTERS]>>();
+        let counters = self.counters.stripes.len() * size_of::<Padded<[GaugeU64; COUNTERS]>>();
         self.pages.heap_bytes()
             + (rings + self.ghost.heap_bytes() + counters + size_of_val(&*self.policies)) as u64
             + 8 * u64::from(self.pages.layout().pages)

@@ -122,13 +122,13 @@ impl Bucket {
     /// Acquire: sees what the last holder of the stripe did to the bucket before (`set_meta`).
     #[inline]
     pub(super) fn meta(self, region: &Region) -> Meta {
-        Meta(shared(region, self.0 + META_AT).load(Ordering::Acquire))
+        Meta(region.word(self.0 + META_AT).load(Ordering::Acquire))
     }
 
     /// Release: whoever loads this meta sees the bucket that it links, or the words that a split moved. Only under the
     /// stripe, so that a plain store loses nothing.
     pub(super) fn set_meta(self, region: &Region, meta: Meta) {
-        shared(region, self.0 + META_AT).store(meta.0, Ordering::Release);
+        region.word(self.0 + META_AT).store(meta.0, Ordering::Release);
     }
 
     /// Makes an empty bucket that nobody can reach yet.
@@ -204,7 +204,7 @@ impl Bucket {
 impl Place {
     #[inline]
     pub(super) fn word(self, region: &Region) -> &AtomicU64 {
-        shared(region, self.0)
+        region.word(self.0)
     }
 
     /// Acquire: pairs with the Release of whoever put the word there; sees the slot that it names, and, of a word that
@@ -223,14 +223,6 @@ impl Place {
         let word = self.word(region);
         word.compare_exchange(old.bits(), new.bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
-}
-
-/// A word of the region that threads contend for. Under loom every access is a point where threads may take turns.
-#[inline]
-pub(super) fn shared(region: &Region, offset: u64) -> &AtomicU64 {
-    #[cfg(loom)]
-    crate::index::model::take_turn(region);
-    region.word(offset)
 }
 
 /// The buckets of a chain as they were linked when it was walked.

@@ -5,15 +5,10 @@
 //!        | count | splits  | pages of 128 B | overflow buckets  |      slot i: handle of offset 4096 + 16 i
 //! ```
 //!
-//! Loom prunes by the last access to each atomic alone: a thread's own load before its CAS hides that another thread has
-//! loaded too, and the order "CAS first" is never run. So each access to a shared word first takes a turn: an update of
-//! one more atomic, which orders no memory but makes any two accesses worth swapping.
-//!
 //! The oracle is plain data that no execution changes: slot i holds key `keys[i]`. A key is its own hash.
 
 use crate::index::{BUCKET_BYTES, Dropped, Found, Geometry, Index, KeyCheck, Slots};
 use crate::region::Region;
-use crate::sync::Ordering;
 use crate::types::handle::{Generation, Handle, IndexWord};
 use crate::types::key::KeyHash;
 use std::sync::{Mutex, PoisonError};
@@ -24,15 +19,6 @@ const PAGES_AT: u64 = 128;
 const OVERFLOW_AT: u64 = 512;
 const OVERFLOW_END: u64 = 1024;
 const SLOTS_AT: u64 = 4096;
-/// No aligned word is here, so this cell is apart from all others.
-const TURN_AT: u64 = 1;
-
-/// A point where another thread may come first.
-pub(super) fn take_turn(region: &Region) {
-    // Relaxed: must not order anything.
-    region.word(TURN_AT).fetch_add(1, Ordering::Relaxed);
-}
-
 /// A region with an index of one or two buckets, and what the slots hold.
 pub struct Model {
     region: Region,
@@ -66,8 +52,6 @@ impl Model {
     /// An index of so many buckets, slot i holding key `keys[i]`.
     pub fn new(buckets: u32, keys: &[u64]) -> Self {
         let region = Region::heap(OVERFLOW_END);
-        // Makes the cell before there are threads.
-        take_turn(&region);
         let geometry = Geometry {
             page_bytes: PAGE_BYTES,
             pages_max: PAGES,

@@ -17,7 +17,7 @@
 //! Invariants: the count only rises, by one per split. Every bucket below it lies on a page of the directory and was made
 //! empty before the count passed it. A bucket's source is its number without the highest bit.
 
-use crate::index::bucket::{BUCKET_BYTES, BUCKETS_END, Bucket, shared};
+use crate::index::bucket::{BUCKET_BYTES, BUCKETS_END, Bucket};
 use crate::index::{Geometry, SettleError};
 use crate::region::Region;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -121,14 +121,14 @@ impl Table {
     /// Number of buckets. Acquire: sees every bucket below it empty or filled, and its page (`advance`).
     #[inline]
     pub(super) fn count(&self, region: &Region) -> u32 {
-        shared(region, self.geometry.count_at).load(Ordering::Acquire) as u32
+        region.word(self.geometry.count_at).load(Ordering::Acquire) as u32
     }
 
     /// Makes the bucket behind the last reachable.
     pub(super) fn advance(&self, region: &Region, count: u32) -> bool {
         let (old, new) = (u64::from(count), u64::from(count) + 1);
         // AcqRel: publishes the new bucket with its SPLITTING mark to `count`, after all earlier ones.
-        let word = shared(region, self.geometry.count_at);
+        let word = region.word(self.geometry.count_at);
         word.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 

@@ -12,6 +12,7 @@ mod deaths;
 mod threads;
 
 use super::*;
+use crate::sync::AtomicU64;
 use crate::types::handle::{Generation, Handle};
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -3,10 +3,13 @@
 //! Loom's atomics are larger than the real ones, so they can not lie over bytes. A payload is one tracked cell per
 //! slot: a read that no publication orders after the write is reported as "concurrent read and write accesses", even
 //! when the bytes happen to agree.
+//!
+//! Index words and control words decide races, so each access to one takes a [`Turn`] first. Bytes are frequencies, which
+//! are hints, and generations, which only the owner of a slot writes.
 
 use super::error::RegionError;
 use super::kind::RegionKind;
-use crate::sync::{AtomicU8, AtomicU32, AtomicU64, UnsafeCell};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, Turn, UnsafeCell};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +19,7 @@ const SLOT_BYTES: usize = 256;
 /// The bytes of an arena, as cells.
 pub(crate) struct Region {
     len: u64,
+    turn: Turn,
     words: Cells<AtomicU64>,
     controls: Cells<AtomicU32>,
     bytes: Cells<AtomicU8>,
@@ -45,7 +49,14 @@ unsafe impl Sync for Region {}
 impl Region {
     /// A region of `len` zero bytes.
     pub(crate) fn heap(len: u64) -> Self {
-        Self { len, words: Cells::new(), controls: Cells::new(), bytes: Cells::new(), payloads: Cells::new() }
+        Self {
+            len,
+            turn: Turn::new(),
+            words: Cells::new(),
+            controls: Cells::new(),
+            bytes: Cells::new(),
+            payloads: Cells::new(),
+        }
     }
 
     /// Length in bytes.
@@ -56,6 +67,7 @@ impl Region {
     /// An aligned u64 as an atomic.
     pub(crate) fn word(&self, offset: u64) -> &AtomicU64 {
         assert!(offset + 8 <= self.len);
+        self.turn.take();
         self.words.at(offset, || AtomicU64::new(0))
     }
 
@@ -67,6 +79,7 @@ impl Region {
     /// An aligned u32 as an atomic.
     pub(crate) fn control(&self, offset: u64) -> &AtomicU32 {
         assert!(offset + 4 <= self.len);
+        self.turn.take();
         self.controls.at(offset, || AtomicU32::new(0))
     }
 
@@ -102,6 +115,15 @@ impl Region {
     pub(crate) unsafe fn payload_unchecked(&self, slot: u64, start: u64, len: u64) -> &[u8] {
         // SAFETY: passed on to the caller.
         unsafe { self.payload(slot, start, len) }
+    }
+
+    /// Makes the cells of a slot. A cell made by one thread is not ordered before what another does to it, so those that
+    /// threads share are made before there are threads.
+    pub(crate) fn make_slot(&self, slot: u64) {
+        self.controls.at(slot, || AtomicU32::new(0));
+        self.bytes.at(slot + 4, || AtomicU8::new(0));
+        self.bytes.at(slot + 5, || AtomicU8::new(0));
+        self.slot(slot);
     }
 
     fn slot(&self, slot: u64) -> &UnsafeCell<[u8; SLOT_BYTES]> {
@@ -141,9 +163,13 @@ impl Region {
     ///
     /// - The caller owns these bytes.
     pub(crate) unsafe fn zero(&self, offset: u64, len: u64) {
-        let cells = self.controls.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, cell) in cells.range(offset..offset + len) {
-            cell.store(0, crate::sync::Ordering::Relaxed);
+        // The map's lock is not held across a modelled operation.
+        let known: Vec<u64> = {
+            let cells = self.controls.0.lock().unwrap_or_else(PoisonError::into_inner);
+            cells.range(offset..offset + len).map(|(at, _)| *at).collect()
+        };
+        for at in known {
+            self.control(at).store(0, Ordering::Relaxed);
         }
     }
 

@@ -36,11 +36,11 @@ impl Backoff {
 }
 
 #[cfg(not(loom))]
-fn yield_now() {
+pub(crate) fn yield_now() {
     std::thread::yield_now();
 }
 
 #[cfg(loom)]
-fn yield_now() {
+pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }

@@ -1,0 +1,325 @@
+//! Doors for `loom-tests/tests/engine.rs`: a tiny engine, the public journeys with one-byte keys and u64 values, and a
+//! census of every slot and gauge.
+//!
+//! Pages of 128 bytes hold two slots of 64 bytes, or two buckets of two words. The first page is the index, which starts
+//! with one bucket.
+
+use crate::arena::classes::ClassId;
+use crate::arena::frame::FrameKind;
+use crate::arena::header::live;
+use crate::arena::layout::{Layout, PageId};
+use crate::arena::page::PageKind;
+use crate::arena::slot::{Run, State};
+use crate::engine::get::Hit;
+use crate::engine::insert::{Draft, Entry, Refusal};
+use crate::engine::statistics::Counter;
+use crate::engine::{Engine, Parts, Settings};
+use crate::eviction::expiry::TimeToLive;
+use crate::region::Region;
+use crate::sync::Ordering;
+use crate::sync::epoch::Guard;
+use crate::types::clock::{HybridClock, ManualClock, TimeSource};
+use crate::types::key::{Key, KeyHash, KeyHasher, KeyspaceId};
+use crate::types::version::{Stamp, Version};
+
+const PAGE_BYTES: u64 = 128;
+const SLOT_BYTES: u64 = 64;
+const CLASS: ClassId = ClassId(0);
+const VALUE_BYTES: u64 = 8;
+
+/// An engine.
+pub struct Model {
+    engine: Engine,
+}
+
+/// How an insert ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is the entry.
+    Yes,
+    /// No slot or no stripe was to be had; the key is absent.
+    Busy,
+    /// A newer version is there.
+    Superseded,
+}
+
+/// All slots and gauges, when nobody else is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// Words in the index.
+    pub words: u64,
+    /// Entries, as the engine counts them.
+    pub entries: u64,
+    /// LIVE slots.
+    pub live: u64,
+    /// LIVE slots, as the class counts them.
+    pub live_gauge: u64,
+    /// RETIRED slots.
+    pub retired: u64,
+    /// Slots that wait for readers, as the class counts them.
+    pub limbo_gauge: u64,
+    /// Slots in limbo.
+    pub limbo: u64,
+    /// FREE slots that were looked at.
+    pub free: u64,
+    /// Free slots, as the class counts them.
+    pub free_gauge: u64,
+    /// WRITING slots.
+    pub writing: u64,
+}
+
+impl Census {
+    /// Whether every gauge says what is there, every LIVE slot is named, and no slot is lost.
+    pub fn check(&self) {
+        self.check_but_writing(0);
+    }
+
+    /// As above, with so many slots held by somebody who writes.
+    pub fn check_but_writing(&self, writing: u64) {
+        assert_eq!(self.words, self.live, "{self:?}");
+        assert_eq!(self.words, self.live_gauge, "{self:?}");
+        assert_eq!(self.words, self.entries, "{self:?}");
+        assert_eq!(self.retired, self.limbo_gauge, "{self:?}");
+        assert_eq!(self.retired, self.limbo, "{self:?}");
+        assert_eq!(self.free, self.free_gauge, "{self:?}");
+        assert_eq!(self.writing, writing, "{self:?}");
+    }
+}
+
+/// An entry that is being written.
+pub struct Reserved(Draft);
+
+/// An entry held by a reader under its guard.
+pub struct Held<'m> {
+    model: &'m Model,
+    guard: Guard,
+    hit: Hit,
+}
+
+impl Held<'_> {
+    /// The value.
+    pub fn value(&self) -> u64 {
+        let bytes = self.model.engine.value(&self.guard, &self.hit);
+        u64::from_le_bytes(bytes.try_into().expect("values have eight bytes"))
+    }
+}
+
+fn parts(region: Region, layout: Layout, run: u16) -> Parts {
+    Parts {
+        region,
+        layout,
+        hasher: KeyHasher::new([1, 2, 3, 4]),
+        clock: HybridClock::new(TimeSource::Manual(ManualClock::new()), Stamp::ZERO),
+        run: Run(run),
+        settings: Settings::default(),
+        ghost_bytes: 0,
+    }
+}
+
+impl Model {
+    /// An arena of so many pages besides the index. The slots of the first `prepared` of them are free, the other pages
+    /// are.
+    pub fn new(pages: u32, prepared: u32) -> Self {
+        let layout = Layout::with_pages(PAGE_BYTES, 1 + pages);
+        let region = Region::heap(layout.len());
+        for at in (layout.data_start..layout.len()).step_by(SLOT_BYTES as usize) {
+            region.make_slot(at);
+        }
+        let engine = Engine::assemble(parts(region, layout, 1));
+        engine.format();
+        engine.sweep.set_settled();
+        let model = Self { engine };
+        model.make_words();
+        for _ in 0..prepared {
+            assert!(model.engine.assign_page(CLASS));
+            while model.engine.prepare_step(CLASS) {}
+        }
+        model
+    }
+
+    /// Makes the words that threads meet.
+    fn make_words(&self) {
+        for at in [live::CEILING, live::CLEAR_ALL] {
+            self.engine.region.word(at);
+        }
+        for page in self.engine.pages.ids() {
+            self.engine.pages.min_expiry(&self.engine.region, page);
+            self.engine.pages.ordinal(&self.engine.region, page);
+        }
+    }
+
+    /// The same arena after a sudden end, in the next run.
+    pub fn reopen(self) -> Self {
+        let Engine { region, run, pages, .. } = self.engine;
+        let layout = *pages.layout();
+        let engine = Engine::assemble(parts(region, layout, run.0 + 1));
+        let mut entries = 0;
+        for page in engine.pages.ids() {
+            if engine.pages.load(&engine.region, page).kind() == PageKind::Index {
+                assert!(engine.index.add_page(layout.page_start(page)));
+            }
+        }
+        engine.index.settle(&engine.region, &engine).expect("the last run left a whole index");
+        engine.index.for_each(&engine.region, |_| entries += 1);
+        engine.entries.store(entries, Ordering::Relaxed);
+        Self { engine }
+    }
+
+    fn hash(&self, key: &[u8; 1]) -> KeyHash {
+        self.engine.hash(Key { keyspace: KeyspaceId::RAW, bytes: key })
+    }
+
+    /// The `nth` key whose hash ends with this bit.
+    pub fn key_with(&self, bit: u64, nth: usize) -> u8 {
+        let mut keys = (0..=u8::MAX).filter(|key| self.hash(&[*key]).bits() & 1 == bit);
+        keys.nth(nth).expect("half of all keys end so")
+    }
+
+    fn entry(stamp: u64) -> Entry {
+        let version = Version::instant(Stamp(stamp), 0);
+        Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0 }
+    }
+
+    fn ended(result: Result<(), Refusal>) -> Stored {
+        match result {
+            Ok(()) => Stored::Yes,
+            Err(Refusal::Superseded(_)) => Stored::Superseded,
+            Err(Refusal::Busy) => Stored::Busy,
+            Err(refusal) => panic!("{refusal:?}"),
+        }
+    }
+
+    /// Stores the stamp as value, under this stamp.
+    pub fn store(&self, key: u8, stamp: u64) -> Stored {
+        let bytes = [key];
+        let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
+        Self::ended(self.engine.store(key, self.hash(&bytes), &stamp.to_le_bytes(), &Self::entry(stamp)))
+    }
+
+    /// Takes a slot and fills it.
+    pub fn reserve(&self, key: u8, stamp: u64) -> Option<Reserved> {
+        let bytes = [key];
+        let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
+        let mut draft = self.engine.draft(key, VALUE_BYTES, &Self::entry(stamp).version).ok()?;
+        self.engine.draft_bytes_mut(&mut draft).copy_from_slice(&stamp.to_le_bytes());
+        Some(Reserved(draft))
+    }
+
+    /// Makes it the entry.
+    pub fn commit(&self, key: u8, stamp: u64, reserved: &Reserved) -> Stored {
+        let bytes = [key];
+        let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
+        let guard = self.engine.pin();
+        Self::ended(self.engine.publish(&guard, key, self.hash(&bytes), &reserved.0, &Self::entry(stamp)))
+    }
+
+    /// Gives it back.
+    pub fn abandon(&self, reserved: &Reserved) {
+        self.engine.abandon(&reserved.0);
+    }
+
+    /// Removes a key.
+    pub fn remove(&self, key: u8) -> bool {
+        let bytes = [key];
+        let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
+        let guard = self.engine.pin();
+        self.engine.remove(&guard, key, self.hash(&bytes))
+    }
+
+    /// The value of a key, held.
+    pub fn hold(&self, key: u8) -> Option<Held<'_>> {
+        let bytes = [key];
+        let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
+        let guard = self.engine.pin();
+        let hit = self.engine.get(&guard, key, self.hash(&bytes))?;
+        Some(Held { model: self, guard, hit })
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: u8) -> Option<u64> {
+        self.hold(key).map(|held| held.value())
+    }
+
+    /// Evicts so many entries.
+    pub fn evict(&self, want: u32) -> u32 {
+        let guard = self.engine.pin();
+        self.engine.evict(&guard, CLASS, want)
+    }
+
+    /// Frees what is due and starts a grace period if something waits; how many wait.
+    pub fn reclaim(&self) -> usize {
+        self.engine.drain_limbo()
+    }
+
+    /// One step of emptying a page.
+    pub fn drain(&self) -> bool {
+        self.engine.drain_some(None, true)
+    }
+
+    /// Looks at the next slot of an old run.
+    pub fn prepare(&self) -> bool {
+        self.engine.prepare_step(CLASS)
+    }
+
+    /// As above, but only on a page without entries; `false` if there is none left.
+    pub fn prepare_free(&self) -> bool {
+        let page = self.engine.pages.ids().find(|page| {
+            let slots = (0..PAGE_BYTES / SLOT_BYTES).map(|slot| self.engine.pages.handle(*page, slot as u32));
+            let mut states = slots.filter_map(|handle| self.engine.slot(handle)?.control().state());
+            self.engine.pages.info(*page).has_slots_of(CLASS) && !states.any(|state| state == State::Live)
+        });
+        page.is_some_and(|page| self.engine.prepare_step_in(page, CLASS))
+    }
+
+    /// Splits one bucket.
+    pub fn grow(&self) -> bool {
+        let entries = self.engine.index.entries_before_growth(&self.engine.region) + 1;
+        self.engine.index.grow(&self.engine.region, &self.engine, entries) > 0
+    }
+
+    /// Entries replaced, entries moved to another page, pages moved.
+    pub fn counts(&self) -> [u64; 3] {
+        [Counter::Replaced, Counter::Relocated, Counter::PagesMoved].map(|counter| self.engine.counters.sum(counter))
+    }
+
+    /// Everything, when nobody else is there.
+    pub fn census(&self) -> Census {
+        let engine = &self.engine;
+        let class = engine.pages.class(CLASS);
+        // Relaxed: nobody else is there.
+        let gauge = |gauge: &crate::sync::GaugeU64| gauge.load(Ordering::Relaxed);
+        let mut census = Census {
+            words: 0,
+            entries: gauge(&engine.entries),
+            live: 0,
+            live_gauge: gauge(&class.live),
+            retired: 0,
+            limbo_gauge: gauge(&class.limbo),
+            limbo: engine.limbo.len() as u64,
+            free: 0,
+            free_gauge: gauge(&class.free),
+            writing: 0,
+        };
+        engine.index.for_each(&engine.region, |_| census.words += 1);
+        for page in engine.pages.ids() {
+            let info = engine.pages.info(page);
+            if info.has_slots_of(CLASS) {
+                for slot in 0..engine.pages.prepared(page).min(engine.pages.slots_in(info)) {
+                    self.count_slot(page, slot, &mut census);
+                }
+            }
+        }
+        census
+    }
+
+    fn count_slot(&self, page: PageId, slot: u32, census: &mut Census) {
+        let slot = self.engine.slot(self.engine.pages.handle(page, slot)).expect("it lies in the region");
+        match slot.control().state() {
+            Some(State::Free) => census.free += 1,
+            Some(State::Writing) => census.writing += 1,
+            Some(State::Live) => census.live += 1,
+            Some(State::Retired) => census.retired += 1,
+            None => panic!("{slot:?}"),
+        }
+    }
+}
