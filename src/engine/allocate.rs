@@ -15,6 +15,7 @@ use crate::engine::insert::Refusal;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Filling;
 use crate::sync::Ordering;
+use crate::sync::backoff::Backoff;
 use crate::types::handle::{Generation, Handle};
 
 /// Attempts to find a slot in a full class; each moves the epoch on if nobody holds it.
@@ -58,6 +59,7 @@ impl Engine {
 
     #[cold]
     fn allocate_slowly(&self, class: ClassId) -> Option<Taken> {
+        let mut backoff = Backoff::default();
         for _ in 0..ROUNDS_MAX {
             if self.prepare_step(class)
                 && let Some(taken) = self.take(class)
@@ -71,6 +73,8 @@ impl Engine {
             if let Some(taken) = self.take(class) {
                 return Some(taken);
             }
+            // A thread that lost its processor inside a guard holds up every grace period: let it have this one.
+            backoff.wait();
         }
         self.rebalance.starved(self.ghost_class(class));
         (class.0 + 1..=class.0.saturating_add(CLASSES_ABOVE))

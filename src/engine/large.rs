@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::engine::allocate::Taken;
 use crate::engine::insert::Refusal;
 use crate::sync::Ordering;
+use crate::sync::backoff::Backoff;
 use crate::types::handle::Handle;
 
 /// Attempts to find room; each evicts something or moves the epoch on.
@@ -25,6 +26,7 @@ impl Engine {
             return self.allocate_run(bytes);
         }
         let count = self.pages.blocks_for(bytes);
+        let mut backoff = Backoff::default();
         for _ in 0..ROUNDS_MAX {
             let taken = {
                 let _guard = self.pin();
@@ -37,6 +39,8 @@ impl Engine {
                 continue;
             }
             self.make_room_large();
+            // A thread that lost its processor inside a guard holds up every grace period: let it have this one.
+            backoff.wait();
         }
         Err(Refusal::Busy)
     }
