@@ -177,8 +177,8 @@ impl Shift<'_> {
                         bump(if pin.is_pinned() { &self.counts.pinned } else { &self.counts.owned });
                         pins.push((number, check(number, &pin), pin));
                     }
-                    if pins.len() > 80 {
-                        let (number, version, pin) = pins.swap_remove(self.random.below(80) as usize);
+                    if pins.len() > 160 {
+                        let (number, version, pin) = pins.swap_remove(self.random.below(160) as usize);
                         assert_eq!(check(number, &pin), version, "a pinned value has changed");
                     }
                 }
