@@ -1,5 +1,8 @@
 //! The public local API, as a service would use it.
 
+mod calls;
+mod handles;
+
 use also_cache::{Cache, InsertError, InsertOptions, Recovery};
 
 fn cache(capacity: u64) -> Cache {
