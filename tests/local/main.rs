@@ -93,3 +93,22 @@ fn an_older_version_never_replaces_a_newer_one() {
     assert!(matches!(refused, Err(InsertError::Superseded { .. })));
     assert_eq!(cache.get("k").as_deref(), Some(b"5".as_slice()));
 }
+
+#[test]
+fn an_arena_full_of_large_values_takes_small_ones_and_new_large_ones() {
+    let open = Cache::builder().capacity(64 << 20).value_bytes_max(8 << 20).background(false).hash_seed(1);
+    let cache = open.open().expect("opens");
+    for number in 0..40 {
+        cache.insert(key(number), value(number, 4 << 20)).unwrap_or_else(|error| panic!("{number}: {error}"));
+        assert!(cache.contains(key(number)), "{number} is gone at once");
+    }
+    let kept: Vec<u64> = (0..40).filter(|number| cache.contains(key(*number))).collect();
+    println!("{kept:?} are there");
+    assert!(kept.len() >= 8 && kept.iter().filter(|number| **number >= 30).count() >= 5, "{kept:?}");
+    for (number, bytes) in (100..400).zip([10, 100, 1_000, 5_000, 20_000].into_iter().cycle()) {
+        let stored = cache.insert(key(number), value(number, bytes));
+        assert!(stored.is_ok(), "{number}, {bytes} bytes: {stored:?}\n{}", cache.stats());
+    }
+    cache.insert(key(50), value(50, 7 << 20)).expect("a run again");
+    assert_eq!(cache.get(key(50)).as_deref(), Some(value(50, 7 << 20).as_slice()));
+}
