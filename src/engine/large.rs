@@ -160,8 +160,13 @@ impl Engine {
         let handle = self.pages.handle(page, block);
         let Some(slot) = self.slot(handle) else { return 1 };
         if !self.pages.is_head(page, block) {
-            let named = slot.control().state() == Some(State::Live) && self.named_by(slot).is_some();
-            if !named {
+            // One look decides: whoever retires a value marks its head before, so that it is either seen LIVE here, or
+            // as marked afterwards. A LIVE one that nothing names is a value too if its checksum is right: of a dead
+            // process, or about to be retired by whoever has just unlinked it.
+            let control = slot.control();
+            let live = control.state() == Some(State::Live);
+            let value = live && (self.named_by(slot).is_some() || self.is_intact(slot));
+            if !value && !self.pages.is_head(page, block) {
                 self.pages.give_blocks(handle, 1);
                 return 1;
             }
