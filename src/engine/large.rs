@@ -142,7 +142,7 @@ impl Engine {
     pub(super) fn prepare_large(&self, only: Option<PageId>) -> bool {
         let _guard = self.pin();
         // No blocks are taken meanwhile, so nobody writes into the page.
-        let _taking = crate::sync::lock(self.pages.large_lock());
+        let Some(_taking) = crate::sync::lock_within(self.pages.large_lock()) else { return false };
         let claimed = match only {
             Some(page) => self.pages.claim_unprepared_in(page, ClassId::LARGE),
             None => self.pages.claim_unprepared(ClassId::LARGE),
