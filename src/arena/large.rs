@@ -73,6 +73,9 @@ impl Pages {
 
     /// Whether a value begins at a block. Bytes within a value are never looked at as a control word.
     pub(crate) fn is_head(&self, page: PageId, block: u32) -> bool {
+        if self.info(page).kind() == PageKind::RunHead {
+            return block == 0;
+        }
         self.bitmap_of(page)[2 + block as usize / 64].load(Ordering::Acquire) & (1 << (block % 64)) != 0
     }
 

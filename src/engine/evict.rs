@@ -46,7 +46,9 @@ impl ClassPages for PagesOf<'_> {
         let start = if page < all { page } else { 0 };
         (start..all).chain(0..start).map(PageId).find_map(|page| {
             let info = self.pages.info(page);
-            info.has_slots_of(self.class).then(|| ClassPage { page: page.0, slots: self.pages.slots_in(info) })
+            let slots = if info.is_run_of(self.class) { 1 } else { self.pages.slots_in(info) };
+            let ours = info.has_slots_of(self.class) || info.is_run_of(self.class);
+            ours.then_some(ClassPage { page: page.0, slots })
         })
     }
 }
@@ -113,7 +115,8 @@ impl Engine {
     fn evict_under_hand(&self, class: ClassId, want: u32, search: &mut Search<Handle>) -> Option<u32> {
         let span = self.policy(class).clock.claim(SPAN, &PagesOf::new(&self.pages, class))?;
         let page = PageId(span.page);
-        if !self.pages.info(page).has_slots_of(class) {
+        let info = self.pages.info(page);
+        if !info.has_slots_of(class) && !info.is_run_of(class) {
             return Some(0);
         }
         self.prefetch_span(page, &span);
@@ -222,7 +225,11 @@ impl Engine {
     fn numbered(&self, number: u32, class: ClassId) -> Option<Slot<'_>> {
         let per_page = self.pages.classes().slots_per_page(class);
         let page = PageId(number / per_page);
-        if page.0 >= self.pages.layout().pages || !self.pages.info(page).has_slots_of(class) {
+        if page.0 >= self.pages.layout().pages {
+            return None;
+        }
+        let info = self.pages.info(page);
+        if !info.has_slots_of(class) && !info.is_run_of(class) {
             return None;
         }
         // Within a large value no byte is a control word.

@@ -108,10 +108,12 @@ impl Engine {
     fn free_run(&self, head: PageId) {
         let pages = self.pages.run_pages(&self.region, head);
         // The head last: a process killed in between leaves tails without a head, which the next open cleans.
-        for step in (0..pages).rev() {
+        for step in (1..pages).rev() {
             self.pages.make_dirty(&self.region, PageId(head.0 + step));
             self.pages.leave_dirty(PageId(head.0 + step));
         }
+        // The head alone is looked at by the hand.
+        self.retire_page(head);
     }
 
     /// Frees a run whose grace period is over, unless it is pinned.

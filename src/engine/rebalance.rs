@@ -18,7 +18,7 @@ use crate::engine::statistics::Counter;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Part;
 use crate::sync::failpoint::failpoint;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::types::handle::{Handle, IndexWord};
 
 /// A drain that takes longer is given up.
@@ -38,6 +38,8 @@ const URGENT_ROUNDS: u32 = 2;
 pub(crate) struct Rebalance {
     wanted: Box<[AtomicU64]>,
     drain: Mutex<Option<Drain>>,
+    /// Where the next run of pages is looked for.
+    next_run: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ struct Drain {
 
 impl Rebalance {
     pub(crate) fn new(classes: usize) -> Self {
-        Self { wanted: (0..classes).map(|_| AtomicU64::new(0)).collect(), drain: Mutex::new(None) }
+        Self { wanted: (0..classes).map(|_| AtomicU64::new(0)).collect(), drain: Mutex::new(None), next_run: AtomicU32::new(0) }
     }
 
     /// A ghost hit. Relaxed: a hint.
@@ -74,7 +76,7 @@ impl Engine {
             if self.pages.assign(&self.region, kind, class, 0).is_some() {
                 return true;
             }
-            if !self.hasten_page() && !self.drain_some(Some(class), false) {
+            if !self.hasten_page() && !self.drain_some(Some(class), false) && !self.evict_some_run() {
                 return false;
             }
         }
@@ -270,7 +272,7 @@ impl Engine {
 
     /// Takes an owned page out of its class. Whoever still walks its slots by that class holds a guard, so it waits
     /// for them before it is zeroed and freed.
-    fn retire_page(&self, page: PageId) {
+    pub(super) fn retire_page(&self, page: PageId) {
         self.pages.make_dirty(&self.region, page);
         self.pages.await_grace();
         self.limbo.add(Handle::from_offset(self.pages.layout().page_start(page)));
@@ -314,13 +316,17 @@ impl Engine {
                 PageKind::Free | PageKind::Data | PageKind::Large | PageKind::RunHead | PageKind::RunTail
             )
         };
-        let mut run = 0;
-        for page in self.pages.ids() {
-            run = if usable(&page) { run + 1 } else { 0 };
-            if run == count {
-                let head = page.0 + 1 - count;
-                debug_assert!(head + count <= pages);
-                return self.empty_pages(head, count);
+        // Round and round, so that what was stored last is not what goes next. Relaxed: a hint.
+        let first = self.rebalance.next_run.load(Ordering::Relaxed) % pages;
+        for part in [first..pages, 0..pages] {
+            let mut run = 0;
+            for page in part.map(PageId) {
+                let begins_within = run == 0 && self.pages.info(page).kind() == PageKind::RunTail;
+                run = if usable(&page) && !begins_within { run + 1 } else { 0 };
+                if run == count {
+                    self.rebalance.next_run.store(page.0 + 1, Ordering::Relaxed);
+                    return self.empty_pages(page.0 + 1 - count, count);
+                }
             }
         }
         false
@@ -352,6 +358,20 @@ impl Engine {
                 }
             }
         }
+        true
+    }
+
+    /// Evicts one large value where no class has a page to give, so that its run becomes free. `false` if there is none.
+    fn evict_some_run(&self) -> bool {
+        let guard = self.pin();
+        let state = self.pages.class(ClassId::LARGE);
+        // Relaxed: gauges. One that waits for readers is as good as one evicted now.
+        if state.limbo.load(Ordering::Relaxed) == 0 && self.evict(&guard, ClassId::LARGE, 1) == 0 {
+            return false;
+        }
+        self.reclaim(&guard, ClassId::LARGE);
+        self.launch_grace(&guard);
+        self.domain.help(&guard);
         true
     }
 
