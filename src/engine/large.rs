@@ -16,6 +16,8 @@ use crate::types::handle::Handle;
 const ROUNDS_MAX: u32 = 256;
 #[cfg(loom)]
 const ROUNDS_MAX: u32 = 2;
+/// Attempts to find a run of pages; each empties as many.
+const RUN_ROUNDS_MAX: u32 = 6;
 /// Entries evicted in one attempt.
 const EVICT_PER_ROUND: u32 = 4;
 
@@ -73,14 +75,13 @@ impl Engine {
         if count > layout.pages / 2 {
             return Err(Refusal::TooLarge);
         }
-        if let Some(head) = self.pages.assign_run(&self.region, count) {
-            return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
-        }
-        while self.clean_dirty_page() {}
-        if self.make_run(count)
-            && let Some(head) = self.pages.assign_run(&self.region, count)
-        {
-            return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
+        for _ in 0..RUN_ROUNDS_MAX {
+            if let Some(head) = self.pages.assign_run(&self.region, count) {
+                return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
+            }
+            // Another thread may hold up or take what is emptied here: then other pages are tried.
+            while self.clean_dirty_page() {}
+            self.make_run(count);
         }
         Err(Refusal::Busy)
     }

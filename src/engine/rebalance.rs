@@ -17,6 +17,7 @@ use crate::arena::slot::{Slot, State};
 use crate::engine::statistics::Counter;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Part;
+use crate::sync::backoff::Backoff;
 use crate::sync::failpoint::failpoint;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::types::handle::{Handle, IndexWord};
@@ -335,6 +336,7 @@ impl Engine {
     fn empty_pages(&self, head: u32, count: u32) -> bool {
         for number in head..head + count {
             let page = PageId(number);
+            let mut backoff = Backoff::default();
             for round in 0..URGENT_ROUNDS {
                 let info = self.pages.info(page);
                 match info.kind() {
@@ -356,6 +358,8 @@ impl Engine {
                     self.pages.cancel_drain(page);
                     return false;
                 }
+                // A thread that lost its processor inside a guard holds up every grace period: let it have this one.
+                backoff.wait();
             }
         }
         true
