@@ -13,6 +13,7 @@ use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::engine::statistics::Counter;
 use crate::eviction::clock::{ClassPage, ClassPages, Span};
+use crate::index::Found;
 use crate::eviction::policy::{Part, Search, Verdict, ghost_window, is_promoted};
 use crate::sync::Ordering;
 use crate::sync::epoch::Guard;
@@ -254,19 +255,16 @@ impl Engine {
         }
     }
 
-    /// Takes the coldest entry out of a chain that has no room. The caller holds a guard and the stripe.
-    pub(super) fn evict_from_chain(&self, hash: KeyHash) {
+    /// Takes the coldest entry out of a chain that has no room. `false` if there is none to take. The caller holds a guard
+    /// and the stripe.
+    pub(super) fn evict_from_chain(&self, hash: KeyHash) -> bool {
         let candidates = self.index.chain(&self.region, hash);
-        let coldest = candidates
-            .as_slice()
-            .iter()
-            .filter_map(|found| Some((self.slot(found.word.handle())?.frequency(), found)))
-            .min_by_key(|(frequency, _)| *frequency);
-        if let Some((_, found)) = coldest
-            && self.index.unlink(&self.region, found)
-        {
+        let frequency = |found: &Found| self.slot(found.word.handle()).map_or(0, |slot| slot.frequency());
+        let Some(coldest) = candidates.as_slice().iter().min_by_key(|found| frequency(found)) else { return false };
+        if self.index.unlink(&self.region, coldest) {
             self.counters.add(Counter::EvictedBucket);
-            self.retire(found.word.handle());
+            self.retire(coldest.word.handle());
         }
+        true
     }
 }

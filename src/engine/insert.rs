@@ -160,7 +160,10 @@ impl Engine {
             self.go_live(draft, part);
             self.count_in(draft.class, key, entry);
             while self.index.link(&self.region, &stripe, hash, word, self).is_err() {
-                self.evict_from_chain(hash);
+                if !self.evict_from_chain(hash) {
+                    self.count_back(draft.class, key, entry);
+                    return Err(Refusal::Busy);
+                }
             }
             failpoint!("insert.linked");
             drop(stripe);
