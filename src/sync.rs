@@ -43,6 +43,20 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
+/// Takes a lock within a bounded wait; `None` if its holder does not let go, because it was stopped inside for example.
+pub(crate) fn lock_within<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    let mut backoff = backoff::Backoff::default();
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            #[cfg(not(loom))]
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(_) if backoff.wait() => {}
+            Err(_) => return None,
+        }
+    }
+}
+
 /// Whether the named defect is compiled in.
 ///
 /// `cargo xtask bite` sets `ALSO_CACHE_BITE` for one build at a time and demands that a check goes red. Unset, as in

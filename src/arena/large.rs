@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Every value is one slice. The bits of the page say which blocks are free; one lock serialises who takes blocks,
-//! giving back needs none.
+//! giving back needs none. Nobody waits for it without a bound: behind a stopped holder a large insert is refused.
 
 use crate::arena::classes::{BLOCKS_PER_PAGE, ClassId};
 use crate::arena::layout::PageId;
@@ -30,7 +30,7 @@ impl Pages {
         {
             return None;
         }
-        let _taking = crate::sync::lock(self.large_lock());
+        let _taking = crate::sync::lock_within(self.large_lock())?;
         self.ids().find_map(|page| self.take_blocks_in(page, count))
     }
 
@@ -73,6 +73,9 @@ impl Pages {
 
     /// Whether a value begins at a block. Bytes within a value are never looked at as a control word.
     pub(crate) fn is_head(&self, page: PageId, block: u32) -> bool {
+        if self.info(page).kind() == PageKind::RunHead {
+            return block == 0;
+        }
         self.bitmap_of(page)[2 + block as usize / 64].load(Ordering::Acquire) & (1 << (block % 64)) != 0
     }
 
@@ -109,7 +112,7 @@ impl Pages {
     }
 
     fn claim_run(&self, region: &Region, head: PageId, count: u32) -> Option<PageId> {
-        let _taking = crate::sync::lock(self.large_lock());
+        let _taking = crate::sync::lock_within(self.large_lock())?;
         for step in 0..count {
             if !self.claim_free(PageId(head.0 + step)) {
                 for back in 0..step {

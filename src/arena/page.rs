@@ -90,6 +90,11 @@ impl PageInfo {
         self.0 & (DRAINING | SETUP) == 0 && self.has_slots_of(class)
     }
 
+    /// Whether one value of this class begins here and takes the page and those behind it.
+    pub(crate) fn is_run_of(self, class: ClassId) -> bool {
+        class == ClassId::LARGE && self.kind() == PageKind::RunHead && self.0 & SETUP == 0
+    }
+
     /// Whether its slots are of this class, draining or not.
     #[inline]
     pub(crate) fn has_slots_of(self, class: ClassId) -> bool {

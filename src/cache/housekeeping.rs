@@ -51,6 +51,10 @@ impl Drop for Housekeeper {
 impl Engine {
     /// Housekeeping for at most about `budget`; `true` if more is waiting.
     pub(super) fn maintain(&self, budget: Duration) -> bool {
+        // What was sealed is not moved any more.
+        if self.is_closed() {
+            return false;
+        }
         let start = Instant::now();
         self.clock().refresh();
         self.note_entries();

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::engine::statistics::Counter;
 use crate::eviction::clock::{ClassPage, ClassPages, Span};
 use crate::eviction::policy::{Part, Search, Verdict, ghost_window, is_promoted};
+use crate::index::Found;
 use crate::sync::Ordering;
 use crate::sync::epoch::Guard;
 use crate::sync::failpoint::failpoint;
@@ -49,7 +50,9 @@ impl ClassPages for PagesOf<'_> {
         let start = if page < all { page } else { 0 };
         (start..all).chain(0..start).map(PageId).find_map(|page| {
             let info = self.pages.info(page);
-            info.has_slots_of(self.class).then(|| ClassPage { page: page.0, slots: self.pages.slots_in(info) })
+            let slots = if info.is_run_of(self.class) { 1 } else { self.pages.slots_in(info) };
+            let ours = info.has_slots_of(self.class) || info.is_run_of(self.class);
+            ours.then_some(ClassPage { page: page.0, slots })
         })
     }
 }
@@ -116,7 +119,8 @@ impl Engine {
     fn evict_under_hand(&self, class: ClassId, want: u32, search: &mut Search<Handle>) -> Option<u32> {
         let span = self.policy(class).clock.claim(SPAN, &PagesOf::new(&self.pages, class))?;
         let page = PageId(span.page);
-        if !self.pages.info(page).has_slots_of(class) {
+        let info = self.pages.info(page);
+        if !info.has_slots_of(class) && !info.is_run_of(class) {
             return Some(0);
         }
         self.prefetch_span(page, &span);
@@ -225,7 +229,11 @@ impl Engine {
     fn numbered(&self, number: u32, class: ClassId) -> Option<Slot<'_>> {
         let per_page = self.pages.classes().slots_per_page(class);
         let page = PageId(number / per_page);
-        if page.0 >= self.pages.layout().pages || !self.pages.info(page).has_slots_of(class) {
+        if page.0 >= self.pages.layout().pages {
+            return None;
+        }
+        let info = self.pages.info(page);
+        if !info.has_slots_of(class) && !info.is_run_of(class) {
             return None;
         }
         // Within a large value no byte is a control word.
@@ -250,19 +258,16 @@ impl Engine {
         }
     }
 
-    /// Takes the coldest entry out of a chain that has no room. The caller holds a guard and the stripe.
-    pub(super) fn evict_from_chain(&self, hash: KeyHash) {
+    /// Takes the coldest entry out of a chain that has no room. `false` if there is none to take. The caller holds a guard
+    /// and the stripe.
+    pub(super) fn evict_from_chain(&self, hash: KeyHash) -> bool {
         let candidates = self.index.chain(&self.region, hash);
-        let coldest = candidates
-            .as_slice()
-            .iter()
-            .filter_map(|found| Some((self.slot(found.word.handle())?.frequency(), found)))
-            .min_by_key(|(frequency, _)| *frequency);
-        if let Some((_, found)) = coldest
-            && self.index.unlink(&self.region, found)
-        {
+        let frequency = |found: &Found| self.slot(found.word.handle()).map_or(0, |slot| slot.frequency());
+        let Some(coldest) = candidates.as_slice().iter().min_by_key(|found| frequency(found)) else { return false };
+        if self.index.unlink(&self.region, coldest) {
             self.counters.add(Counter::EvictedBucket);
-            self.retire_unlinked(found.word);
+            self.retire_unlinked(coldest.word);
         }
+        true
     }
 }

@@ -105,8 +105,11 @@ impl Engine {
         failpoint!("insert.written");
         let word = IndexWord::new(hash, draft.generation, draft.handle);
         let result = self.enter(guard, key, hash, draft, entry, word);
-        if result.is_err() {
-            self.abandon(draft);
+        match &result {
+            Err(_) => self.abandon(draft),
+            // Once more: a sweep that passed before the slot was LIVE has forgotten it. The guard keeps the slot's bytes.
+            Ok(()) if !entry.ttl.is_never() => self.note_deadline(slot),
+            Ok(()) => {}
         }
         result
     }
@@ -161,7 +164,10 @@ impl Engine {
                 self.count_in(draft.class, key, entry);
             }
             while self.index.link(&self.region, &stripe, hash, word, self).is_err() {
-                self.evict_from_chain(hash);
+                if !self.evict_from_chain(hash) {
+                    self.count_back(draft.class, key, entry);
+                    return Err(Refusal::Busy);
+                }
             }
             failpoint!("insert.linked");
             drop(stripe);

@@ -9,6 +9,7 @@ use crate::engine::allocate::Taken;
 use crate::engine::insert::Refusal;
 use crate::engine::statistics::Counter;
 use crate::sync::Ordering;
+use crate::sync::backoff::Backoff;
 use crate::types::handle::Handle;
 
 /// Attempts to find room; each evicts something or moves the epoch on.
@@ -16,6 +17,8 @@ use crate::types::handle::Handle;
 const ROUNDS_MAX: u32 = 256;
 #[cfg(loom)]
 const ROUNDS_MAX: u32 = 2;
+/// Attempts to find a run of pages; each empties as many.
+const RUN_ROUNDS_MAX: u32 = 6;
 /// Entries evicted in one attempt.
 const EVICT_PER_ROUND: u32 = 4;
 
@@ -26,6 +29,7 @@ impl Engine {
             return self.allocate_run(bytes);
         }
         let count = self.pages.blocks_for(bytes);
+        let mut backoff = Backoff::default();
         for _ in 0..ROUNDS_MAX {
             let taken = {
                 let _guard = self.pin();
@@ -38,6 +42,8 @@ impl Engine {
                 continue;
             }
             self.make_room_large();
+            // A thread that lost its processor inside a guard holds up every grace period: let it have this one.
+            backoff.wait();
         }
         Err(Refusal::Busy)
     }
@@ -70,14 +76,13 @@ impl Engine {
         if count > layout.pages / 2 {
             return Err(Refusal::TooLarge);
         }
-        if let Some(head) = self.pages.assign_run(&self.region, count) {
-            return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
-        }
-        while self.clean_dirty_page() {}
-        if self.make_run(count)
-            && let Some(head) = self.pages.assign_run(&self.region, count)
-        {
-            return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
+        for _ in 0..RUN_ROUNDS_MAX {
+            if let Some(head) = self.pages.assign_run(&self.region, count) {
+                return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
+            }
+            // Another thread may hold up or take what is emptied here: then other pages are tried.
+            while self.clean_dirty_page() {}
+            self.make_run(count);
         }
         Err(Refusal::Busy)
     }
@@ -105,10 +110,12 @@ impl Engine {
     fn free_run(&self, head: PageId) {
         let pages = self.pages.run_pages(&self.region, head);
         // The head last: a process killed in between leaves tails without a head, which the next open cleans.
-        for step in (0..pages).rev() {
+        for step in (1..pages).rev() {
             self.pages.make_dirty(&self.region, PageId(head.0 + step));
             self.pages.leave_dirty(PageId(head.0 + step));
         }
+        // The head alone is looked at by the hand.
+        self.retire_page(head);
     }
 
     /// Frees a run whose grace period is over, unless it is pinned.
@@ -137,7 +144,7 @@ impl Engine {
     pub(super) fn prepare_large(&self, only: Option<PageId>) -> bool {
         let _guard = self.pin();
         // No blocks are taken meanwhile, so nobody writes into the page.
-        let _taking = crate::sync::lock(self.pages.large_lock());
+        let Some(_taking) = crate::sync::lock_within(self.pages.large_lock()) else { return false };
         let claimed = match only {
             Some(page) => self.pages.claim_unprepared_in(page, ClassId::LARGE),
             None => self.pages.claim_unprepared(ClassId::LARGE),

@@ -52,6 +52,8 @@ pub(crate) struct Rebalance {
     /// The next page that the hand looks at.
     hand: AtomicU32,
     drain: Mutex<Option<Drain>>,
+    /// Where the next run of pages is looked for.
+    pub(super) next_run: AtomicU32,
 }
 
 /// A page on its way out of its class.
@@ -88,6 +90,7 @@ impl Rebalance {
             wanted_by_all: GaugeU64::new(0),
             hand: AtomicU32::new(0),
             drain: Mutex::new(None),
+            next_run: AtomicU32::new(0),
         }
     }
 
@@ -122,7 +125,7 @@ impl Engine {
             if self.pages.assign(&self.region, kind, class, 0).is_some() {
                 return true;
             }
-            if !self.hasten_page() && !self.drain_some(Some(class), false) {
+            if !self.hasten_page() && !self.drain_some(Some(class), false) && !self.evict_some_run() {
                 return false;
             }
         }
@@ -336,7 +339,7 @@ impl Engine {
 
     /// Takes an owned page out of its class. Whoever still walks its slots by that class holds a guard, so it waits
     /// for them before it is zeroed and freed.
-    fn retire_page(&self, page: PageId) {
+    pub(super) fn retire_page(&self, page: PageId) {
         self.pages.make_dirty(&self.region, page);
         self.pages.await_grace();
         self.limbo.add(Handle::from_offset(self.pages.layout().page_start(page)));

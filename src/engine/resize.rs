@@ -117,7 +117,9 @@ impl Engine {
         let wanted = self.index_pages_for(entries.len() as u64);
         let own = |page: &PageId| matches!(self.pages.info(*page).kind(), PageKind::Index | PageKind::Overflow);
         let coming = (0..end.0).map(PageId).filter(own).count() as u32;
-        while self.pages.free_pages() + self.pages.coming_pages() + coming < wanted && self.empty_one(end) {}
+        while self.pages.free_pages() + self.pages.coming_pages() + coming < wanted && self.empty_one(end) {
+            while self.clean_dirty_page() {}
+        }
         for _ in 0..ROUNDS_MAX {
             if self.drain_limbo() == 0 {
                 break;

@@ -7,6 +7,8 @@ use crate::arena::slot::State;
 use crate::engine::Engine;
 use crate::engine::rebalance::{Drain, Then, URGENT_ROUNDS};
 use crate::eviction::policy::Part;
+use crate::sync::Ordering;
+use crate::sync::backoff::Backoff;
 use crate::types::handle::Handle;
 
 impl Engine {
@@ -19,13 +21,18 @@ impl Engine {
                 PageKind::Free | PageKind::Data | PageKind::Large | PageKind::RunHead | PageKind::RunTail
             )
         };
-        let mut run = 0;
-        for page in self.pages.ids() {
-            run = if usable(&page) { run + 1 } else { 0 };
-            if run == count {
-                let head = page.0 + 1 - count;
-                debug_assert!(head + count <= pages);
-                return self.empty_pages(head, count);
+        // Round and round, so that what was stored last is not what goes next. Relaxed: a hint.
+        let next_run = &self.rebalance.next_run;
+        let first = next_run.load(Ordering::Relaxed) % pages;
+        for part in [first..pages, 0..pages] {
+            let mut run = 0;
+            for page in part.map(PageId) {
+                let begins_within = run == 0 && self.pages.info(page).kind() == PageKind::RunTail;
+                run = if usable(&page) && !begins_within { run + 1 } else { 0 };
+                if run == count {
+                    next_run.store(page.0 + 1, Ordering::Relaxed);
+                    return self.empty_pages(page.0 + 1 - count, count);
+                }
             }
         }
         false
@@ -36,6 +43,7 @@ impl Engine {
         let Some(_drains) = self.stop_drain() else { return false };
         for number in head..head + count {
             let page = PageId(number);
+            let mut backoff = Backoff::default();
             for round in 0..URGENT_ROUNDS {
                 let info = self.pages.info(page);
                 match info.kind() {
@@ -53,6 +61,7 @@ impl Engine {
                         while !self.drain_step(&mut drain) && drain.next_slot != 0 {}
                     }
                 }
+                backoff.wait();
                 if round + 1 == URGENT_ROUNDS {
                     self.pages.cancel_drain(page);
                     return false;
@@ -72,5 +81,19 @@ impl Engine {
         self.reclaim(&guard, ClassId::LARGE);
         self.launch_grace(&guard);
         self.domain.help(&guard);
+    }
+
+    /// Evicts one large value where no class has a page to give, so that its run becomes free. `false` if there is none.
+    pub(super) fn evict_some_run(&self) -> bool {
+        let guard = self.pin();
+        let state = self.pages.class(ClassId::LARGE);
+        // Relaxed: gauges. One that waits for readers is as good as one evicted now.
+        if state.limbo.load(Ordering::Relaxed) == 0 && self.evict(&guard, ClassId::LARGE, 1) == 0 {
+            return false;
+        }
+        self.reclaim(&guard, ClassId::LARGE);
+        self.launch_grace(&guard);
+        self.domain.help(&guard);
+        true
     }
 }

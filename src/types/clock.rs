@@ -179,6 +179,14 @@ impl HybridClock {
         }
     }
 
+    /// Follows a stamp that was made elsewhere: the next one made here is above it.
+    pub(crate) fn observe(&self, stamp: Stamp, ceiling: &AtomicU64) {
+        // Relaxed: as in `stamp`.
+        if self.last.fetch_max(stamp.0, Ordering::Relaxed) < stamp.0 {
+            self.raise(ceiling, stamp);
+        }
+    }
+
     #[inline]
     fn raise(&self, ceiling: &AtomicU64, stamp: Stamp) {
         // Relaxed: read by the next life only, which the end of this one orders.

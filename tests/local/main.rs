@@ -1,5 +1,8 @@
 //! The public local API, as a service would use it.
 
+mod calls;
+mod handles;
+
 use also_cache::{Cache, InsertError, InsertOptions, Recovery};
 
 fn cache(capacity: u64) -> Cache {
@@ -119,4 +122,23 @@ fn an_arena_of_half_the_capacity_keeps_the_hottest() {
     let cache = open(32 << 20);
     let grown = all.iter().filter(|number| cache.contains(key(**number))).count() as u64;
     assert!(grown * 1000 >= kept * 999, "{grown} of {kept}");
+}
+
+#[test]
+fn an_arena_full_of_large_values_takes_small_ones_and_new_large_ones() {
+    let open = Cache::builder().capacity(64 << 20).value_bytes_max(8 << 20).background(false).hash_seed(1);
+    let cache = open.open().expect("opens");
+    for number in 0..40 {
+        cache.insert(key(number), value(number, 4 << 20)).unwrap_or_else(|error| panic!("{number}: {error}"));
+        assert!(cache.contains(key(number)), "{number} is gone at once");
+    }
+    let kept: Vec<u64> = (0..40).filter(|number| cache.contains(key(*number))).collect();
+    println!("{kept:?} are there");
+    assert!(kept.len() >= 8 && kept.iter().filter(|number| **number >= 30).count() >= 5, "{kept:?}");
+    for (number, bytes) in (100..400).zip([10, 100, 1_000, 5_000, 20_000].into_iter().cycle()) {
+        let stored = cache.insert(key(number), value(number, bytes));
+        assert!(stored.is_ok(), "{number}, {bytes} bytes: {stored:?}\n{}", cache.stats());
+    }
+    cache.insert(key(50), value(50, 7 << 20)).expect("a run again");
+    assert_eq!(cache.get(key(50)).as_deref(), Some(value(50, 7 << 20).as_slice()));
 }

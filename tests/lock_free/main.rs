@@ -27,6 +27,8 @@ enum Journey {
     Evict,
     Split,
     Move,
+    /// A value that takes a run of pages.
+    Run,
     /// Opening and closing are nobody else's business: the kill test has them.
     Alone,
 }
@@ -72,6 +74,7 @@ fn travel(cache: &Cache, journey: Journey, now: &AtomicU64, stop: &AtomicBool) {
                 cache.maintain(std::time::Duration::from_micros(50));
                 stored.map(|_| ())
             }
+            Journey::Run => cache.insert(name(key), bytes(key, 40_000)).map(|_| ()),
             _ => cache.insert(name(key), value(key, 0)).map(|_| ()),
         };
         assert!(matches!(done, Ok(()) | Err(InsertError::Busy { .. })), "{journey:?} of {key}: {done:?}");
@@ -86,6 +89,8 @@ struct Seen {
     fresh: u64,
     fresh_busy: u64,
     replaces_busy: u64,
+    large: u64,
+    large_busy: u64,
     same_bucket: u64,
 }
 
@@ -132,11 +137,18 @@ fn work(cache: &Cache, keys: &[u64], fresh: &[u64], rounds: u64, full: bool) -> 
         }
         seen.fresh += 1;
     }
+    for (key, len) in fresh.iter().zip([3_000, 40_000]) {
+        match cache.insert(name(*key), bytes(*key, len)) {
+            Ok(_) => assert!(cache.get(name(*key)).is_none_or(|found| *found == *bytes(*key, len)), "key {key}"),
+            Err(InsertError::Busy { .. }) => seen.large_busy += 1,
+            Err(error) => panic!("insert of {key}: {error}"),
+        }
+        seen.large += 1;
+    }
     seen
 }
 
-fn park_at(point: &'static str) -> Seen {
-    let journey = journey(point);
+fn park_at(point: &'static str, journey: Journey) -> Seen {
     let full = matches!(journey, Journey::Evict | Journey::Move);
     let cache = Cache::builder().capacity(4 << 20).background(false).hash_seed(5).open().expect("opens");
     let mut preloaded = 0;
@@ -211,6 +223,8 @@ fn around(cache: &Cache, point: &str, parked: u64, preloaded: u64, full: bool) -
             all.fresh += seen.fresh;
             all.fresh_busy += seen.fresh_busy;
             all.replaces_busy += seen.replaces_busy;
+            all.large += seen.large;
+            all.large_busy += seen.large_busy;
         }
     });
     all
@@ -220,10 +234,11 @@ fn around(cache: &Cache, point: &str, parked: u64, preloaded: u64, full: bool) -
 fn a_thread_stopped_anywhere_lets_all_others_finish() {
     let mut parked = 0;
     let mut same_bucket = 0;
-    for point in NAMES.iter().filter(|point| journey(point) != Journey::Alone) {
+    let points = NAMES.iter().map(|point| (*point, journey(point))).chain([("page.assigned", Journey::Run)]);
+    for (point, journey) in points.filter(|(_, journey)| *journey != Journey::Alone) {
         let _watchdog = Watchdog::new(point, 120);
-        let seen = park_at(point);
-        println!("parked at {point}: {seen:?}");
+        let seen = park_at(point, journey);
+        println!("parked at {point} in {journey:?}: {seen:?}");
         assert!(seen.reads > 0 && seen.replaces > 0 && seen.removes > 0 && seen.fresh > seen.fresh_busy, "{point}");
         assert!(seen.replaces > 10 * seen.replaces_busy, "{point}: {seen:?}");
         parked += 1;

@@ -55,7 +55,7 @@ pub(crate) struct Machine<'s> {
     /// Entries at or before this stamp were cleared.
     cleared: u64,
     step: u64,
-    evicted: u64,
+    starving: bool,
     pub(crate) reached: Reached,
 }
 
@@ -82,7 +82,7 @@ impl<'s> Machine<'s> {
             issued: Vec::new(),
             cleared: 0,
             step: 0,
-            evicted: 0,
+            starving: false,
             reached: Reached::new(),
         };
         machine.cache = Some(machine.builder().open().map_err(|error| error.to_string())?);
@@ -175,7 +175,6 @@ impl<'s> Machine<'s> {
         ] {
             *self.reached.entry(name).or_default() += count;
         }
-        self.evicted = evicted;
         Ok(())
     }
 
@@ -276,7 +275,7 @@ impl<'s> Machine<'s> {
             }
             Err(InsertError::Busy { .. }) => {
                 ensure!(!self.shape.roomy, "key {name}: busy, although everything fits\n{}", self.cache().stats());
-                self.count("refused: busy");
+                self.count(if self.starving { "refused: busy" } else { "refused: busy, nothing held but pins" });
                 self.refused(name)
             }
             Err(error) => Err(format!("key {name}, {} bytes: {error}", write.len)),
@@ -489,11 +488,13 @@ impl<'s> Machine<'s> {
             let value = reader.get(key(watched))?;
             Some((value, bytes(entry.seed, entry.len)))
         });
+        self.starving = true;
         for name in std::iter::once(watched).chain(first..first + count) {
             self.step += 1;
             let write = Write { key: name % 4_000, len, ttl_ms: None, wish: Wish::None, cost: 0 };
             self.insert(write)?;
         }
+        self.starving = false;
         if let Some((value, wanted)) = kept {
             ensure!(value == wanted, "a value changed under a held reader");
             self.count("values held over writes");

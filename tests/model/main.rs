@@ -47,6 +47,7 @@ fn mix_of(keys: u64, len: usize) -> Mix {
 
 fn scenarios() -> Vec<Scenario> {
     let reopening = |mix: Mix| Mix { reopen_one_in: 300, ..mix };
+    let seldom_cleared = |mix: Mix| Mix { clear_one_in: 30_000, ttl_percent: 5, ..mix };
     let large = |mix: Mix, large_len, large_one_in| Mix { large_len, large_one_in, ..mix };
     vec![
         Scenario {
@@ -75,25 +76,25 @@ fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             shape: shape("overfull, 1 MiB, reopened", 1 << 20, 256 << 10, false, true),
-            mix: Mix { starve_one_in: 2_000, ..reopening(mix_of(8_000, 500)) },
+            mix: Mix { starve_one_in: 4_000, reopen_one_in: 1_000, ..seldom_cleared(mix_of(8_000, 500)) },
             episode: 8_000,
             percent: 24,
         },
         Scenario {
             shape: shape("overfull, 4 MiB, mixed sizes", 4 << 20, 256 << 10, false, false),
-            mix: Mix { starve_one_in: 1_000, ..large(mix_of(4_000, 4_000), 100_000, 20) },
+            mix: Mix { starve_one_in: 4_000, ..large(seldom_cleared(mix_of(4_000, 4_000)), 100_000, 20) },
             episode: 6_000,
             percent: 12,
         },
         Scenario {
-            shape: shape("overfull, 16 MiB, small values", 16 << 20, 1 << 20, false, true),
-            mix: Mix { reopen_one_in: 4_000, clear_one_in: 40_000, ..mix_of(200_000, 20) },
-            episode: 40_000,
+            shape: shape("overfull, 2 MiB, small values", 2 << 20, 1 << 20, false, true),
+            mix: Mix { reopen_one_in: 10_000, ..seldom_cleared(mix_of(60_000, 20)) },
+            episode: 60_000,
             percent: 12,
         },
         Scenario {
             shape: shape("overfull, 64 MiB, values up to 8 MiB", 64 << 20, 8 << 20, false, true),
-            mix: reopening(large(mix_of(400, 200_000), 8 << 20, 8)),
+            mix: Mix { reopen_one_in: 300, ..large(seldom_cleared(mix_of(400, 200_000)), 8 << 20, 8) },
             episode: 600,
             percent: 1,
         },

@@ -177,8 +177,8 @@ impl Shift<'_> {
                         bump(if pin.is_pinned() { &self.counts.pinned } else { &self.counts.owned });
                         pins.push((number, check(number, &pin), pin));
                     }
-                    if pins.len() > 80 {
-                        let (number, version, pin) = pins.swap_remove(self.random.below(80) as usize);
+                    if pins.len() > 160 {
+                        let (number, version, pin) = pins.swap_remove(self.random.below(160) as usize);
                         assert_eq!(check(number, &pin), version, "a pinned value has changed");
                     }
                 }
@@ -265,4 +265,34 @@ fn a_crowd_in_a_full_arena_reads_right_and_loses_no_slot() {
         assert!(count > 0, "never reached: {what}");
     }
     assert!(evictions(&stats) > 0 && stats.grace_periods > 0 && stats.damaged == 0 && stats.pinned_bytes == 0);
+}
+
+/// Without guards that are kept, pins or values of many pages an insert hardly ever finds no slot.
+#[test]
+fn inserts_are_hardly_ever_busy_while_nothing_is_held() {
+    let _watchdog = Watchdog::new("inserts under pressure", 600);
+    let cache = Cache::builder().capacity(16 << 20).open().expect("opens");
+    let stored: u64 = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|worker| {
+                let cache = &cache;
+                scope.spawn(move || {
+                    let (mut random, mut buffer) = (Random(worker), Vec::new());
+                    let mut stored = 0;
+                    for version in 0..100_000 {
+                        let number = random.below(100_000);
+                        make(number, version, (mix(number) % 900) as usize, &mut buffer);
+                        stored += u64::from(cache.insert(name(number), &buffer).is_ok());
+                        cache.read(name(random.below(100_000)), |value| value.len());
+                    }
+                    stored
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("no panic")).sum()
+    });
+    let stats = cache.stats();
+    println!("{stats}\n{stored} stored, {} busy", stats.refused_busy);
+    assert!(evictions(&stats) > 10_000);
+    assert!(stats.refused_busy * 200 <= stored, "{} of {stored} inserts were busy", stats.refused_busy);
 }
