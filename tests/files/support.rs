@@ -108,6 +108,8 @@ impl Sample {
             content.remove(&number);
         }
         settle(&cache);
+        // What was evicted on the way is not what an open can be asked for.
+        content.retain(|number, _| cache.contains(key(*number)));
         if seal {
             cache.close().expect("closes");
         } else {
