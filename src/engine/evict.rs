@@ -13,8 +13,8 @@ use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::engine::statistics::Counter;
 use crate::eviction::clock::{ClassPage, ClassPages, Span};
-use crate::index::Found;
 use crate::eviction::policy::{Part, Search, Verdict, ghost_window, is_promoted};
+use crate::index::Found;
 use crate::sync::Ordering;
 use crate::sync::epoch::Guard;
 use crate::sync::failpoint::failpoint;
@@ -180,6 +180,9 @@ impl Engine {
             }
         }
         failpoint!("evict.unlinked");
+        if crate::sync::bite("evict.counts-twice") {
+            self.count_out(slot);
+        }
         self.retire(handle);
         match part {
             _ if dead => self.counters.add(Counter::Expired),

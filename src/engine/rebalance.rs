@@ -55,7 +55,11 @@ struct Drain {
 
 impl Rebalance {
     pub(crate) fn new(classes: usize) -> Self {
-        Self { wanted: (0..classes).map(|_| AtomicU64::new(0)).collect(), drain: Mutex::new(None), next_run: AtomicU32::new(0) }
+        Self {
+            wanted: (0..classes).map(|_| AtomicU64::new(0)).collect(),
+            drain: Mutex::new(None),
+            next_run: AtomicU32::new(0),
+        }
     }
 
     /// A ghost hit. Relaxed: a hint.
@@ -275,6 +279,9 @@ impl Engine {
     /// for them before it is zeroed and freed.
     pub(super) fn retire_page(&self, page: PageId) {
         self.pages.make_dirty(&self.region, page);
+        if crate::sync::bite("page.no-grace") {
+            return self.pages.leave_dirty(page);
+        }
         self.pages.await_grace();
         self.limbo.add(Handle::from_offset(self.pages.layout().page_start(page)));
     }

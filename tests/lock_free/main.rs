@@ -204,7 +204,12 @@ fn around(cache: &Cache, point: &str, parked: u64, preloaded: u64, full: bool) -
         let workers: Vec<_> = (0..OTHERS)
             .map(|worker| {
                 let pick = |from: &[u64]| -> Vec<u64> {
-                    from.iter().copied().enumerate().filter(|(at, _)| *at as u64 % OTHERS == worker).map(|it| it.1).collect()
+                    from.iter()
+                        .copied()
+                        .enumerate()
+                        .filter(|(at, _)| *at as u64 % OTHERS == worker)
+                        .map(|it| it.1)
+                        .collect()
                 };
                 let (keys, fresh) = (pick(&keys), pick(&fresh));
                 scope.spawn(move || work(cache, &keys, &fresh, rounds, full))

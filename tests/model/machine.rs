@@ -8,9 +8,7 @@
 
 use crate::operation::{How, Operation, Wish, Write};
 use crate::support::{bytes, check_slots, evictions, key, maintain_until_idle};
-use also_cache::{
-    Builder, Cache, InsertError, InsertOptions, ManualClock, PinnedValue, Place, Recovery, Version,
-};
+use also_cache::{Builder, Cache, InsertError, InsertOptions, ManualClock, PinnedValue, Place, Recovery, Version};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -558,4 +556,3 @@ impl Wished {
         }
     }
 }
-

@@ -34,23 +34,48 @@ pub(crate) enum How {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Operation {
     Insert(Write),
-    Reserve { write: Write, commit: bool },
+    Reserve {
+        write: Write,
+        commit: bool,
+    },
     /// A value above `value_bytes_max`.
-    TooLarge { key: u64 },
-    Get { key: u64, how: How },
-    GetMany { first: u64, count: u64 },
+    TooLarge {
+        key: u64,
+    },
+    Get {
+        key: u64,
+        how: How,
+    },
+    GetMany {
+        first: u64,
+        count: u64,
+    },
     /// Keeps a pinned value for a while.
-    Pin { key: u64 },
-    Unpin { at: usize },
-    Remove { key: u64 },
+    Pin {
+        key: u64,
+    },
+    Unpin {
+        at: usize,
+    },
+    Remove {
+        key: u64,
+    },
     Clear,
-    Advance { ms: u64 },
+    Advance {
+        ms: u64,
+    },
     Maintain,
     /// Everything that is there, and how much.
     Walk,
     /// Holds a reader while so many keys are written.
-    Starve { first: u64, count: u64, len: usize },
-    Reopen { close: bool },
+    Starve {
+        first: u64,
+        count: u64,
+        len: usize,
+    },
+    Reopen {
+        close: bool,
+    },
 }
 
 /// What a scenario draws from.

@@ -203,6 +203,15 @@ impl Shift<'_> {
     }
 }
 
+/// Stops the others also when this thread panics: a failure must not look like a hang.
+struct StopAtEnd<'s>(&'s AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 #[test]
 fn a_crowd_in_a_full_arena_reads_right_and_loses_no_slot() {
     let _watchdog = Watchdog::new("the stress test", 600);
@@ -214,6 +223,7 @@ fn a_crowd_in_a_full_arena_reads_right_and_loses_no_slot() {
     let mut next = vec![0_u64; WORKERS as usize];
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _stopped = StopAtEnd(&stop);
         let keeper = scope.spawn(|| {
             let mut random = Random(seed);
             while !stop.load(Ordering::Acquire) {
@@ -245,10 +255,18 @@ fn a_crowd_in_a_full_arena_reads_right_and_loses_no_slot() {
     println!("{stats}");
     let slots = check_slots(&cache).expect("every slot is accounted for");
     let shown = [
-        ("hits", &counts.hits), ("own hits", &counts.own_hits), ("misses", &counts.misses),
-        ("stored", &counts.stored), ("busy", &counts.busy), ("pinned", &counts.pinned), ("owned", &counts.owned),
-        ("held guards", &counts.held), ("batches", &counts.batches), ("walked", &counts.walked),
-        ("shifts", &counts.shifts), ("clears", &counts.clears),
+        ("hits", &counts.hits),
+        ("own hits", &counts.own_hits),
+        ("misses", &counts.misses),
+        ("stored", &counts.stored),
+        ("busy", &counts.busy),
+        ("pinned", &counts.pinned),
+        ("owned", &counts.owned),
+        ("held guards", &counts.held),
+        ("batches", &counts.batches),
+        ("walked", &counts.walked),
+        ("shifts", &counts.shifts),
+        ("clears", &counts.clears),
     ];
     println!("{slots} slots accounted for");
     for (what, counter) in shown {
