@@ -22,7 +22,8 @@ impl Pages {
         bytes.div_ceil(self.classes().block_bytes()).min(u64::from(u32::MAX)) as u32
     }
 
-    /// Takes contiguous free blocks. First fit over the pages of kind large. The caller holds a guard.
+    /// Takes contiguous free blocks. First fit over the pages of kind large. The caller holds a guard, and marks the head
+    /// once its control word is one.
     pub(crate) fn take_blocks(&self, count: u32) -> Option<Handle> {
         // Relaxed: only a shortcut.
         if u64::from(count) > BLOCKS_PER_PAGE
@@ -56,9 +57,7 @@ impl Pages {
             return None;
         }
         self.count_taken(page, count);
-        let handle = self.handle(page, first);
-        self.mark_head(handle);
-        Some(handle)
+        Some(self.handle(page, first))
     }
 
     /// Notes that a value begins at a block: one that was just taken, or one that the index names.

@@ -183,6 +183,9 @@ impl Engine {
             }
         }
         failpoint!("evict.unlinked");
+        if crate::sync::bite("evict.counts-twice") {
+            self.count_out(slot);
+        }
         self.retire(handle);
         match part {
             _ if dead => self.counters.add(Counter::Expired),

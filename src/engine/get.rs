@@ -82,6 +82,9 @@ impl Engine {
         if !slot.holds(&extent) || !self.is_visible(header) {
             return None;
         }
+        if crate::sync::bite("get.writes-always") {
+            slot.set_frequency(slot.frequency());
+        }
         slot.touch();
         Some(Hit::new(slot, &extent))
     }
@@ -218,6 +221,9 @@ impl Engine {
 
     #[inline]
     pub(super) fn is_expired(&self, header: &FrameHeader) -> bool {
+        if crate::sync::bite("ttl.ignored") {
+            return false;
+        }
         let ttl = TimeToLive::from_bits(header.ttl());
         !ttl.is_never() && ttl.deadline(header.stamp().micros()).is_some_and(|at| self.clock.is_past(at))
     }

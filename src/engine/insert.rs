@@ -144,6 +144,9 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let check = HasKey { engine: self, key };
         let mut part = None;
+        if crate::sync::bite("replace.under-a-lock") && self.index.lock(hash).is_none() {
+            return Err(Refusal::Busy);
+        }
         loop {
             if let Some(found) = self.index.find(&self.region, hash, &check) {
                 if self.replace(key, draft, entry, word, &found)? {
@@ -243,6 +246,7 @@ impl Engine {
             // SAFETY: as above.
             let current = unsafe { old.version() };
             match entry.version.relation(&current) {
+                _ if crate::sync::bite("version.ignored") => {}
                 Relation::Newer | Relation::Same => {}
                 Relation::Older => return Err(Refusal::Superseded(current)),
                 Relation::Unknown => {

@@ -66,6 +66,7 @@ impl Engine {
     fn begin_large(&self, handle: Handle) -> Option<Taken> {
         let slot = self.slot(handle)?;
         let generation = slot.take_unformatted(self.run);
+        self.pages.mark_head(handle);
         Some((handle, ClassId::LARGE, generation))
     }
 

@@ -109,3 +109,24 @@ fn twice_the_capacity_keeps_all_but_a_thousandth() {
     let after = cache.stats();
     assert_eq!(before.evicted_main + before.evicted_probation, after.evicted_main + after.evicted_probation, "{after}");
 }
+
+#[test]
+fn a_byte_that_changed_in_the_file_is_never_served() {
+    let folder = Folder::new();
+    let cache = open(&folder.path(), 4 << 20).expect("opens");
+    (0..100).for_each(|number| drop(cache.insert(key(number), value(number, 100)).expect("fits")));
+    drop(cache);
+    let mut bytes = std::fs::read(folder.path()).expect("readable");
+    let wanted = value(42, 100);
+    let at = bytes.windows(100).position(|window| window == wanted).expect("the value lies in the file");
+    bytes[at + 50] ^= 1;
+    // Written in place: another file would be a copy.
+    let file = std::fs::OpenOptions::new().write(true).open(folder.path()).expect("writable");
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes[at..at + 100], at as u64).expect("writable");
+    drop(file);
+    let cache = open(&folder.path(), 4 << 20).expect("opens");
+    assert!(matches!(cache.recovery(), Recovery::Warm { .. }), "{}", cache.recovery());
+    assert!(cache.get(key(42)).is_none(), "a damaged value was served");
+    assert_eq!((0..100).filter(|number| cache.contains(key(*number))).count(), 99);
+    assert_eq!(cache.stats().damaged, 1);
+}

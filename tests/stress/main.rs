@@ -203,6 +203,15 @@ impl Shift<'_> {
     }
 }
 
+/// Stops the others also when this thread panics: a failure must not look like a hang.
+struct StopAtEnd<'s>(&'s AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 #[test]
 fn a_crowd_in_a_full_arena_reads_right_and_loses_no_slot() {
     let _watchdog = Watchdog::new("the stress test", 600);
@@ -214,6 +223,7 @@ fn a_crowd_in_a_full_arena_reads_right_and_loses_no_slot() {
     let mut next = vec![0_u64; WORKERS as usize];
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _stopped = StopAtEnd(&stop);
         let keeper = scope.spawn(|| {
             let mut random = Random(seed);
             while !stop.load(Ordering::Acquire) {
