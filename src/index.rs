@@ -51,7 +51,11 @@ mod tests;
 mod update;
 
 pub(crate) use bucket::BUCKET_BYTES;
+#[cfg(not(loom))]
+pub(crate) use bucket::chain_of;
 pub(crate) use stripes::StripeGuard;
+#[cfg(not(loom))]
+pub(crate) use table::bucket_of;
 
 use crate::region::Region;
 use crate::sync::{GaugeU64, Ordering};

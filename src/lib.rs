@@ -19,6 +19,8 @@ mod cache;
 mod engine;
 mod eviction;
 mod index;
+#[cfg(not(loom))]
+pub mod inspect;
 mod region;
 mod sync;
 mod types;

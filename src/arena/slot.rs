@@ -61,6 +61,12 @@ impl Control {
         Self(state as u32 | (u32::from(run.0) << RUN_SHIFT))
     }
 
+    /// From the bits in a file.
+    #[cfg(not(loom))]
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     /// The state; `None` for bits that we never write.
     #[inline]
     pub(crate) fn state(self) -> Option<State> {

@@ -225,6 +225,15 @@ impl Place {
     }
 }
 
+/// What the meta word of a bucket in the chain of `home` says: the offset of the next bucket, if any. `None` if it is a
+/// bucket of another chain.
+#[cfg(not(loom))]
+pub(crate) fn chain_of(meta: u64, home: u32, is_overflow: bool) -> Option<Option<u64>> {
+    let meta = Meta(meta);
+    let offset = (meta.0 & LINK_MASK) * BUCKET_BYTES;
+    (meta.home() == is_overflow.then_some(home)).then_some((offset != 0).then_some(offset))
+}
+
 /// The buckets of a chain as they were linked when it was walked.
 #[derive(Clone, Copy)]
 pub(super) struct Chain {

@@ -181,6 +181,12 @@ impl Table {
     }
 }
 
+/// The bucket of a hash in an index of so many.
+#[cfg(not(loom))]
+pub(crate) fn bucket_of(hash: KeyHash, count: u32) -> u32 {
+    number_of(hash, count)
+}
+
 /// Linear hashing: the low bits of the hash, one fewer for buckets that do not exist yet.
 #[inline]
 fn number_of(hash: KeyHash, count: u32) -> u32 {

@@ -29,6 +29,7 @@ pub(crate) const RANKS: &[(&str, u8)] = &[
     ("eviction", 3),
     ("engine", 4),
     ("cache", 5),
+    ("inspect", 5),
 ];
 
 fn rank(module: &str) -> Option<u8> {
@@ -76,7 +77,7 @@ pub(crate) fn one_facade(sources: &[Source]) -> Verdict {
 /// Unsafe code only where it is allowed; forbidden by attribute in modules that never need it.
 pub(crate) fn unsafe_has_its_places(sources: &[Source]) -> Verdict {
     const ALLOWED: [&str; 5] = ["sync", "region", "arena", "index", "engine"];
-    const FORBIDDEN: [&str; 3] = ["types", "eviction", "cache"];
+    const FORBIDDEN: [&str; 4] = ["types", "eviction", "cache", "inspect"];
     let mut verdict = Verdict::default();
     for source in sources {
         let Some(module) = source.module() else { continue };
