@@ -1,10 +1,11 @@
-#![cfg(loom)]
 //! Journeys of an entry against each other, through the whole engine: what is read is right, and every slot and gauge is
 //! accounted for when all is quiet.
 //!
 //! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`: `insert.no-second-look`, `insert.loser-counts-too`,
 //! `insert.frees-at-once`, `insert.counts-late`, `index.swap-relaxed-lost`, `evict.retires-loser`, `get.retired-is-damage`,
 //! `rebalance.evicts-unlinked`, `slot.adopt-store`, `reclaim.no-grace`, `reclaim.tag-early`.
+
+#![cfg(loom)]
 
 mod common;
 

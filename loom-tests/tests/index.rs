@@ -105,7 +105,7 @@ fn whoever_wins_the_exchange_alone_retires_the_slot() {
         let one = thread::spawn(move || one.replace(1));
         let two = thread::spawn(move || two.remove(MOVES));
         let three = model.replace(2);
-        let (one, two) = (one.join().expect("the other thread failed"), two.join().unwrap());
+        let (one, two) = (one.join().expect("the other thread failed"), two.join().expect("the other thread failed"));
         LOST.note(one.lost + two.lost + three.lost > 0);
         // A replace that came after the remove published nothing.
         let mut published = vec![0];

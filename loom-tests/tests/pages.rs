@@ -1,8 +1,9 @@
-#![cfg(loom)]
 //! Free slots and pages: every slot has one owner, through drains and changes of class.
 //!
 //! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`: `page.take-without-cas`, `page.claim-without-cas`,
 //! `page.own-without-check`, `page.drain-unseen`, `page.claim-any-class`.
+
+#![cfg(loom)]
 
 mod common;
 

@@ -1,8 +1,9 @@
-#![cfg(loom)]
 //! The life of a slot: one winner for each step, pins, two runs, and readers under a guard.
 //!
 //! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`: `slot.publish-relaxed`, `slot.release-pinned`,
 //! `slot.retire-store`, `slot.adopt-store`, `reclaim.no-grace`, `reclaim.tag-early`.
+
+#![cfg(loom)]
 
 mod common;
 

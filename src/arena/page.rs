@@ -317,12 +317,13 @@ impl Pages {
                 let bit = bits & bits.wrapping_neg();
                 self.turn.take();
                 // Acquire: pairs with the Release of `give_slot`, so that what was done to the slot before is over.
-                let before = words[at].fetch_and(!bit, Ordering::Acquire);
+                let mut before = words[at].fetch_and(!bit, Ordering::Acquire);
                 if bite("page.take-without-cas") {
                     // The defect: what was seen before is believed.
                     words[at].store(bits & !bit, Ordering::Release);
+                    before = bits;
                 }
-                if before & bit != 0 || bite("page.take-without-cas") {
+                if before & bit != 0 {
                     self.turn.take();
                     if !self.info(page).serves(class) && !bite("page.drain-unseen") {
                         // A drain began between the look and the claim: the slot is the drainer's.

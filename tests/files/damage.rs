@@ -3,10 +3,10 @@
 use crate::support::{Random, Sample};
 
 /// What was done to the bytes.
-pub struct Damage {
-    pub bytes: Vec<u8>,
-    pub what: &'static str,
-    pub region: &'static str,
+pub(crate) struct Damage {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) what: &'static str,
+    pub(crate) region: &'static str,
 }
 
 /// The regions of a file that damage aims at.
@@ -15,7 +15,7 @@ const REGIONS: &[&str] =
 const KINDS: &[&str] = &["flip", "zero", "garbage", "swap pages", "copy a page", "swap 4 KiB", "truncate", "extend"];
 
 impl Damage {
-    pub fn new(sample: &Sample, seed: u64) -> Self {
+    pub(crate) fn new(sample: &Sample, seed: u64) -> Self {
         let mut random = Random(seed);
         let mut bytes = sample.bytes.clone();
         // By turns, so that few seeds reach all.

@@ -7,30 +7,30 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub const CAPACITY: u64 = 2 << 20;
+pub(crate) const CAPACITY: u64 = 2 << 20;
 
 /// Offsets of the superblock's fields.
-pub mod field {
-    pub const LAYOUT_VERSION: usize = 8;
-    pub const ABI: usize = 12;
-    pub const SEQUENCE: usize = 16;
-    pub const PAGE_BYTES: usize = 32;
-    pub const PAGES: usize = 40;
-    pub const PAGES_MAX: usize = 44;
-    pub const INODE: usize = 56;
-    pub const BOOT_ID: usize = 64;
-    pub const KNOWN_ANSWERS: usize = 112;
-    pub const RUN: usize = 136;
-    pub const CHECKSUM: usize = 176;
-    pub const END: usize = 180;
+pub(crate) mod field {
+    pub(crate) const LAYOUT_VERSION: usize = 8;
+    pub(crate) const ABI: usize = 12;
+    pub(crate) const SEQUENCE: usize = 16;
+    pub(crate) const PAGE_BYTES: usize = 32;
+    pub(crate) const PAGES: usize = 40;
+    pub(crate) const PAGES_MAX: usize = 44;
+    pub(crate) const INODE: usize = 56;
+    pub(crate) const BOOT_ID: usize = 64;
+    pub(crate) const KNOWN_ANSWERS: usize = 112;
+    pub(crate) const RUN: usize = 136;
+    pub(crate) const CHECKSUM: usize = 176;
+    pub(crate) const END: usize = 180;
 }
 
 /// splitmix64.
 #[derive(Clone, Debug)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -38,12 +38,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 }
 
-pub fn key(number: u64) -> Vec<u8> {
+pub(crate) fn key(number: u64) -> Vec<u8> {
     let mut key = format!("key {number} ").into_bytes();
     // Keys of all lengths, some of the longest.
     let bytes = if number.is_multiple_of(97) { 1024 } else { 12 + number as usize % 40 };
@@ -52,7 +52,7 @@ pub fn key(number: u64) -> Vec<u8> {
 }
 
 /// A value that says whose it is and which write made it.
-pub fn value(number: u64, write: u64) -> Vec<u8> {
+pub(crate) fn value(number: u64, write: u64) -> Vec<u8> {
     let mut random = Random(number << 24 ^ write);
     let bytes = match number % 101 {
         0 => 18_000 + random.below(40_000),
@@ -69,24 +69,24 @@ pub fn value(number: u64, write: u64) -> Vec<u8> {
 }
 
 /// What is right: the write of each key that may be found, and none other.
-pub type Content = BTreeMap<u64, u64>;
+pub(crate) type Content = BTreeMap<u64, u64>;
 
 /// An arena's file, its bytes, and what is in it.
-pub struct Sample {
-    pub path: PathBuf,
-    pub bytes: Vec<u8>,
-    pub content: Content,
-    pub sealed: bool,
+pub(crate) struct Sample {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) content: Content,
+    pub(crate) sealed: bool,
 }
 
-pub const KEYS: u64 = 1_500;
+pub(crate) const KEYS: u64 = 1_500;
 
-pub fn builder(path: &Path) -> Builder {
+pub(crate) fn builder(path: &Path) -> Builder {
     Cache::builder().capacity(CAPACITY).file(path).background(false).crash_loop_guard(false)
 }
 
 impl Sample {
-    pub fn new(folder: &Path, name: &str, seal: bool) -> Self {
+    pub(crate) fn new(folder: &Path, name: &str, seal: bool) -> Self {
         let path = folder.join(name);
         let mut content = Content::new();
         let cache = builder(&path).hash_seed(7).open().expect("a new arena");
@@ -120,24 +120,24 @@ impl Sample {
     }
 
     /// Puts bytes into the file, which stays the same one.
-    pub fn write(&self, bytes: &[u8]) {
+    pub(crate) fn write(&self, bytes: &[u8]) {
         let file = OpenOptions::new().write(true).open(&self.path).expect("writable");
         file.set_len(0).expect("shrinks");
         file.write_all_at(bytes, 0).expect("fits");
     }
 
-    pub fn page_bytes(&self) -> usize {
+    pub(crate) fn page_bytes(&self) -> usize {
         read(&self.bytes, newest(&self.bytes) + field::PAGE_BYTES, 8) as usize
     }
 
     /// Where pages begin.
-    pub fn data_start(&self) -> usize {
+    pub(crate) fn data_start(&self) -> usize {
         let pages_max = read(&self.bytes, newest(&self.bytes) + field::PAGES_MAX, 4) as usize;
         (8192 + 64 * pages_max).next_multiple_of(self.page_bytes())
     }
 
     /// Starts of the pages of a kind, by the descriptors.
-    pub fn pages_of(&self, kinds: &[u64]) -> Vec<usize> {
+    pub(crate) fn pages_of(&self, kinds: &[u64]) -> Vec<usize> {
         let pages = read(&self.bytes, newest(&self.bytes) + field::PAGES, 4) as usize;
         let kind = |page: &usize| read(&self.bytes, 8192 + 64 * page, 1);
         let of_kind = (0..pages).filter(|page| kinds.contains(&kind(page)));
@@ -145,14 +145,14 @@ impl Sample {
     }
 }
 
-pub fn read(bytes: &[u8], at: usize, len: usize) -> u64 {
+pub(crate) fn read(bytes: &[u8], at: usize, len: usize) -> u64 {
     let mut word = [0; 8];
     word[..len].copy_from_slice(&bytes[at..at + len]);
     u64::from_le_bytes(word)
 }
 
 /// Where the superblock that counts begins.
-pub fn newest(bytes: &[u8]) -> usize {
+pub(crate) fn newest(bytes: &[u8]) -> usize {
     let whole = |start: usize| {
         let mut block = bytes[start..start + field::END].to_vec();
         let sum = read(&block, field::CHECKSUM, 4);
@@ -164,7 +164,7 @@ pub fn newest(bytes: &[u8]) -> usize {
 }
 
 /// Changes bytes of the superblock that counts, as one who could have written it.
-pub fn patch(bytes: &mut [u8], at: usize, with: &[u8]) {
+pub(crate) fn patch(bytes: &mut [u8], at: usize, with: &[u8]) {
     let start = newest(bytes);
     bytes[start + at..start + at + with.len()].copy_from_slice(with);
     bytes[start + field::CHECKSUM..start + field::END].fill(0);
@@ -173,7 +173,7 @@ pub fn patch(bytes: &mut [u8], at: usize, with: &[u8]) {
 }
 
 /// Housekeeping until there is nothing left to do.
-pub fn settle(cache: &Cache) {
+pub(crate) fn settle(cache: &Cache) {
     let start = Instant::now();
     while cache.maintain(Duration::from_millis(20)) || !cache.stats().settled {
         assert!(start.elapsed() < Duration::from_secs(20), "housekeeping never ends\n{}", cache.stats());
@@ -181,7 +181,7 @@ pub fn settle(cache: &Cache) {
 }
 
 /// Every hit is right; returns how many.
-pub fn check(cache: &Cache, content: &Content) -> u64 {
+pub(crate) fn check(cache: &Cache, content: &Content) -> u64 {
     let mut hits = 0;
     for number in 0..KEYS + 100 {
         let Some(found) = cache.get(key(number)) else { continue };
@@ -199,7 +199,7 @@ pub fn check(cache: &Cache, content: &Content) -> u64 {
 }
 
 /// A cache that has been opened over damage has to work like any other.
-pub fn use_it(cache: &Cache, content: &mut Content, random: &mut Random, writes: u64) {
+pub(crate) fn use_it(cache: &Cache, content: &mut Content, random: &mut Random, writes: u64) {
     for write in 10..10 + writes {
         let number = random.below(KEYS);
         match random.below(10) {

@@ -10,6 +10,7 @@
 #![cfg(debug_assertions)]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "each test crate uses its part")]
 mod support;
 
 use also_cache::failpoint::{Action, NAMES, arm, disarm, hits};

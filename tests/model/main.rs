@@ -10,6 +10,7 @@ mod machine;
 mod operation;
 mod shrink;
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "each test crate uses its part")]
 mod support;
 
 use machine::{Reached, Shape};

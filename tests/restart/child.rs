@@ -11,17 +11,17 @@ use std::time::Duration;
 const WRITERS: u64 = 3;
 
 /// What the parent asks of it, in environment variables.
-pub struct Orders {
-    pub folder: PathBuf,
-    pub scenario: Scenario,
+pub(crate) struct Orders {
+    pub(crate) folder: PathBuf,
+    pub(crate) scenario: Scenario,
     /// A failpoint and its passage, armed after `writes`; or before the open.
-    pub failpoint: Option<(String, u64)>,
-    pub writes: u64,
-    pub seed: u64,
+    pub(crate) failpoint: Option<(String, u64)>,
+    pub(crate) writes: u64,
+    pub(crate) seed: u64,
 }
 
 impl Orders {
-    pub fn from_environment() -> Option<Self> {
+    pub(crate) fn from_environment() -> Option<Self> {
         let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
         let failpoint = std::env::var("RESTART_FAILPOINT").ok();
         Some(Self {
@@ -34,7 +34,7 @@ impl Orders {
     }
 }
 
-pub fn run(orders: &Orders) -> ! {
+pub(crate) fn run(orders: &Orders) -> ! {
     failpoint::arm_from_environment();
     let ledger = orders.scenario.ledger(&orders.folder);
     let cache = orders.scenario.builder(&orders.folder).open().expect("the arena opens");
@@ -56,7 +56,7 @@ fn write_for_ever(cache: &Cache, ledger: &Ledger, orders: &Orders, writer: u64) 
         // More and more keys, so that the index grows while it is used.
         let reach = keys.min(300 + ledger.word(ACKNOWLEDGED).load(Ordering::Relaxed) / 4);
         let key = random.next() % reach * WRITERS + writer;
-        if random.next() % 5 == 0
+        if random.next().is_multiple_of(5)
             && let Some(found) = cache.get(key_bytes(key))
         {
             let sequence = sequence_of(key, &found).unwrap_or_else(|wrong| die(&wrong));

@@ -20,13 +20,13 @@ const SIGKILL: i32 = 9;
 
 /// When a child dies.
 #[derive(Clone, Copy, Debug)]
-pub enum Kill {
+pub(crate) enum Kill {
     At(&'static str),
     AnyMoment,
 }
 
 /// The arenas of both workloads, over all kills.
-pub struct Lives {
+pub(crate) struct Lives {
     folder: tempfile::TempDir,
     random: Random,
     reached: BTreeMap<&'static str, u64>,
@@ -41,7 +41,7 @@ pub struct Lives {
 }
 
 impl Lives {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let folder = in_memory();
         let (reached, opened) = (BTreeMap::new(), BTreeMap::new());
         let random = Random(seed);
@@ -50,7 +50,7 @@ impl Lives {
     }
 
     /// One life of a child, its death, and the check of what is left.
-    pub fn one(&mut self, kill: Kill, number: u64) {
+    pub(crate) fn one(&mut self, kill: Kill, number: u64) {
         let scenario = match kill {
             Kill::At(name) => step(name).1,
             Kill::AnyMoment if number.is_multiple_of(2) => Scenario::Roomy,
@@ -227,14 +227,14 @@ impl Lives {
         figures.settle_ledger(ledger);
     }
 
-    pub fn require_all_reached(&self) {
+    pub(crate) fn require_all_reached(&self) {
         for name in failpoint::NAMES {
             assert!(self.reached.contains_key(name), "no kill at {name}");
         }
         assert!(self.evictions > 0 && self.moves > 0 && self.in_flight > 0 && self.sampled > 0, "{}", self.report());
     }
 
-    pub fn report(&self) -> String {
+    pub(crate) fn report(&self) -> String {
         format!(
             "kills by failpoint {:?}\nopened {:?}; {} writes acknowledged, {} in flight, {} entries checked, {} lost, {} evictions, {} pages moved",
             self.reached,
@@ -320,7 +320,7 @@ fn in_memory() -> tempfile::TempDir {
 }
 
 /// A child that dies while the first page of a new arena is assigned.
-pub fn kill_during_creation(passage: u64) {
+pub(crate) fn kill_during_creation(passage: u64) {
     let folder = in_memory();
     let scenario = Scenario::Full;
     let mut command = child_command(folder.path(), scenario);
@@ -340,7 +340,7 @@ pub fn kill_during_creation(passage: u64) {
 }
 
 /// Lives that are cut down, and what the guard makes of them.
-pub fn crash_loop() {
+pub(crate) fn crash_loop() {
     let folder = in_memory();
     let scenario = Scenario::Full;
     let guarded = || scenario.builder(folder.path()).crash_loop_guard(true).open().expect("opens");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Which workload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Scenario {
+pub(crate) enum Scenario {
     /// Everything fits: nothing may be lost.
     Roomy,
     /// Several times the capacity, sizes that drift: evictions, page moves, growth.
@@ -14,40 +14,40 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Roomy => "roomy",
             Self::Full => "full",
         }
     }
 
-    pub fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         if name == "roomy" { Self::Roomy } else { Self::Full }
     }
 
-    pub fn keys(self) -> u64 {
+    pub(crate) fn keys(self) -> u64 {
         match self {
             Self::Roomy => 30_000,
             Self::Full => 30_000,
         }
     }
 
-    pub fn capacity(self) -> u64 {
+    pub(crate) fn capacity(self) -> u64 {
         match self {
             Self::Roomy => 64 << 20,
             Self::Full => 4 << 20,
         }
     }
 
-    pub fn builder(self, folder: &Path) -> Builder {
+    pub(crate) fn builder(self, folder: &Path) -> Builder {
         Cache::builder().capacity(self.capacity()).file(self.arena(folder)).crash_loop_guard(false)
     }
 
-    pub fn arena(self, folder: &Path) -> PathBuf {
+    pub(crate) fn arena(self, folder: &Path) -> PathBuf {
         folder.join(format!("{}.arena", self.name()))
     }
 
-    pub fn ledger(self, folder: &Path) -> Ledger {
+    pub(crate) fn ledger(self, folder: &Path) -> Ledger {
         Ledger::open(&folder.join(format!("{}.ledger", self.name())), self.keys())
     }
 
@@ -72,10 +72,10 @@ impl Scenario {
 
 /// A generator that needs no crate: splitmix64.
 #[derive(Clone, Debug)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -84,14 +84,14 @@ impl Random {
     }
 }
 
-pub fn key_bytes(key: u64) -> [u8; 20] {
+pub(crate) fn key_bytes(key: u64) -> [u8; 20] {
     let mut bytes = *b"restart:............";
     bytes[8..16].copy_from_slice(&key.to_le_bytes());
     bytes
 }
 
 /// A value that says whose it is: key, sequence, length, and bytes that follow from them.
-pub fn value(key: u64, sequence: u64, bytes: usize) -> Vec<u8> {
+pub(crate) fn value(key: u64, sequence: u64, bytes: usize) -> Vec<u8> {
     let mut value = Vec::with_capacity(bytes + 8);
     for word in [key, sequence, bytes as u64] {
         value.extend_from_slice(&word.to_le_bytes());
@@ -105,7 +105,7 @@ pub fn value(key: u64, sequence: u64, bytes: usize) -> Vec<u8> {
 }
 
 /// The sequence of a value, if each of its bytes is right.
-pub fn sequence_of(key: u64, found: &[u8]) -> Result<u64, String> {
+pub(crate) fn sequence_of(key: u64, found: &[u8]) -> Result<u64, String> {
     let word = |at: usize| found.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
     let (Some(of), Some(sequence), Some(bytes)) = (word(0), word(8), word(16)) else {
         return Err(format!("key {key}: a value of {} bytes", found.len()));
@@ -117,7 +117,14 @@ pub fn sequence_of(key: u64, found: &[u8]) -> Result<u64, String> {
 }
 
 /// One write of a key by its one writer. `false` once the cache is closed.
-pub fn write(cache: &Cache, ledger: &Ledger, scenario: Scenario, key: u64, random: &mut Random, written: u64) -> bool {
+pub(crate) fn write(
+    cache: &Cache,
+    ledger: &Ledger,
+    scenario: Scenario,
+    key: u64,
+    random: &mut Random,
+    written: u64,
+) -> bool {
     let sequence = ledger.begun(key).sequence.max(ledger.done(key).sequence) + 1;
     if random.next() % 100 < 15 {
         let mark = Mark { sequence, absent: true };
@@ -141,7 +148,7 @@ pub fn write(cache: &Cache, ledger: &Ledger, scenario: Scenario, key: u64, rando
 }
 
 /// Whether a value of this sequence may be what a key holds.
-pub fn may_be(ledger: &Ledger, key: u64, sequence: u64) -> Result<(), String> {
+pub(crate) fn may_be(ledger: &Ledger, key: u64, sequence: u64) -> Result<(), String> {
     let (begun, done) = (ledger.begun(key), ledger.done(key));
     let acknowledged = !done.absent && sequence == done.sequence;
     let in_flight = !begun.absent && begun != done && sequence == begun.sequence;

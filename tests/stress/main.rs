@@ -8,6 +8,7 @@
 //! ```
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "each test crate uses its part")]
 mod support;
 
 use also_cache::{Cache, InsertError, InsertOptions, PinnedValue};

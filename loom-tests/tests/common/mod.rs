@@ -4,19 +4,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Counts executions that reached a state.
-pub struct Reached(AtomicUsize);
+pub(crate) struct Reached(AtomicUsize);
 
 impl Reached {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(AtomicUsize::new(0))
     }
 
-    pub fn note(&self, reached: bool) {
+    pub(crate) fn note(&self, reached: bool) {
         self.0.fetch_add(usize::from(reached), Ordering::Relaxed);
     }
 
     /// A model that never meets the state it is about shows nothing.
-    pub fn assert(&self, what: &str) {
+    pub(crate) fn assert(&self, what: &str) {
         let times = self.0.load(Ordering::Relaxed);
         println!("  {what}: {times}");
         assert!(times > 0, "no execution reached: {what}");
@@ -24,12 +24,12 @@ impl Reached {
 }
 
 /// Explores with at most two preemptions, unless `LOOM_MAX_PREEMPTIONS` says otherwise.
-pub fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
     explore_within(name, 2, model);
 }
 
 /// The same with another bound.
-pub fn explore_within(name: &str, preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn explore_within(name: &str, preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
         builder.preemption_bound = Some(preemptions);
