@@ -30,6 +30,13 @@ pub(crate) fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
 
 /// The same with another bound.
 pub(crate) fn explore_within(name: &str, preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    // With a defect turned on the first failure says it all.
+    if std::env::var_os("ALSO_CACHE_BITE").is_some() {
+        std::panic::set_hook(Box::new(|failure| {
+            eprintln!("{failure}");
+            std::process::exit(101);
+        }));
+    }
     let mut builder = loom::model::Builder::new();
     if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
         builder.preemption_bound = Some(preemptions);
