@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(header.version(&bytes[32..extent.key_start as usize]), version);
         let tail = &bytes[32..(extent.key_start + extent.key_bytes) as usize];
         assert_eq!(header.checksum_of(tail, value), header.checksum());
-        assert_ne!(header.checksum_of(tail, b"the valuE"), header.checksum());
+        assert_ne!(header.checksum_of(tail, b"some value"), header.checksum());
         assert!(extent.value_start.is_multiple_of(8));
     }
 
