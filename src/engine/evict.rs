@@ -79,6 +79,13 @@ impl Engine {
         {
             evicted += u32::from(self.unlink(handle, class, Some(Part::Main)));
         }
+        // The hand met nothing of the main part, as when that is in runs of pages: the ring has to give.
+        for _ in 0..STEPS_MAX {
+            if evicted > 0 || self.policy(class).probation.len() == 0 {
+                break;
+            }
+            evicted += u32::from(self.evict_from_ring(class));
+        }
         evicted
     }
 

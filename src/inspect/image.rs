@@ -70,7 +70,7 @@ impl Image {
             PageKind::Data => self.classes.contains(class),
             PageKind::Large | PageKind::RunHead | PageKind::RunTail => class == ClassId::LARGE,
             PageKind::Overflow => class == ClassId::OVERFLOW,
-            _ => true,
+            PageKind::Free | PageKind::Index | PageKind::Dirty => class == ClassId(0),
         };
         (fits && bits >> 16 == 0).then_some((kind, class))
     }
@@ -100,7 +100,10 @@ impl Image {
         let (kind, class) = self.kind(page)?;
         let slot_bytes = u64::from(self.classes.slot_bytes(class));
         match kind {
-            PageKind::RunHead => (within == 0).then(|| self.ordinal(page).max(1) * self.layout.page_bytes),
+            PageKind::RunHead => {
+                let pages = self.ordinal(page).clamp(1, u64::from(self.layout.pages - page.0));
+                (within == 0).then(|| pages * self.layout.page_bytes)
+            }
             PageKind::Large => within.is_multiple_of(slot_bytes).then_some(self.layout.page_bytes - within),
             PageKind::Data => {
                 let number = within / slot_bytes;

@@ -25,6 +25,8 @@ pub(super) struct Named {
 pub(super) struct Words {
     named: Vec<(u64, Named)>,
     buckets: u32,
+    /// Targets of the splits under way.
+    splits: Vec<u64>,
 }
 
 impl Words {
@@ -53,7 +55,7 @@ impl Words {
         found.index.pages = pages.len() as u64;
         found.index.splits = splits.len() as u64;
         found.index.chains = vec![0; 1 + OVERFLOW_CHAIN_MAX];
-        let mut words = Self { named: Vec::new(), buckets: buckets as u32 };
+        let mut words = Self { named: Vec::new(), buckets: buckets as u32, splits };
         let mut overflow = HashMap::new();
         for (at, page) in pages.iter().enumerate() {
             let bytes = image.page(*page);
@@ -61,7 +63,7 @@ impl Words {
                 let bucket = (at as u64 * per_page + number) as u32;
                 let home = &bytes[(number * BUCKET_BYTES) as usize..][..BUCKET_BYTES as usize];
                 let offset = image.layout.page_start(*page) + number * BUCKET_BYTES;
-                words.walk(image, found, &mut overflow, bucket, offset, home, &splits);
+                words.walk(image, found, &mut overflow, bucket, offset, home);
             }
         }
         words.named.sort_unstable_by_key(|(offset, _)| *offset);
@@ -82,17 +84,12 @@ impl Words {
         bucket: u32,
         offset: u64,
         home: &[u8],
-        splits: &[u64],
     ) {
         let (mut at, mut bytes, mut links) = (offset, home.to_vec(), 0);
         loop {
             for position in 0..7 {
                 let word = IndexWord::from_bits(word_at(&bytes, position * 8));
-                // Of a bucket that is being split: its target's number is its own with one more high bit.
-                let splitting = splits.iter().any(|target| {
-                    *target == u64::from(bucket) || *target ^ (1 << target.max(&1).ilog2()) == u64::from(bucket)
-                });
-                if word.is_empty() || (word.is_marked() && splitting) {
+                if word.is_empty() || (word.is_marked() && self.is_splitting(bucket)) {
                     continue;
                 }
                 if word.is_marked() {
@@ -124,6 +121,19 @@ impl Words {
         found.index.chains[links] += 1;
     }
 
+    /// Whether a bucket is the source or the target of a split under way.
+    fn is_splitting(&self, bucket: u32) -> bool {
+        self.splits.iter().any(|target| [*target, source_of(*target)].contains(&u64::from(bucket)))
+    }
+
+    /// Whether a key of this hash may have its word in a bucket.
+    pub(super) fn may_stand_in(&self, hash: KeyHash, bucket: u32) -> bool {
+        let home = self.home(hash);
+        // Not moved yet.
+        let waits = self.splits.contains(&u64::from(home)) && source_of(u64::from(home)) == u64::from(bucket);
+        home == bucket || waits
+    }
+
     /// The word that names a slot.
     pub(super) fn naming(&mut self, offset: u64) -> Option<&mut Named> {
         let at = self.named.binary_search_by_key(&offset, |(offset, _)| *offset).ok()?;
@@ -138,4 +148,9 @@ impl Words {
     pub(super) fn unmet(&self) -> impl Iterator<Item = (u64, &Named)> {
         self.named.iter().filter(|(_, named)| !named.met).map(|(offset, named)| (*offset, named))
     }
+}
+
+/// The bucket that one is split from: its number without the highest bit.
+fn source_of(target: u64) -> u64 {
+    target ^ (1 << target.max(1).ilog2())
 }

@@ -10,6 +10,7 @@
 //! `ALSO_CACHE_FILES=n` makes it n damages, `ALSO_CACHE_SEED=n` begins at another seed.
 
 mod damage;
+mod inspected;
 mod patched;
 mod places;
 mod support;
@@ -52,6 +53,8 @@ fn child() {
 }
 
 fn open_and_use(sample: &Sample, seed: u64) -> &'static str {
+    // Looking is safe too, whatever there is to see.
+    let _ = also_cache::inspect::Inspection::of(&sample.path);
     let cache = match builder(&sample.path).open() {
         Ok(cache) => cache,
         Err(_) => return "error",

@@ -96,3 +96,26 @@ fn live_words_that_can_not_be_are_cold() {
         }
     }
 }
+
+#[test]
+fn descriptors_of_no_kind_cost_their_pages_and_nothing_else() {
+    let folder = in_memory();
+    let sample = Sample::new(folder.path(), "arena", false);
+    let pages = read(&sample.bytes, newest(&sample.bytes) + field::PAGES, 4) as usize;
+    let data = (0..pages).find(|page| read(&sample.bytes, 8192 + 64 * page, 1) == 1).expect("a page of data");
+    // Kind, class: classes that do not exist, kinds that do not exist, kinds with the class of another.
+    for (kind, class) in
+        [(1, 200), (1, 79), (1, 80), (1, 81), (2, 3), (4, 0), (5, 80), (6, 80), (7, 9), (9, 0), (255, 255)]
+    {
+        let mut bytes = sample.bytes.clone();
+        bytes[8192 + 64 * data] = kind;
+        bytes[8192 + 64 * data + 1] = class;
+        sample.write(&bytes);
+        let cache = builder(&sample.path).open().expect("opens");
+        assert!(matches!(cache.recovery(), Recovery::Warm { .. }), "{kind} {class}: {}", cache.recovery());
+        let hits = check(&cache, &sample.content);
+        assert!(hits * 10 > sample.content.len() as u64 * 8, "{kind} {class}: {hits} hits");
+        crate::support::settle(&cache);
+        check(&cache, &sample.content);
+    }
+}

@@ -3,6 +3,7 @@
 use crate::ledger::{ACKNOWLEDGED, ARMED, ENTRIES, EVICTIONS, Ledger, MOVES, Mark, SAMPLED_AT};
 use crate::scenario::{Random, Scenario, key_bytes, may_be, sequence_of, write};
 use crate::step;
+use also_cache::inspect::Inspection;
 use also_cache::{Cache, ColdReason, Recovery, failpoint};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -38,15 +39,25 @@ pub(crate) struct Lives {
     evictions: u64,
     moves: u64,
     sampled: u64,
+    inspected: u64,
 }
 
 impl Lives {
     pub(crate) fn new(seed: u64) -> Self {
-        let folder = in_memory();
-        let (reached, opened) = (BTreeMap::new(), BTreeMap::new());
-        let random = Random(seed);
-        let (checked, lost, in_flight, acknowledged, evictions, moves, sampled) = (0, 0, 0, 0, 0, 0, 0);
-        Self { folder, random, reached, opened, checked, lost, in_flight, acknowledged, evictions, moves, sampled }
+        Self {
+            folder: in_memory(),
+            random: Random(seed),
+            reached: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            checked: 0,
+            lost: 0,
+            in_flight: 0,
+            acknowledged: 0,
+            evictions: 0,
+            moves: 0,
+            sampled: 0,
+            inspected: 0,
+        }
     }
 
     /// One life of a child, its death, and the check of what is left.
@@ -139,6 +150,8 @@ impl Lives {
 
     /// Opens the arena and checks what is in it.
     fn check(&mut self, scenario: Scenario, ledger: &Ledger, existed: bool, number: u64, story: &str) {
+        // A kill leaves splits half done and slots that nothing names, but no word that lies.
+        self.inspect(scenario, story);
         let cache = scenario.builder(self.folder.path()).background(false).open().expect("opens");
         let warm = matches!(cache.recovery(), Recovery::Warm { .. });
         assert!(
@@ -190,6 +203,15 @@ impl Lives {
         if scenario == Scenario::Full && number.is_multiple_of(3) {
             self.fill(&cache, scenario, ledger, story);
         }
+        drop(cache);
+        self.inspect(scenario, story);
+    }
+
+    fn inspect(&mut self, scenario: Scenario, story: &str) {
+        let inspection = Inspection::of(scenario.arena(self.folder.path())).expect("an arena");
+        assert_eq!(inspection.problems_found, 0, "{story}: {:#?}", inspection.problems);
+        assert!(!inspection.live, "{story}");
+        self.inspected += inspection.entries;
     }
 
     fn read_all(&mut self, cache: &Cache, scenario: Scenario, ledger: &Ledger, story: &str) -> Figures {
@@ -231,7 +253,8 @@ impl Lives {
         for name in failpoint::NAMES {
             assert!(self.reached.contains_key(name), "no kill at {name}");
         }
-        assert!(self.evictions > 0 && self.moves > 0 && self.in_flight > 0 && self.sampled > 0, "{}", self.report());
+        assert!(self.sampled > 0 && self.inspected > 0, "{}", self.report());
+        assert!(self.evictions > 0 && self.moves > 0 && self.in_flight > 0, "{}", self.report());
     }
 
     pub(crate) fn report(&self) -> String {
