@@ -4,14 +4,13 @@
 //!   demo      serve, kill -9, reopen, check every value, go on warm
 //!   replay    access traces through the real cache, beside quick_cache, moka and S3-FIFO
 //!   compare   throughput, latency and memory beside quick_cache and moka
+//!   inspect   what is in the file of an arena             verify    what is wrong with it
 //!
 //!   machine  failure  interrupt  progress  table       what every subcommand uses
 //!   random   value                                     keys and values that can be checked
 //!   contestant/                                        one trait, one file per cache
 //!   cell                                               one measurement in a process of its own
 //! ```
-//!
-//! Module names kept free for what comes later: `inspect`, `verify`.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +19,7 @@ mod compare;
 mod contestant;
 mod demo;
 mod failure;
+mod inspect;
 mod interrupt;
 mod machine;
 mod progress;
@@ -28,6 +28,7 @@ mod replay;
 mod size;
 mod table;
 mod value;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -48,6 +49,10 @@ enum Command {
     Replay(replay::ReplayOptions),
     /// Throughput, latency and memory beside other caches.
     Compare(compare::CompareOptions),
+    /// What is in the file of an arena, also of a live or a broken one.
+    Inspect(inspect::InspectOptions),
+    /// Every index word, slot and checksum of an arena's file.
+    Verify(verify::VerifyOptions),
     /// The process that `demo` kills.
     #[command(hide = true)]
     DemoChild(demo::ChildOptions),
@@ -64,6 +69,8 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Compare(options) => compare::run(&options),
+        Command::Inspect(options) => inspect::run(&options),
+        Command::Verify(options) => verify::run(&options),
         Command::DemoChild(options) => demo::serve(&options),
         Command::ReplayCell => cell::answer(|cell, trace| replay::measure(&cell, trace)),
         Command::CompareCell => cell::answer(|cell, _| compare::measure(&cell)),
