@@ -149,6 +149,7 @@ impl Cache {
         let ordering = self.check(options)?;
         let hash = engine.hash(key);
         engine.prefetch_bucket(hash);
+        engine.prefetch_ghosts(hash);
         let ttl = self.ttl(options, hash.bits());
         let version = engine.next_version(&ordering);
         let entry = Entry { version, ttl, kind: FrameKind::Value, cost: options.cost };

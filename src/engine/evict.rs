@@ -26,6 +26,9 @@ use crate::types::key::KeyHash;
 const SPAN: u32 = 16;
 #[cfg(loom)]
 const SPAN: u32 = 2;
+/// How far before its turn the slot of an entry in the ring is loaded, and its bucket.
+const SLOT_AHEAD: u64 = 12;
+const BUCKET_AHEAD: u64 = 4;
 /// Steps of one call: pops and spans, so that an insert's share of the work is bounded.
 #[cfg(not(loom))]
 const STEPS_MAX: u32 = 64;
@@ -97,8 +100,30 @@ impl Engine {
     }
 
     fn evict_from_ring(&self, class: ClassId) -> bool {
-        let Some(number) = self.policy(class).probation.pop() else { return false };
+        let probation = &self.policy(class).probation;
+        let Some(number) = probation.pop() else { return false };
+        self.prefetch_leaving(class);
         self.leave_ring(number, class)
+    }
+
+    /// Starts to load what the next evictions from the ring will touch: the slot of one that is far from its turn, and the
+    /// bucket and the ghosts of one that is near, whose slot has arrived by now. A victim is three misses, which would
+    /// otherwise wait for each other.
+    fn prefetch_leaving(&self, class: ClassId) {
+        let probation = &self.policy(class).probation;
+        if let Some(slot) = probation.peek(SLOT_AHEAD).and_then(|number| self.numbered(number, class)) {
+            self.region.prefetch(slot.handle().offset());
+        }
+        if let Some(slot) = probation.peek(BUCKET_AHEAD).and_then(|number| self.numbered(number, class))
+            && slot.control().is(State::Live, self.run)
+        {
+            // SAFETY: the caller of an eviction holds a guard, and the slot is LIVE under it.
+            if let Some(key) = unsafe { slot.key() } {
+                let hash = self.hash(key);
+                self.index.prefetch(&self.region, hash);
+                self.ghost.prefetch(hash);
+            }
+        }
     }
 
     /// Decides about a number that left the ring: main, or out. `true` if it was evicted.

@@ -211,6 +211,12 @@ impl Engine {
         self.index.prefetch(&self.region, hash);
     }
 
+    /// Starts to load what an insert of this key will need besides its bucket.
+    #[inline]
+    pub(crate) fn prefetch_ghosts(&self, hash: KeyHash) {
+        self.ghost.prefetch(hash);
+    }
+
     /// Whether an entry is a value, younger than the last clear, and not expired.
     #[inline]
     pub(super) fn is_visible(&self, header: &FrameHeader) -> bool {

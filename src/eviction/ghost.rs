@@ -58,6 +58,12 @@ impl Ghost {
         }
     }
 
+    /// Starts to load the line of a key.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: KeyHash) {
+        crate::sync::prefetch(self.line(hash));
+    }
+
     /// Remembers an evicted entry for `window` evictions from this table of its class.
     ///
     /// Takes the key's old cell, else an empty one, else the oldest in windows of its own class: expired ones go first.

@@ -114,6 +114,17 @@ impl Probation {
         }
     }
 
+    /// The number that will leave after so many others, if it stands there now: a hint what to load.
+    #[inline]
+    pub(crate) fn peek(&self, after: u64) -> Option<u32> {
+        // Relaxed: a hint.
+        let position = self.head.0.load(Ordering::Relaxed) + after;
+        if position >= self.tail.0.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.cell(position).load(Ordering::Relaxed).checked_sub(1)
+    }
+
     /// Numbers in the ring, give or take those in motion.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
