@@ -271,7 +271,7 @@ impl Engine {
             self.pages.give_slot(to);
             return true;
         }
-        self.note_deadline(copy);
+        self.note_linked(copy);
         self.counters.add(Counter::Relocated);
         self.retire(slot.handle());
         if queued {
