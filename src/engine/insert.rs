@@ -107,9 +107,7 @@ impl Engine {
         let result = self.enter(guard, key, hash, draft, entry, word);
         match &result {
             Err(_) => self.abandon(draft),
-            // Once more: a sweep that passed before the slot was LIVE has forgotten it. The guard keeps the slot's bytes.
-            Ok(()) if !entry.ttl.is_never() => self.note_deadline(slot),
-            Ok(()) => {}
+            Ok(()) => self.note_linked(slot),
         }
         result
     }

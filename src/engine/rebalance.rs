@@ -333,7 +333,7 @@ impl Engine {
             self.release_unlinked(to, class, 0);
             return true;
         }
-        self.note_deadline(copy);
+        self.note_linked(copy);
         self.counters.add(Counter::Relocated);
         self.retire(slot.handle());
         if queued {

@@ -170,6 +170,20 @@ impl Engine {
         self.note_deadline(slot);
     }
 
+    /// A sweep that passed a slot before its entry was linked could not take it out: it is told again of a deadline, and
+    /// of a clear in between. The caller holds a guard since before the slot was LIVE.
+    #[inline]
+    pub(super) fn note_linked(&self, slot: Slot<'_>) {
+        // SAFETY: by the caller's guard the bytes stay.
+        let header = unsafe { slot.header() };
+        if header.ttl() != 0 {
+            self.note_deadline(slot);
+        }
+        if !self.is_after_clear(header.keyspace(), header.stamp()) {
+            self.sweep.restart();
+        }
+    }
+
     /// Lets the sweep of a slot's page know when its entry expires. The caller holds a guard since before the slot was
     /// LIVE, or has seen it LIVE under one.
     pub(super) fn note_deadline(&self, slot: Slot<'_>) {

@@ -81,7 +81,7 @@ impl Watchdog {
 
 /// Housekeeping until nothing waits; `false` if something still does after very many steps.
 pub(crate) fn maintain_until_idle(cache: &Cache) -> bool {
-    (0..20_000).any(|_| !cache.maintain(Duration::from_millis(5)))
+    (0..4_000).any(|_| !cache.maintain(Duration::from_millis(5)))
 }
 
 /// What must hold once nothing runs, nothing waits and nothing is pinned: every slot is exactly one of live, free,
