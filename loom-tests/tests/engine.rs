@@ -211,6 +211,8 @@ fn ready_to_move() -> Arc<Model> {
     let model = Model::new(4, 3);
     let reserved: Vec<_> = (1..=4).map(|stamp| model.reserve(OTHER, stamp).expect("there are six slots")).collect();
     assert_eq!(model.store(KEY, 10), Stored::Yes);
+    // Twice: the hand that chooses the page takes one hit off.
+    assert_eq!(model.get(KEY), Some(10));
     assert_eq!(model.get(KEY), Some(10));
     model.abandon(&reserved[0]);
     model.abandon(&reserved[2]);

@@ -237,9 +237,11 @@ impl Engine {
     /// The first read of an entry in this life: everything about it is checked once. `false` unlinks it.
     #[cold]
     pub(super) fn first_read(&self, slot: Slot<'_>, found: &Found) -> bool {
-        if slot.control().run() == self.run {
-            // FREE or WRITING in this life: what led here is not the word of an entry.
-            return false;
+        let control = slot.control();
+        if control.run() == self.run {
+            // LIVE or RETIRED in this life: others have been here in between, and it is the hit that it was. FREE or
+            // WRITING: what led here is not the word of an entry.
+            return control.is_readable(self.run) && slot.generation() == found.word.generation();
         }
         let intact = self.is_intact(slot);
         if intact && !self.is_dead(slot) {
