@@ -216,6 +216,7 @@ fn ready_to_move() -> Arc<Model> {
     assert_eq!(model.get(KEY), Some(10));
     model.abandon(&reserved[0]);
     model.abandon(&reserved[2]);
+    model.aim_at_the_entry();
     Arc::new(model)
 }
 

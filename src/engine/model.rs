@@ -165,6 +165,20 @@ impl Model {
         Self { engine }
     }
 
+    /// Turns the hand over pages to the one that holds an entry.
+    pub fn aim_at_the_entry(&self) {
+        let pages = &self.engine.pages;
+        let holds = |page: &PageId| {
+            pages.info(*page).has_slots_of(CLASS)
+                && (0..pages.slots_in(pages.info(*page))).any(|number| {
+                    let slot = self.engine.slot(pages.handle(*page, number));
+                    slot.is_some_and(|slot| slot.control().state() == Some(State::Live))
+                })
+        };
+        let page = pages.ids().find(holds).expect("an entry is stored");
+        self.engine.rebalance.hand.store(page.0, Ordering::Relaxed);
+    }
+
     fn hash(&self, key: &[u8; 1]) -> KeyHash {
         self.engine.hash(Key { keyspace: KeyspaceId::RAW, bytes: key })
     }

@@ -50,7 +50,7 @@ pub(crate) struct Rebalance {
     wanted: Box<[GaugeU64]>,
     wanted_by_all: GaugeU64,
     /// The next page that the hand looks at.
-    hand: AtomicU32,
+    pub(super) hand: AtomicU32,
     drain: Mutex<Option<Drain>>,
     /// Where the next run of pages is looked for.
     pub(super) next_run: AtomicU32,
@@ -346,9 +346,6 @@ impl Engine {
     /// for them before it is zeroed and freed.
     pub(super) fn retire_page(&self, page: PageId) {
         self.pages.make_dirty(&self.region, page);
-        if crate::sync::bite("page.no-grace") {
-            return self.pages.leave_dirty(page);
-        }
         self.pages.await_grace();
         self.limbo.add(Handle::from_offset(self.pages.layout().page_start(page)));
     }

@@ -157,9 +157,9 @@ fn jitter_shortens_within_its_share_and_never_lengthens() {
 #[test]
 fn clear_is_seen_at_once_and_counted() {
     let cache = Cache::builder().capacity(8 << 20).background(false).open().expect("opens");
-    (0..10_000).for_each(|number| {
+    for number in 0..10_000 {
         cache.insert(key(number), "v").expect("fits");
-    });
+    }
     cache.clear().expect("open");
     assert_eq!((cache.len(), cache.iter().count()), (0, 0));
     assert!((0..10_000).all(|number| !cache.contains(key(number))));
@@ -201,9 +201,9 @@ fn a_slot_has_at_most_511_pins() {
 #[test]
 fn a_walk_sees_everything_that_is_there_throughout() {
     let cache = Cache::builder().capacity(32 << 20).hash_seed(1).open().expect("opens");
-    (0..5_000).for_each(|number| {
+    for number in 0..5_000 {
         cache.insert(key(number), value(number, 50)).expect("fits");
-    });
+    }
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {

@@ -62,9 +62,9 @@ fn a_pinned_value_keeps_its_cache_mapped_and_its_file_locked() {
 fn after_a_close_reads_go_on_and_writes_are_refused() {
     let folder = Folder::new();
     let cache = open(&folder.path(), 4 << 20).expect("opens");
-    (0..1_000).for_each(|number| {
+    for number in 0..1_000 {
         cache.insert(key(number), "v").expect("fits");
-    });
+    }
     let room = cache.reserve("room", 3, also_cache::InsertOptions::new()).expect("room");
     let clone = cache.clone();
     clone.close().expect("sealed");
@@ -88,7 +88,9 @@ fn after_a_close_reads_go_on_and_writes_are_refused() {
 fn twice_the_capacity_keeps_all_but_a_thousandth() {
     let folder = Folder::new();
     let cache = open(&folder.path(), 8 << 20).expect("opens");
-    (0..200_000).for_each(|number| drop(cache.insert(key(number), value(number, number as usize % 200))));
+    for number in 0..200_000 {
+        let _ = cache.insert(key(number), value(number, number as usize % 200));
+    }
     let there: Vec<u64> = (0..200_000).filter(|number| cache.contains(key(*number))).collect();
     let pages = cache.stats().pages;
     drop(cache);
@@ -107,9 +109,9 @@ fn twice_the_capacity_keeps_all_but_a_thousandth() {
     assert!(there.len() > 10_000 && kept as u64 * 1_000 >= there.len() as u64 * 999);
     // The room is used: as many again fit without an eviction of those.
     let before = cache.stats();
-    (300_000..300_000 + kept as u64 / 2).for_each(|number| {
+    for number in 300_000..300_000 + kept as u64 / 2 {
         cache.insert(key(number), "new").expect("fits");
-    });
+    }
     let after = cache.stats();
     assert_eq!(before.evicted_main + before.evicted_probation, after.evicted_main + after.evicted_probation, "{after}");
 }
@@ -118,9 +120,9 @@ fn twice_the_capacity_keeps_all_but_a_thousandth() {
 fn a_byte_that_changed_in_the_file_is_never_served() {
     let folder = Folder::new();
     let cache = open(&folder.path(), 4 << 20).expect("opens");
-    (0..100).for_each(|number| {
+    for number in 0..100 {
         cache.insert(key(number), value(number, 100)).expect("fits");
-    });
+    }
     drop(cache);
     let mut bytes = std::fs::read(folder.path()).expect("readable");
     let wanted = value(42, 100);

@@ -42,7 +42,11 @@ pub(crate) fn seed(default: u64) -> u64 {
 /// The key of a number: most are short, some have 200 bytes, some the longest that there is.
 pub(crate) fn key(number: u64) -> Vec<u8> {
     let mut key = format!("key:{number:x}:").into_bytes();
-    let bytes = if number.is_multiple_of(29) { 1024 } else { if number.is_multiple_of(11) { 200 } else { key.len() } };
+    let bytes = match number {
+        number if number.is_multiple_of(29) => 1024,
+        number if number.is_multiple_of(11) => 200,
+        _ => key.len(),
+    };
     key.resize(bytes, b'.');
     key
 }

@@ -7,7 +7,6 @@
 //! ```
 
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "each test crate uses its part")]
 mod support;
 
 use also_cache::Cache;
@@ -35,26 +34,17 @@ fn note(bytes: usize) {
 
 // SAFETY: passes everything on to the system's allocator; the counters allocate nothing.
 unsafe impl GlobalAlloc for Counting {
-    /// # Safety
-    ///
-    /// - As for the trait.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
-    /// # Safety
-    ///
-    /// - As for the trait.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as above; the pointer came from the system's allocator.
         unsafe { System.dealloc(pointer, layout) }
     }
 
-    /// # Safety
-    ///
-    /// - As for the trait.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         note(bytes);
         // SAFETY: as above.
@@ -110,9 +100,9 @@ fn every_slice_points_into_the_mapping() {
     let path = folder.path().join("arena");
     let cache = open(&path, 32 << 20);
     let large = bytes(1, 700_000);
-    (0..2_000).for_each(|number| {
+    for number in 0..2_000 {
         cache.insert(name(number), value(number)).expect("fits");
-    });
+    }
     cache.insert("large", large).expect("fits");
     let ranges = mapped(&path);
     assert!(!ranges.is_empty(), "the file is mapped");
@@ -141,9 +131,9 @@ fn every_slice_points_into_the_mapping() {
 #[test]
 fn reads_allocate_nothing() {
     let cache = Cache::builder().capacity(8 << 20).background(false).open().expect("opens");
-    (0..5_000).for_each(|number| {
+    for number in 0..5_000 {
         cache.insert(name(number), value(number)).expect("fits");
-    });
+    }
     let names: Vec<String> = (0..6_000).map(name).collect();
     // The first read registers the thread.
     assert!(cache.get(&names[0]).is_some());
@@ -204,12 +194,14 @@ fn hot_reads_store_nothing_into_the_mapping() {
     let path = folder.path().join("arena");
     let cache = open(&path, 16 << 20);
     const KEYS: u64 = 10_000;
-    (0..KEYS).for_each(|number| {
+    for number in 0..KEYS {
         cache.insert(name(number), value(number)).expect("fits");
-    });
+    }
     // Three hits saturate an entry's frequency.
     for _ in 0..3 {
-        (0..KEYS).for_each(|number| drop(cache.get(name(number)).expect("there")));
+        for number in 0..KEYS {
+            cache.get(name(number)).expect("there");
+        }
     }
     let protect = |flags: MprotectFlags| {
         for range in mapped(&path) {
