@@ -12,6 +12,7 @@ use crate::arena::page::PageKind;
 use crate::arena::slot::{Run, State};
 use crate::engine::get::Hit;
 use crate::engine::insert::{Draft, Entry, Refusal};
+use crate::engine::rebalance::{Drain, Then};
 use crate::engine::statistics::Counter;
 use crate::engine::{Engine, Parts, Settings};
 use crate::eviction::expiry::TimeToLive;
@@ -165,7 +166,7 @@ impl Model {
         Self { engine }
     }
 
-    /// Turns the hand over pages to the one that holds an entry.
+    /// Begins to empty the page that holds an entry.
     pub fn aim_at_the_entry(&self) {
         let pages = &self.engine.pages;
         let holds = |page: &PageId| {
@@ -176,7 +177,10 @@ impl Model {
                 })
         };
         let page = pages.ids().find(holds).expect("an entry is stored");
-        self.engine.rebalance.hand.store(page.0, Ordering::Relaxed);
+        assert!(pages.begin_drain(page, CLASS), "nobody else drains it");
+        let mut drain = Drain::of(page, CLASS, Then::Free);
+        (drain.rescue, drain.since_us) = (true, self.engine.clock.coarse_us());
+        *crate::sync::lock(&self.engine.rebalance.drain) = Some(drain);
     }
 
     fn hash(&self, key: &[u8; 1]) -> KeyHash {

@@ -50,8 +50,8 @@ pub(crate) struct Rebalance {
     wanted: Box<[GaugeU64]>,
     wanted_by_all: GaugeU64,
     /// The next page that the hand looks at.
-    pub(super) hand: AtomicU32,
-    drain: Mutex<Option<Drain>>,
+    hand: AtomicU32,
+    pub(super) drain: Mutex<Option<Drain>>,
     /// Where the next run of pages is looked for.
     pub(super) next_run: AtomicU32,
 }
@@ -62,9 +62,9 @@ pub(super) struct Drain {
     page: PageId,
     class: ClassId,
     pub(super) next_slot: u32,
-    since_us: u64,
+    pub(super) since_us: u64,
     /// Whether used entries are copied; an insert in need evicts all.
-    rescue: bool,
+    pub(super) rescue: bool,
     then: Then,
 }
 

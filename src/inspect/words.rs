@@ -75,7 +75,6 @@ impl Words {
         words
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one walk, called once")]
     fn walk(
         &mut self,
         image: &Image,

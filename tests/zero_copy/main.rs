@@ -7,6 +7,7 @@
 //! ```
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "each test crate uses its part")]
 mod support;
 
 use also_cache::Cache;
@@ -34,17 +35,26 @@ fn note(bytes: usize) {
 
 // SAFETY: passes everything on to the system's allocator; the counters allocate nothing.
 unsafe impl GlobalAlloc for Counting {
+    /// # Safety
+    ///
+    /// - As for the trait.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
+    /// # Safety
+    ///
+    /// - As for the trait.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as above; the pointer came from the system's allocator.
         unsafe { System.dealloc(pointer, layout) }
     }
 
+    /// # Safety
+    ///
+    /// - As for the trait.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         note(bytes);
         // SAFETY: as above.
