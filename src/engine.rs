@@ -186,11 +186,11 @@ impl Engine {
     /// Makes everything empty in a zeroed region.
     pub(crate) fn format(&self) {
         for page in self.pages.ids() {
-            self.pages.load(&self.region, page);
+            self.pages.load(self.region.view(), page);
         }
         let first = self.take_page(0).expect("a new arena has a page for its index");
         assert!(self.index.add_page(first), "a new directory has room");
-        self.index.format(&self.region);
+        self.index.format(self.region.view());
     }
 
     /// Says that a thread will do the housekeeping.
@@ -238,7 +238,7 @@ impl Engine {
     /// A stamp above all before it, also those of earlier lives.
     #[inline]
     pub(crate) fn stamp(&self) -> Stamp {
-        self.clock.stamp(self.region.word(live::CEILING))
+        self.clock.stamp(self.region.view().word(live::CEILING))
     }
 
     #[inline]
@@ -254,7 +254,7 @@ impl Engine {
 
     #[inline]
     fn slot(&self, handle: Handle) -> Option<Slot<'_>> {
-        Slot::at(&self.region, handle)
+        Slot::at(self.region.view(), handle)
     }
 
     /// Retires a slot whose word the caller has just taken out of the index, and counts the entry out.
@@ -350,7 +350,7 @@ impl Slots for Engine {
                 return Some(handle.offset());
             }
             if !self.prepare_step(ClassId::OVERFLOW) {
-                self.pages.assign(&self.region, PageKind::Overflow, ClassId::OVERFLOW, 0)?;
+                self.pages.assign(self.region.view(), PageKind::Overflow, ClassId::OVERFLOW, 0)?;
             }
         }
         None
@@ -367,8 +367,8 @@ impl Slots for Engine {
     }
 
     fn take_page(&self, number: u32) -> Option<u64> {
-        let page = self.pages.assign(&self.region, PageKind::Index, ClassId(0), 0)?;
-        self.pages.set_ordinal(&self.region, page, u64::from(number) + 1);
+        let page = self.pages.assign(self.region.view(), PageKind::Index, ClassId(0), 0)?;
+        self.pages.set_ordinal(self.region.view(), page, u64::from(number) + 1);
         Some(self.pages.layout().page_start(page))
     }
 }

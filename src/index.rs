@@ -57,7 +57,7 @@ pub(crate) use stripes::StripeGuard;
 #[cfg(not(loom))]
 pub(crate) use table::bucket_of;
 
-use crate::region::Region;
+use crate::region::View;
 use crate::sync::{GaugeU64, Ordering};
 use crate::types::handle::IndexWord;
 use crate::types::key::KeyHash;
@@ -209,12 +209,12 @@ impl Index {
     /// # Panics
     ///
     /// If fewer pages were added than those buckets need.
-    pub(crate) fn format(&self, region: &Region) {
+    pub(crate) fn format(&self, region: View<'_>) {
         self.table.format(region, |bucket| bucket.clear(region, bucket::Meta::HOME));
     }
 
     /// Number of buckets.
-    pub(crate) fn buckets(&self, region: &Region) -> u32 {
+    pub(crate) fn buckets(&self, region: View<'_>) -> u32 {
         self.table.count(region)
     }
 
@@ -224,7 +224,7 @@ impl Index {
     }
 
     /// Entries from which on [`Index::grow`] splits: 0.70 of the words in home buckets.
-    pub(crate) fn entries_before_growth(&self, region: &Region) -> u64 {
+    pub(crate) fn entries_before_growth(&self, region: View<'_>) -> u64 {
         growth::entries_at_load(self.table.count(region))
     }
 

@@ -37,6 +37,8 @@ mod pages;
 mod reservation;
 #[cfg(not(loom))]
 mod smaps;
+#[cfg(not(loom))]
+mod view;
 
 #[cfg(not(loom))]
 pub(crate) use boot::boot_id;
@@ -49,7 +51,9 @@ pub(crate) use kind::FileIdentity;
 #[cfg(not(loom))]
 pub(crate) use mapped::Region;
 #[cfg(loom)]
-pub(crate) use model::Region;
+pub(crate) use model::{Region, View};
+#[cfg(not(loom))]
+pub(crate) use view::View;
 
 #[cfg(all(test, not(loom)))]
 use kind::RegionKind;

@@ -13,7 +13,7 @@
 //! middle leaves one that is whole.
 
 use crate::arena::layout::{Layout, SUPERBLOCK_BYTES};
-use crate::region::Region;
+use crate::region::View;
 use crate::types::checksum;
 use crate::types::limits::{CLEAR_STAMPS_MAX, PAGE_BYTES_MAX, PAGE_BYTES_MIN, SPLITS_MAX};
 use zerocopy::little_endian::{I64, U32, U64};
@@ -135,7 +135,7 @@ impl Superblock {
     }
 
     /// Writes it over the older of the two, with the next sequence number.
-    pub(crate) fn write(&mut self, region: &Region) {
+    pub(crate) fn write(&mut self, region: View<'_>) {
         self.sequence = U64::new(self.sequence.get().wrapping_add(1));
         self.checksum = U32::new(self.sum());
         let start = self.sequence.get() % 2 * SUPERBLOCK_BYTES;
@@ -149,6 +149,7 @@ impl Superblock {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::region::Region;
     use zerocopy::FromZeros;
 
     fn sample() -> Superblock {
@@ -158,7 +159,7 @@ mod tests {
         block
     }
 
-    fn first_bytes(region: &Region) -> Vec<u8> {
+    fn first_bytes(region: View<'_>) -> Vec<u8> {
         // SAFETY: nobody else has this region.
         unsafe { region.payload(0, 0, 8192) }.to_vec()
     }
@@ -167,10 +168,10 @@ mod tests {
     fn the_newest_whole_block_counts() {
         let region = Region::heap(8192);
         let mut block = sample();
-        block.write(&region);
+        block.write(region.view());
         block.run = U32::new(4);
-        block.write(&region);
-        let mut bytes = first_bytes(&region);
+        block.write(region.view());
+        let mut bytes = first_bytes(region.view());
         assert_eq!(Superblock::newest(&bytes).map(|found| found.run.get()), Some(4));
         let newest = (block.sequence.get() % 2 * SUPERBLOCK_BYTES) as usize;
         bytes[newest + 20] ^= 1;

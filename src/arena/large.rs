@@ -12,7 +12,7 @@
 use crate::arena::classes::{BLOCKS_PER_PAGE, ClassId};
 use crate::arena::layout::PageId;
 use crate::arena::page::{PageKind, Pages};
-use crate::region::Region;
+use crate::region::View;
 use crate::sync::Ordering;
 use crate::types::handle::Handle;
 
@@ -96,7 +96,7 @@ impl Pages {
     }
 
     /// Takes a run of free pages for one value.
-    pub(crate) fn assign_run(&self, region: &Region, count: u32) -> Option<PageId> {
+    pub(crate) fn assign_run(&self, region: View<'_>, count: u32) -> Option<PageId> {
         let mut run = 0;
         for page in self.ids() {
             run = if self.info(page).kind() == PageKind::Free { run + 1 } else { 0 };
@@ -110,7 +110,7 @@ impl Pages {
         None
     }
 
-    fn claim_run(&self, region: &Region, head: PageId, count: u32) -> Option<PageId> {
+    fn claim_run(&self, region: View<'_>, head: PageId, count: u32) -> Option<PageId> {
         let _taking = crate::sync::lock_within(self.large_lock())?;
         for step in 0..count {
             if !self.claim_free(PageId(head.0 + step)) {
@@ -128,7 +128,7 @@ impl Pages {
     }
 
     /// Pages of the run that a page heads, as far as the table agrees with it.
-    pub(crate) fn run_pages(&self, region: &Region, head: PageId) -> u32 {
+    pub(crate) fn run_pages(&self, region: View<'_>, head: PageId) -> u32 {
         let wanted = self.ordinal(region, head).min(u64::from(self.layout().pages - head.0)) as u32;
         let tails = (1..wanted).take_while(|step| {
             let page = PageId(head.0 + step);

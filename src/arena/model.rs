@@ -49,7 +49,7 @@ impl OneSlot {
     /// A slot that is FREE of a run.
     pub fn free(run: u16) -> Self {
         let region = Region::heap(SLOT_AT + 4096);
-        region.make_slot(SLOT_AT);
+        region.view().make_slot(SLOT_AT);
         let one = Self { region };
         assert!(one.reset(run));
         one
@@ -65,7 +65,7 @@ impl OneSlot {
     }
 
     fn slot(&self) -> Slot<'_> {
-        Slot::at(&self.region, Handle::from_offset(SLOT_AT)).expect("it lies in the region")
+        Slot::at(self.region.view(), Handle::from_offset(SLOT_AT)).expect("it lies in the region")
     }
 
     /// What the control word says.
@@ -159,20 +159,20 @@ impl PageTable {
         let region = Region::heap(layout.len());
         let table = Self { region, pages: Pages::new(layout, Classes::new(layout.page_bytes)) };
         for page in table.pages.ids() {
-            table.pages.load(&table.region, page);
+            table.pages.load(table.region.view(), page);
             let start = layout.page_start(page);
             for at in [0, 64, 128, 192, 80, 160] {
-                table.region.make_slot(start + at);
+                table.region.view().make_slot(start + at);
             }
-            table.pages.note_expiry(&table.region, page, 1);
-            table.pages.set_ordinal(&table.region, page, 0);
+            table.pages.note_expiry(table.region.view(), page, 1);
+            table.pages.set_ordinal(table.region.view(), page, 0);
         }
         table
     }
 
     /// Gives a free page to a class.
     pub fn assign(&self, class: u8) -> Option<u32> {
-        self.pages.assign(&self.region, PageKind::Data, ClassId(class), 0).map(|page| page.0)
+        self.pages.assign(self.region.view(), PageKind::Data, ClassId(class), 0).map(|page| page.0)
     }
 
     /// Claims the next slots of a page that nobody has looked at: first and count.
@@ -211,7 +211,7 @@ impl PageTable {
     }
 
     fn hold(&self, at: u64) {
-        write(Slot::at(&self.region, Handle::from_offset(at)).expect("it lies in the region"), 1);
+        write(Slot::at(self.region.view(), Handle::from_offset(at)).expect("it lies in the region"), 1);
     }
 
     /// The class that a page is of.
@@ -242,8 +242,8 @@ impl PageTable {
 
     /// Hands an owned page to another class.
     pub fn move_to(&self, page: u32, class: u8) {
-        self.pages.make_dirty(&self.region, PageId(page));
-        self.pages.free(&self.region, PageId(page));
+        self.pages.make_dirty(self.region.view(), PageId(page));
+        self.pages.free(self.region.view(), PageId(page));
         assert_eq!(self.assign(class), Some(page));
     }
 
@@ -265,7 +265,7 @@ impl Graveyard {
     /// A slot with value 1, named.
     pub fn new() -> Self {
         let one = OneSlot::live(1, 1);
-        one.region.word(WORD_AT).store(1, Ordering::Relaxed);
+        one.region.view().word(WORD_AT).store(1, Ordering::Relaxed);
         Self { one, domain: Domain::new(), limbo: Limbo::new(1) }
     }
 
@@ -277,14 +277,14 @@ impl Graveyard {
     /// The value twice, if the word names it, under this guard.
     pub fn read(&self, _guard: &Pinned) -> Option<(u8, u8)> {
         // Acquire: as the index reads words.
-        let named = self.one.region.word(WORD_AT).load(Ordering::Acquire) == 1;
+        let named = self.one.region.view().word(WORD_AT).load(Ordering::Acquire) == 1;
         named.then(|| (self.one.read(), self.one.read()))
     }
 
     /// Takes the slot out of the word and into limbo.
     pub fn unlink(&self) {
         // AcqRel: as the index exchanges words.
-        let word = self.one.region.word(WORD_AT);
+        let word = self.one.region.view().word(WORD_AT);
         assert!(word.compare_exchange(1, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok());
         assert!(self.one.retire(1));
         self.limbo.add(Handle::from_offset(SLOT_AT));

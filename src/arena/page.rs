@@ -19,7 +19,7 @@
 
 use crate::arena::classes::{CLASS_SLOTS, ClassId, Classes};
 use crate::arena::layout::{Layout, PageId};
-use crate::region::Region;
+use crate::region::View;
 use crate::sync::failpoint::failpoint;
 use crate::sync::{AtomicU32, AtomicU64, GaugeU32, GaugeU64, Mutex, Ordering, Padded, Turn, bite, thread_number};
 use crate::types::handle::Handle;
@@ -394,7 +394,7 @@ impl Pages {
         self.free_pages.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn set_up_run(&self, region: &Region, page: PageId, kind: PageKind, ordinal: u64) {
+    pub(super) fn set_up_run(&self, region: View<'_>, page: PageId, kind: PageKind, ordinal: u64) {
         self.set_up(region, page, kind, ClassId::LARGE, ordinal);
     }
 
@@ -464,7 +464,7 @@ impl Pages {
     }
 
     /// Takes a free page for a purpose; at least `spare` free ones stay.
-    pub(crate) fn assign(&self, region: &Region, kind: PageKind, class: ClassId, spare: u32) -> Option<PageId> {
+    pub(crate) fn assign(&self, region: View<'_>, kind: PageKind, class: ClassId, spare: u32) -> Option<PageId> {
         if self.free_pages() <= spare {
             return None;
         }
@@ -485,7 +485,7 @@ impl Pages {
         None
     }
 
-    fn set_up(&self, region: &Region, page: PageId, kind: PageKind, class: ClassId, ordinal: u64) {
+    fn set_up(&self, region: View<'_>, page: PageId, kind: PageKind, class: ClassId, ordinal: u64) {
         let descriptor = self.layout.descriptor(page);
         region.word(descriptor + 8).store(ordinal, Ordering::Relaxed);
         region.word(descriptor + 16).store(0, Ordering::Relaxed);
@@ -521,24 +521,24 @@ impl Pages {
     }
 
     /// Writes the ordinal of an index page.
-    pub(crate) fn set_ordinal(&self, region: &Region, page: PageId, ordinal: u64) {
+    pub(crate) fn set_ordinal(&self, region: View<'_>, page: PageId, ordinal: u64) {
         // Release: after the page's set-up; read by the next open only.
         region.word(self.layout.descriptor(page) + 8).store(ordinal, Ordering::Release);
     }
 
     /// The ordinal of an index page.
-    pub(crate) fn ordinal(&self, region: &Region, page: PageId) -> u64 {
+    pub(crate) fn ordinal(&self, region: View<'_>, page: PageId) -> u64 {
         region.word(self.layout.descriptor(page) + 8).load(Ordering::Acquire)
     }
 
     /// The earliest expiry in a page, in microseconds of the cache's clock; 0 for none.
-    pub(crate) fn min_expiry(&self, region: &Region, page: PageId) -> u64 {
+    pub(crate) fn min_expiry(&self, region: View<'_>, page: PageId) -> u64 {
         // Relaxed: a hint for the sweep; every read checks its entry exactly.
         region.word(self.layout.descriptor(page) + 16).load(Ordering::Relaxed)
     }
 
     /// Lowers the earliest expiry of a page.
-    pub(crate) fn note_expiry(&self, region: &Region, page: PageId, at_us: u64) {
+    pub(crate) fn note_expiry(&self, region: View<'_>, page: PageId, at_us: u64) {
         let word = region.word(self.layout.descriptor(page) + 16);
         let mut seen = word.load(Ordering::Relaxed);
         while seen == 0 || seen > at_us {
@@ -550,12 +550,12 @@ impl Pages {
     }
 
     /// Starts a sweep of a page: its earliest expiry is unknown until the sweep has seen all slots.
-    pub(crate) fn reset_expiry(&self, region: &Region, page: PageId) {
+    pub(crate) fn reset_expiry(&self, region: View<'_>, page: PageId) {
         region.word(self.layout.descriptor(page) + 16).store(0, Ordering::Relaxed);
     }
 
     /// Reads what the file says of a page. Nonsense is left out of use as dirty. Single-threaded, at open.
-    pub(crate) fn load(&self, region: &Region, page: PageId) -> PageInfo {
+    pub(crate) fn load(&self, region: View<'_>, page: PageId) -> PageInfo {
         let bits = region.word(self.layout.descriptor(page)).load(Ordering::Acquire);
         let class = ClassId((bits >> 8) as u8);
         let kind = PageKind::from_bits(bits & 0xff).filter(|kind| match kind {
@@ -627,7 +627,7 @@ impl Pages {
     }
 
     /// Takes a page out of its class in the file: it is nobody's until it is zero. The caller owns all of its slots.
-    pub(crate) fn make_dirty(&self, region: &Region, page: PageId) {
+    pub(crate) fn make_dirty(&self, region: View<'_>, page: PageId) {
         let info = PageInfo(PageInfo::new(PageKind::Dirty, ClassId(0)).0 | SETUP);
         region
             .word(self.layout.descriptor(page))
@@ -637,7 +637,7 @@ impl Pages {
     }
 
     /// Makes an owned dirty page free. The caller has zeroed it.
-    pub(crate) fn free(&self, region: &Region, page: PageId) {
+    pub(crate) fn free(&self, region: View<'_>, page: PageId) {
         let free = PageInfo::new(PageKind::Free, ClassId(0));
         self.turn.take();
         region.word(self.layout.descriptor(page)).store(descriptor_bits(PageKind::Free, ClassId(0)), Ordering::Release);

@@ -23,7 +23,7 @@
 //! - From LIVE to FREE the bytes from the frame on do not change.
 
 use crate::arena::frame::{Extent, FRAME_START, FrameHeader, HEADER_BYTES};
-use crate::region::Region;
+use crate::region::View;
 use crate::sync::{AtomicU32, Ordering};
 use crate::types::handle::{Generation, Handle};
 use crate::types::key::{Key, KeyspaceId};
@@ -138,14 +138,14 @@ impl fmt::Debug for Control {
 /// - The header lies in the region: checked when the slot is made.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot<'r> {
-    region: &'r Region,
+    region: View<'r>,
     offset: u64,
 }
 
 impl<'r> Slot<'r> {
     /// The slot of a handle; `None` if it does not lie in the region with room for a header.
     #[inline]
-    pub(crate) fn at(region: &'r Region, handle: Handle) -> Option<Self> {
+    pub(crate) fn at(region: View<'r>, handle: Handle) -> Option<Self> {
         let offset = handle.offset();
         (offset + HEADER_BYTES <= region.len()).then_some(Self { region, offset })
     }
@@ -474,10 +474,11 @@ impl fmt::Debug for Slot<'_> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::region::Region;
 
     const RUN: Run = Run(7);
 
-    fn slot(region: &Region) -> Slot<'_> {
+    fn slot(region: View<'_>) -> Slot<'_> {
         let slot = Slot::at(region, Handle::from_offset(4096)).expect("inside");
         assert!(slot.reset(slot.control(), RUN));
         slot
@@ -486,7 +487,7 @@ mod tests {
     #[test]
     fn a_slot_lives_once_around() {
         let region = Region::heap(8192);
-        let slot = slot(&region);
+        let slot = slot(region.view());
         let generation = slot.take(RUN).expect("free");
         assert!(slot.take(RUN).is_none());
         slot.publish(RUN, true);
@@ -499,7 +500,7 @@ mod tests {
     #[test]
     fn a_pinned_slot_is_not_released() {
         let region = Region::heap(8192);
-        let slot = slot(&region);
+        let slot = slot(region.view());
         slot.take(RUN).expect("free");
         slot.publish(RUN, false);
         assert!(slot.pin(RUN) && slot.retire(RUN).is_some() && slot.pin(RUN));
@@ -512,7 +513,7 @@ mod tests {
     #[test]
     fn pins_of_an_old_run_are_void() {
         let region = Region::heap(8192);
-        let slot = slot(&region);
+        let slot = slot(region.view());
         slot.take(RUN).expect("free");
         slot.publish(RUN, true);
         assert!(slot.pin(RUN));
@@ -525,7 +526,7 @@ mod tests {
     #[test]
     fn pins_have_a_bound() {
         let region = Region::heap(8192);
-        let slot = slot(&region);
+        let slot = slot(region.view());
         slot.take(RUN).expect("free");
         slot.publish(RUN, false);
         for _ in 0..PINS_PER_SLOT_MAX {

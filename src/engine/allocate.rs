@@ -103,7 +103,7 @@ impl Engine {
     }
 
     fn assign_spare(&self, class: ClassId) -> bool {
-        class != ClassId::LARGE && self.pages.assign(&self.region, PageKind::Data, class, 0).is_some()
+        class != ClassId::LARGE && self.pages.assign(self.region.view(), PageKind::Data, class, 0).is_some()
     }
 
     fn free_due(&self, class: ClassId) -> bool {
@@ -121,7 +121,7 @@ impl Engine {
         let spare = if pages == 0 { 0 } else { PAGES_SPARE };
         let kind = if class == ClassId::LARGE { PageKind::Large } else { PageKind::Data };
         loop {
-            if self.pages.assign(&self.region, kind, class, spare).is_some() {
+            if self.pages.assign(self.region.view(), kind, class, spare).is_some() {
                 let slots =
                     self.pages.class(class).pages.load(Ordering::Relaxed) * self.pages.classes().slots_per_page(class);
                 let policy = self.policy(class);

@@ -19,7 +19,7 @@ impl Engine {
     #[inline]
     pub(crate) fn next_version(&self, ordering: &Ordering) -> Version {
         if let Some(given) = ordering.given {
-            self.clock.observe(given.stamp, self.region.word(crate::arena::header::live::CEILING));
+            self.clock.observe(given.stamp, self.region.view().word(crate::arena::header::live::CEILING));
             return given;
         }
         let instant = Version::instant(self.stamp(), 0);

@@ -18,7 +18,7 @@ impl Engine {
     #[inline]
     pub(super) fn is_after_clear(&self, keyspace: KeyspaceId, stamp: Stamp) -> bool {
         // Acquire: pairs with the Release of `clear_all`.
-        stamp.0 > self.region.word(live::CLEAR_ALL).load(Ordering::Acquire)
+        stamp.0 > self.region.view().word(live::CLEAR_ALL).load(Ordering::Acquire)
             && (keyspace == KeyspaceId::RAW || stamp > self.cleared_at(keyspace))
     }
 
@@ -26,10 +26,10 @@ impl Engine {
         for row in 0..CLEAR_STAMPS_MAX as u64 {
             let at = live::CLEAR_SPACES + 16 * row;
             // Acquire: pairs with the Release in `clear_keyspace`.
-            match self.region.word(at).load(Ordering::Acquire) {
+            match self.region.view().word(at).load(Ordering::Acquire) {
                 0 => return Stamp::ZERO,
                 id if id == u64::from(keyspace.0) + 1 => {
-                    return Stamp(self.region.word(at + 8).load(Ordering::Acquire));
+                    return Stamp(self.region.view().word(at + 8).load(Ordering::Acquire));
                 }
                 _ => {}
             }
@@ -40,13 +40,13 @@ impl Engine {
     /// Takes over what the last life cleared, from both copies. `false` if it lies beyond all stamps that were given out:
     /// then no new entry could be seen. Single-threaded, at open.
     pub(crate) fn load_clears(&self, ceiling: Stamp) -> bool {
-        let [word, again] = [live::CLEAR_ALL, live::CLEAR_ALL_AGAIN].map(|at| self.region.word(at));
+        let [word, again] = [live::CLEAR_ALL, live::CLEAR_ALL_AGAIN].map(|at| self.region.view().word(at));
         let stamp = word.load(Ordering::Acquire).max(again.load(Ordering::Acquire));
         // Relaxed: nobody else is here yet.
         word.store(stamp, Ordering::Relaxed);
         again.store(stamp, Ordering::Relaxed);
         let spaces = (0..CLEAR_STAMPS_MAX as u64).map(|row| live::CLEAR_SPACES + 16 * row + 8);
-        let latest = spaces.map(|at| self.region.word(at).load(Ordering::Acquire)).fold(stamp, u64::max);
+        let latest = spaces.map(|at| self.region.view().word(at).load(Ordering::Acquire)).fold(stamp, u64::max);
         latest <= ceiling.0
     }
 
@@ -54,10 +54,10 @@ impl Engine {
     pub(crate) fn clear_all(&self) {
         let stamp = self.stamp();
         // First the copy: a life that ends in between has not said that it cleared, and may have.
-        self.region.word(live::CLEAR_ALL_AGAIN).fetch_max(stamp.0, Ordering::Relaxed);
+        self.region.view().word(live::CLEAR_ALL_AGAIN).fetch_max(stamp.0, Ordering::Relaxed);
         // Release: pairs with the Acquire of readers.
         if !crate::sync::bite("clear.ignored") {
-            self.region.word(live::CLEAR_ALL).fetch_max(stamp.0, Ordering::Release);
+            self.region.view().word(live::CLEAR_ALL).fetch_max(stamp.0, Ordering::Release);
         }
         // Relaxed: gauges.
         self.cleared.store(self.entries(), Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Engine {
         let id = u64::from(keyspace.0) + 1;
         for row in 0..CLEAR_STAMPS_MAX as u64 {
             let at = live::CLEAR_SPACES + 16 * row;
-            let word = self.region.word(at);
+            let word = self.region.view().word(at);
             // AcqRel: the id is published once and never changes.
             let owner = match word.compare_exchange(0, id, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => id,
@@ -79,7 +79,7 @@ impl Engine {
             };
             if owner == id {
                 // Release: pairs with the Acquire of readers.
-                self.region.word(at + 8).fetch_max(stamp.0, Ordering::Release);
+                self.region.view().word(at + 8).fetch_max(stamp.0, Ordering::Release);
                 self.sweep.restart();
                 return true;
             }

@@ -112,7 +112,7 @@ impl Engine {
     fn prefetch_leaving(&self, class: ClassId) {
         let probation = &self.policy(class).probation;
         if let Some(slot) = probation.peek(SLOT_AHEAD).and_then(|number| self.numbered(number, class)) {
-            self.region.prefetch(slot.handle().offset());
+            self.region.view().prefetch(slot.handle().offset());
         }
         if let Some(slot) = probation.peek(BUCKET_AHEAD).and_then(|number| self.numbered(number, class))
             && slot.control().is(State::Live, self.run)
@@ -120,7 +120,7 @@ impl Engine {
             // SAFETY: the caller of an eviction holds a guard, and the slot is LIVE under it.
             if let Some(key) = unsafe { slot.key() } {
                 let hash = self.hash(key);
-                self.index.prefetch(&self.region, hash);
+                self.index.prefetch(self.region.view(), hash);
                 self.ghost.prefetch(hash);
             }
         }
@@ -184,7 +184,7 @@ impl Engine {
 
     fn prefetch_span(&self, page: PageId, span: &Span) {
         for number in span.first..span.first + span.count {
-            self.region.prefetch(self.pages.handle(page, number).offset());
+            self.region.view().prefetch(self.pages.handle(page, number).offset());
         }
     }
 
@@ -206,11 +206,11 @@ impl Engine {
         let hash = self.hash(key);
         // Again where a split has moved the word in between: what left the ring would never be looked at again.
         loop {
-            let Some(found) = self.index.find_handle(&self.region, hash, handle) else { return false };
+            let Some(found) = self.index.find_handle(self.region.view(), hash, handle) else { return false };
             if found.word.generation() != slot.generation() {
                 return false;
             }
-            if self.index.unlink(&self.region, &found) || crate::sync::bite("evict.retires-loser") {
+            if self.index.unlink(self.region.view(), &found) || crate::sync::bite("evict.retires-loser") {
                 break;
             }
         }
@@ -296,10 +296,10 @@ impl Engine {
     /// Takes the coldest entry out of a chain that has no room. `false` if there is none to take. The caller holds a guard
     /// and the stripe.
     pub(super) fn evict_from_chain(&self, hash: KeyHash) -> bool {
-        let candidates = self.index.chain(&self.region, hash);
+        let candidates = self.index.chain(self.region.view(), hash);
         let frequency = |found: &Found| self.slot(found.word.handle()).map_or(0, |slot| slot.frequency());
         let Some(coldest) = candidates.as_slice().iter().min_by_key(|found| frequency(found)) else { return false };
-        if self.index.unlink(&self.region, coldest) {
+        if self.index.unlink(self.region.view(), coldest) {
             self.counters.add(Counter::EvictedBucket);
             self.retire_unlinked(coldest.word);
         }

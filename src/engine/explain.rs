@@ -32,12 +32,12 @@ pub(crate) struct Seen {
 impl Engine {
     /// The bucket of a hash and the number of buckets.
     pub(crate) fn bucket_of(&self, hash: KeyHash) -> (u32, u32) {
-        (self.index.bucket_number(&self.region, hash), self.index.buckets(&self.region))
+        (self.index.bucket_number(self.region.view(), hash), self.index.buckets(self.region.view()))
     }
 
     /// Looks at an entry without reading it.
     pub(crate) fn explain(&self, _guard: &Guard, key: Key<'_>, hash: KeyHash) -> Option<Seen> {
-        let found = self.index.find(&self.region, hash, &HasKey { engine: self, key })?;
+        let found = self.index.find(self.region.view(), hash, &HasKey { engine: self, key })?;
         let slot = self.slot(found.word.handle())?;
         let control = slot.control();
         // SAFETY: the guard was there before the search.

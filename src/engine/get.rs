@@ -51,7 +51,7 @@ pub(super) struct HasKey<'e, 'k> {
 impl KeyCheck for HasKey<'_, '_> {
     #[inline(always)]
     fn matches(&self, word: IndexWord) -> bool {
-        let Some(slot) = Slot::at(&self.engine.region, word.handle()) else { return false };
+        let Some(slot) = Slot::at(self.engine.region.view(), word.handle()) else { return false };
         // SAFETY: every search runs under a guard that was there before it read the word.
         slot.generation() == word.generation() && unsafe { slot.has_key(self.key) }
     }
@@ -71,7 +71,7 @@ impl Engine {
     /// Finds an entry that a read may see. Lock-free, allocates nothing.
     #[inline(always)]
     pub(crate) fn get(&self, _guard: &Guard, key: Key<'_>, hash: KeyHash) -> Option<Hit> {
-        let found = self.index.find(&self.region, hash, &HasKey { engine: self, key })?;
+        let found = self.index.find(self.region.view(), hash, &HasKey { engine: self, key })?;
         let slot = self.slot(found.word.handle())?;
         if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
             return None;
@@ -94,13 +94,15 @@ impl Engine {
     pub(crate) fn value<'g>(&'g self, _guard: &'g Guard, hit: &Hit) -> &'g [u8] {
         // SAFETY: a hit is used with the guard that it was found under, which was there before the search; it was made
         // of an extent that lies in the region.
-        unsafe { self.region.payload_unchecked(hit.handle.offset(), hit.value_start.into(), hit.value_bytes.into()) }
+        unsafe {
+            self.region.view().payload_unchecked(hit.handle.offset(), hit.value_start.into(), hit.value_bytes.into())
+        }
     }
 
     /// The value's bytes of an entry that the caller has pinned.
     pub(crate) fn pinned_value(&self, hit: &Hit) -> &[u8] {
         // SAFETY: the caller's pin keeps the slot from being reused.
-        unsafe { self.region.payload(hit.handle.offset(), hit.value_start.into(), hit.value_bytes.into()) }
+        unsafe { self.region.view().payload(hit.handle.offset(), hit.value_start.into(), hit.value_bytes.into()) }
     }
 
     /// The key of an entry.
@@ -108,7 +110,7 @@ impl Engine {
         let header = self.header(hit);
         let extent = header.extent();
         // SAFETY: as for `value`.
-        let bytes = unsafe { self.region.payload(hit.handle.offset(), extent.key_start, extent.key_bytes) };
+        let bytes = unsafe { self.region.view().payload(hit.handle.offset(), extent.key_start, extent.key_bytes) };
         Key { keyspace: header.keyspace(), bytes }
     }
 
@@ -155,9 +157,9 @@ impl Engine {
     /// Starts to load the slot that a key's bucket leads to, once the bucket is there.
     #[inline]
     pub(crate) fn prefetch_slot(&self, hash: KeyHash) {
-        if let Some(found) = self.index.find(&self.region, hash, &AnyKey) {
-            self.region.prefetch(found.word.handle().offset());
-            self.region.prefetch(found.word.handle().offset() + 64);
+        if let Some(found) = self.index.find(self.region.view(), hash, &AnyKey) {
+            self.region.view().prefetch(found.word.handle().offset());
+            self.region.view().prefetch(found.word.handle().offset() + 64);
         }
     }
 
@@ -166,7 +168,7 @@ impl Engine {
     pub(crate) fn for_each_in(&self, guard: &Guard, first: u32, mut visit: impl FnMut(&Hit)) -> Option<u32> {
         let mut words = false;
         for bucket in first.. {
-            let more = self.index.for_each_in(&self.region, bucket, |word| {
+            let more = self.index.for_each_in(self.region.view(), bucket, |word| {
                 words = true;
                 if let Some(hit) = self.hit_of(guard, word) {
                     visit(&hit);
@@ -191,7 +193,7 @@ impl Engine {
         let key = unsafe { slot.key() }?;
         let hash = self.hash(key);
         // A word that a search for its own key does not meet is none: an entry that left meanwhile, or damage.
-        let found = self.index.find_handle(&self.region, hash, word.handle())?;
+        let found = self.index.find_handle(self.region.view(), hash, word.handle())?;
         if found.word.generation() != word.generation() {
             return None;
         }
@@ -208,7 +210,7 @@ impl Engine {
     /// Starts to load what a get of this key will need first.
     #[inline]
     pub(crate) fn prefetch_bucket(&self, hash: KeyHash) {
-        self.index.prefetch(&self.region, hash);
+        self.index.prefetch(self.region.view(), hash);
     }
 
     /// Starts to load what an insert of this key will need besides its bucket.
@@ -248,7 +250,7 @@ impl Engine {
             self.adopt(slot);
             return slot.control().is_readable(self.run) && slot.generation() == found.word.generation();
         }
-        if self.index.unlink(&self.region, found) {
+        if self.index.unlink(self.region.view(), found) {
             self.counters.add(if intact { Counter::Expired } else { Counter::Damaged });
             self.retire(slot.handle());
         }

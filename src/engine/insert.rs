@@ -126,7 +126,7 @@ impl Engine {
         if let Some(at) = entry.ttl.deadline(entry.version.micros())
             && let Some((page, _)) = self.pages.slot_number(draft.handle)
         {
-            self.pages.note_expiry(&self.region, page, at);
+            self.pages.note_expiry(self.region.view(), page, at);
         }
     }
 
@@ -146,7 +146,7 @@ impl Engine {
             return Err(Refusal::Busy);
         }
         loop {
-            if let Some(found) = self.index.find(&self.region, hash, &check) {
+            if let Some(found) = self.index.find(self.region.view(), hash, &check) {
                 if self.replace(key, draft, entry, word, &found)? {
                     return Ok(());
                 }
@@ -155,7 +155,9 @@ impl Engine {
             let part = *part.get_or_insert_with(|| self.admit(draft.class, hash));
             let Some(stripe) = self.index.lock(hash) else { return Err(Refusal::Busy) };
             failpoint!("insert.locked");
-            if !crate::sync::bite("insert.no-second-look") && self.index.find(&self.region, hash, &check).is_some() {
+            if !crate::sync::bite("insert.no-second-look")
+                && self.index.find(self.region.view(), hash, &check).is_some()
+            {
                 continue;
             }
             self.go_live(draft, part);
@@ -164,7 +166,7 @@ impl Engine {
             if !late {
                 self.count_in(draft.class, key, entry);
             }
-            while self.index.link(&self.region, &stripe, hash, word, self).is_err() {
+            while self.index.link(self.region.view(), &stripe, hash, word, self).is_err() {
                 if !self.evict_from_chain(hash) {
                     self.count_back(draft.class, key, entry);
                     return Err(Refusal::Busy);
@@ -258,7 +260,7 @@ impl Engine {
         slot.set_frequency((old.frequency() + 1).min(FREQUENCY_MAX).max(entry.cost));
         self.go_live(draft, if queued { Part::Ring } else { Part::Main });
         self.count_in(draft.class, key, entry);
-        if !self.index.swap(&self.region, found, word) {
+        if !self.index.swap(self.region.view(), found, word) {
             if !crate::sync::bite("insert.loser-counts-too") {
                 self.count_back(draft.class, key, entry);
             }
@@ -283,7 +285,7 @@ impl Engine {
     }
 
     fn drop_entry(&self, found: &Found) {
-        if self.index.unlink(&self.region, found) {
+        if self.index.unlink(self.region.view(), found) {
             self.retire_unlinked(found.word);
         }
     }
@@ -291,8 +293,8 @@ impl Engine {
     /// What follows an insert of a new key: growth, and room for the next one.
     fn after_insert(&self, guard: &Guard, class: ClassId) {
         let entries = self.entries();
-        if entries > self.index.entries_before_growth(&self.region) {
-            self.index.grow(&self.region, self, entries);
+        if entries > self.index.entries_before_growth(self.region.view()) {
+            self.index.grow(self.region.view(), self, entries);
         }
         if let Some(max) = self.settings.entries_max
             && entries > max

@@ -78,7 +78,7 @@ impl Engine {
             return Err(Refusal::TooLarge);
         }
         for _ in 0..RUN_ROUNDS_MAX {
-            if let Some(head) = self.pages.assign_run(&self.region, count) {
+            if let Some(head) = self.pages.assign_run(self.region.view(), count) {
                 return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
             }
             // Another thread may hold up or take what is emptied here: then other pages are tried.
@@ -109,10 +109,10 @@ impl Engine {
     }
 
     fn free_run(&self, head: PageId) {
-        let pages = self.pages.run_pages(&self.region, head);
+        let pages = self.pages.run_pages(self.region.view(), head);
         // The head last: a process killed in between leaves tails without a head, which the next open cleans.
         for step in (1..pages).rev() {
-            self.pages.make_dirty(&self.region, PageId(head.0 + step));
+            self.pages.make_dirty(self.region.view(), PageId(head.0 + step));
             self.pages.leave_dirty(PageId(head.0 + step));
         }
         // The head alone is looked at by the hand.
@@ -134,7 +134,7 @@ impl Engine {
         let layout = self.pages.layout();
         let page = layout.page_of_handle(handle)?;
         let pages = match self.pages.info(page).kind() {
-            PageKind::RunHead => self.pages.run_pages(&self.region, page),
+            PageKind::RunHead => self.pages.run_pages(self.region.view(), page),
             _ => 1,
         };
         Some(layout.page_start(page) + u64::from(pages) * layout.page_bytes - handle.offset())
@@ -182,7 +182,7 @@ impl Engine {
         if self.is_intact(slot) {
             self.pages.mark_head(slot.handle());
             match named {
-                Some(found) if self.is_dead(slot) && self.index.unlink(&self.region, &found) => {
+                Some(found) if self.is_dead(slot) && self.index.unlink(self.region.view(), &found) => {
                     self.counters.add(Counter::Expired);
                     self.sweep.met();
                     self.retire_orphan(slot);
@@ -193,7 +193,7 @@ impl Engine {
             return true;
         }
         if let Some(found) = named
-            && self.index.unlink(&self.region, &found)
+            && self.index.unlink(self.region.view(), &found)
         {
             self.counters.add(Counter::Damaged);
             self.sweep.met();

@@ -124,7 +124,7 @@ impl Model {
         let layout = Layout::with_pages(PAGE_BYTES, 1 + pages);
         let region = Region::heap(layout.len());
         for at in (layout.data_start..layout.len()).step_by(SLOT_BYTES as usize) {
-            region.make_slot(at);
+            region.view().make_slot(at);
         }
         let engine = Engine::assemble(parts(region, layout, 1));
         engine.format();
@@ -141,11 +141,11 @@ impl Model {
     /// Makes the words that threads meet.
     fn make_words(&self) {
         for at in [live::CEILING, live::CLEAR_ALL] {
-            self.engine.region.word(at);
+            self.engine.region.view().word(at);
         }
         for page in self.engine.pages.ids() {
-            self.engine.pages.min_expiry(&self.engine.region, page);
-            self.engine.pages.ordinal(&self.engine.region, page);
+            self.engine.pages.min_expiry(self.engine.region.view(), page);
+            self.engine.pages.ordinal(self.engine.region.view(), page);
         }
     }
 
@@ -156,12 +156,12 @@ impl Model {
         let engine = Engine::assemble(parts(region, layout, run.0 + 1));
         let mut entries = 0;
         for page in engine.pages.ids() {
-            if engine.pages.load(&engine.region, page).kind() == PageKind::Index {
+            if engine.pages.load(engine.region.view(), page).kind() == PageKind::Index {
                 assert!(engine.index.add_page(layout.page_start(page)));
             }
         }
-        engine.index.settle(&engine.region, &engine).expect("the last run left a whole index");
-        engine.index.for_each(&engine.region, |_| entries += 1);
+        engine.index.settle(engine.region.view(), &engine).expect("the last run left a whole index");
+        engine.index.for_each(engine.region.view(), |_| entries += 1);
         engine.entries.store(entries, Ordering::Relaxed);
         Self { engine }
     }
@@ -291,8 +291,8 @@ impl Model {
 
     /// Splits one bucket.
     pub fn grow(&self) -> bool {
-        let entries = self.engine.index.entries_before_growth(&self.engine.region) + 1;
-        self.engine.index.grow(&self.engine.region, &self.engine, entries) > 0
+        let entries = self.engine.index.entries_before_growth(self.engine.region.view()) + 1;
+        self.engine.index.grow(self.engine.region.view(), &self.engine, entries) > 0
     }
 
     /// Entries replaced, entries moved to another page, pages moved.
@@ -318,7 +318,7 @@ impl Model {
             free_gauge: gauge(&class.free),
             writing: 0,
         };
-        engine.index.for_each(&engine.region, |_| census.words += 1);
+        engine.index.for_each(engine.region.view(), |_| census.words += 1);
         for page in engine.pages.ids() {
             let info = engine.pages.info(page);
             if info.has_slots_of(CLASS) {

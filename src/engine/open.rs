@@ -299,7 +299,7 @@ fn create(
     let engine = Engine::assemble(parts(request, region, layout, hasher, clock, run));
     engine.format();
     // Last: before it is whole, the next open finds zeros in its place and starts anew.
-    block.write(engine.region());
+    block.write(engine.region().view());
     engine.set_superblock(block);
     engine.sweep.set_settled();
     engine
@@ -347,7 +347,7 @@ fn warm(
     let layout = if wanted.pages > old.pages { wanted } else { old };
     let region = opened.map(layout.len(), &[layout.hole()])?;
     let hasher = KeyHasher::new(block.seeds.map(U64::get));
-    let floor = Stamp(region.word(live::CEILING).load(Ordering::Acquire));
+    let floor = Stamp(region.view().word(live::CEILING).load(Ordering::Acquire));
     let source = match &request.clock {
         Some(clock) => TimeSource::Manual(clock.clone()),
         None if same_boot => TimeSource::Boot { offset_us: block.clock_offset_us.get() },
@@ -356,13 +356,13 @@ fn warm(
     let clock = HybridClock::new(source, floor);
     let run = Run(block.run.get() as u16 + 1);
     block.short_lives = U32::new(short_lives);
-    let entries = region.word(live::ENTRIES).load(Ordering::Acquire);
+    let entries = region.view().word(live::ENTRIES).load(Ordering::Acquire);
     let before = block;
     describe(&mut block, request, &layout, Some(identity), &clock, run);
     let engine = Engine::assemble(parts(request, region, layout, hasher, clock, run));
     // Before anything else is written: what this life changes in slots carries its run, and if it ends in the middle of
     // the load, no later life may take that run for its own.
-    block.write(engine.region());
+    block.write(engine.region().view());
     failpoint!("open.run_raised");
     let ahead_us = floor.micros().saturating_sub(engine.clock().fine_us());
     let loaded = if ahead_us > CEILING_AHEAD_MAX_US {
@@ -400,7 +400,7 @@ fn shrink(
     let mut block = engine.superblock();
     block.pages = U32::new(wanted.pages);
     engine.note_end();
-    block.write(engine.region());
+    block.write(engine.region().view());
     drop(engine);
     let opened = OpenedFile::open(path)?;
     if !vacated {
@@ -440,8 +440,8 @@ impl Engine {
         let mut index_pages = Vec::new();
         let mut runs = Vec::new();
         for page in self.pages.ids() {
-            match self.pages.load(&self.region, page).kind() {
-                PageKind::Index => index_pages.push((self.pages.ordinal(&self.region, page), page)),
+            match self.pages.load(self.region.view(), page).kind() {
+                PageKind::Index => index_pages.push((self.pages.ordinal(self.region.view(), page), page)),
                 PageKind::RunHead | PageKind::RunTail => runs.push(page),
                 _ => {}
             }
@@ -451,7 +451,7 @@ impl Engine {
             let start = self.pages.layout().page_start(*page);
             if *ordinal == 0 {
                 // Taken, and its number not written yet, when the process died.
-                self.pages.make_dirty(&self.region, *page);
+                self.pages.make_dirty(self.region.view(), *page);
                 self.pages.leave_dirty(*page);
             } else if *ordinal != u64::from(self.index.pages()) + 1 || !self.index.add_page(start) {
                 return Err(format!("page {} stands at number {ordinal} of the directory", page.0));
@@ -465,7 +465,7 @@ impl Engine {
         self.sweep.expect(entries.min(words));
         self.filled.store(self.pages.free_pages() <= super::PAGES_SPARE, Ordering::Relaxed);
         let guard = self.pin();
-        self.index.settle(&self.region, self).map_err(|error| error.to_string())?;
+        self.index.settle(self.region.view(), self).map_err(|error| error.to_string())?;
         drop(guard);
         self.load_runs(&runs);
         Ok(())
@@ -476,10 +476,10 @@ impl Engine {
         let mut covered = 0;
         for page in runs {
             if self.pages.info(*page).kind() == PageKind::RunHead && page.0 >= covered {
-                covered = page.0 + self.pages.run_pages(&self.region, *page);
+                covered = page.0 + self.pages.run_pages(self.region.view(), *page);
                 self.load_run(*page);
             } else if page.0 >= covered {
-                self.pages.make_dirty(&self.region, *page);
+                self.pages.make_dirty(self.region.view(), *page);
                 self.pages.leave_dirty(*page);
             }
         }
@@ -488,8 +488,8 @@ impl Engine {
     /// Notes figures that the next open tells before it knows better.
     pub(crate) fn note_entries(&self) {
         // Relaxed: read by the next life only.
-        self.region.word(live::ENTRIES).store(self.len(), Ordering::Relaxed);
-        self.region.word(live::ALIVE).store(self.clock.fine_us(), Ordering::Relaxed);
+        self.region.view().word(live::ENTRIES).store(self.len(), Ordering::Relaxed);
+        self.region.view().word(live::ALIVE).store(self.clock.fine_us(), Ordering::Relaxed);
     }
 
     /// Notes that the life ended in order, however short it was: no crash, to those who count them.
@@ -497,7 +497,7 @@ impl Engine {
         self.note_entries();
         let enough = self.superblock().opened_us.get().saturating_add(SHORT_LIFE_MS * 1_000);
         // Relaxed: read by the next life only.
-        self.region.word(live::ALIVE).fetch_max(enough, Ordering::Relaxed);
+        self.region.view().word(live::ALIVE).fetch_max(enough, Ordering::Relaxed);
     }
 
     /// Writes the superblock that says: closed in order. Later writes are refused.
@@ -510,7 +510,7 @@ impl Engine {
         self.region.sync_all()?;
         block.sealed = U32::new(1);
         block.short_lives = U32::new(0);
-        block.write(&self.region);
+        block.write(self.region.view());
         self.set_superblock(block);
         self.region.sync_all()
     }

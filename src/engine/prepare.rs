@@ -77,8 +77,8 @@ impl Engine {
 
     /// A bucket that no chain leads to is free, unless it was linked until just now: then who took it out gives it back.
     fn prepare_overflow(&self, handle: Handle) {
-        if !self.index.is_overflow_linked(&self.region, handle.offset())
-            && self.index.claim_overflow(&self.region, handle.offset())
+        if !self.index.is_overflow_linked(self.region.view(), handle.offset())
+            && self.index.claim_overflow(self.region.view(), handle.offset())
         {
             self.pages.give_slot(handle);
         }
@@ -107,7 +107,7 @@ impl Engine {
     pub(super) fn named_by(&self, slot: Slot<'_>) -> Option<Found> {
         // SAFETY: callers hold a guard; bytes of a LIVE slot do not change while it is there.
         let key = unsafe { slot.key() }?;
-        let found = self.index.find_handle(&self.region, self.hash(key), slot.handle())?;
+        let found = self.index.find_handle(self.region.view(), self.hash(key), slot.handle())?;
         (found.word.generation() == slot.generation()).then_some(found)
     }
 

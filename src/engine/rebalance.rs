@@ -122,7 +122,7 @@ impl Engine {
     pub(super) fn take_page_from_donor(&self, class: ClassId) -> bool {
         for _ in 0..URGENT_ROUNDS {
             let kind = if class == ClassId::LARGE { PageKind::Large } else { PageKind::Data };
-            if self.pages.assign(&self.region, kind, class, 0).is_some() {
+            if self.pages.assign(self.region.view(), kind, class, 0).is_some() {
                 return true;
             }
             if !self.hasten_page() && !self.drain_some(Some(class), false) && !self.evict_some_run() {
@@ -271,7 +271,7 @@ impl Engine {
         if self.pages.own_all(drain.page) {
             match drain.then {
                 Then::Free => self.retire_page(drain.page),
-                Then::Withhold => self.pages.make_dirty(&self.region, drain.page),
+                Then::Withhold => self.pages.make_dirty(self.region.view(), drain.page),
             }
             self.counters.add(Counter::PagesMoved);
             return true;
@@ -327,7 +327,7 @@ impl Engine {
         // Relaxed: gauges, raised first, since whoever unlinks the copy lowers them.
         self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
         self.entries.fetch_add(1, Ordering::Relaxed);
-        if !self.index.swap(&self.region, &found, word) {
+        if !self.index.swap(self.region.view(), &found, word) {
             self.pages.class(class).live.fetch_sub(1, Ordering::Relaxed);
             self.entries.fetch_sub(1, Ordering::Relaxed);
             self.release_unlinked(to, class, 0);
@@ -345,7 +345,7 @@ impl Engine {
     /// Takes an owned page out of its class. Whoever still walks its slots by that class holds a guard, so it waits
     /// for them before it is zeroed and freed.
     pub(super) fn retire_page(&self, page: PageId) {
-        self.pages.make_dirty(&self.region, page);
+        self.pages.make_dirty(self.region.view(), page);
         self.pages.await_grace();
         self.limbo.add(Handle::from_offset(self.pages.layout().page_start(page)));
     }
@@ -378,13 +378,13 @@ impl Engine {
     pub(super) fn clean_dirty_page(&self) -> bool {
         let Some(page) = self.pages.claim_dirty() else { return false };
         self.zero(page);
-        self.pages.free(&self.region, page);
+        self.pages.free(self.region.view(), page);
         true
     }
 
     fn zero(&self, page: PageId) {
         let layout = self.pages.layout();
         // SAFETY: the caller owns the page: none of its slots is anybody's, and no index word leads into it.
-        unsafe { self.region.zero(layout.page_start(page), layout.page_bytes) };
+        unsafe { self.region.view().zero(layout.page_start(page), layout.page_bytes) };
     }
 }

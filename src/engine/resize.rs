@@ -81,7 +81,7 @@ impl Engine {
                 self.release_unlinked(handle, class, 0);
                 return;
             }
-            if !self.prepare_step(class) && self.pages.assign(&self.region, PageKind::Data, class, 0).is_none() {
+            if !self.prepare_step(class) && self.pages.assign(self.region.view(), PageKind::Data, class, 0).is_none() {
                 self.make_room(class);
             }
         }
@@ -111,8 +111,8 @@ impl Engine {
     /// Takes all words, gives every index and overflow page back, and links all entries in a new index before `end`.
     fn make_index_anew(&mut self, end: PageId) -> bool {
         let mut entries = Vec::new();
-        (0..self.index.buckets(&self.region)).for_each(|bucket| {
-            self.index.for_each_in(&self.region, bucket, |word| entries.push(word));
+        (0..self.index.buckets(self.region.view())).for_each(|bucket| {
+            self.index.for_each_in(self.region.view(), bucket, |word| entries.push(word));
         });
         let wanted = self.index_pages_for(entries.len() as u64);
         let own = |page: &PageId| matches!(self.pages.info(*page).kind(), PageKind::Index | PageKind::Overflow);
@@ -128,7 +128,7 @@ impl Engine {
         let index_pages: Vec<_> = self.pages.ids().filter(own).collect();
         for page in index_pages {
             self.pages.withdraw(page);
-            self.pages.make_dirty(&self.region, page);
+            self.pages.make_dirty(self.region.view(), page);
             if page < end {
                 self.pages.leave_dirty(page);
             }
@@ -139,7 +139,7 @@ impl Engine {
         if !self.index.add_page(first) {
             return false;
         }
-        self.index.format(&self.region);
+        self.index.format(self.region.view());
         self.link_all(&entries);
         true
     }
@@ -161,16 +161,16 @@ impl Engine {
                 continue;
             }
             let Some(hash) = self.hash_of(word.plain()) else { continue };
-            if self.index.find_handle(&self.region, hash, word.handle()).is_some() {
+            if self.index.find_handle(self.region.view(), hash, word.handle()).is_some() {
                 continue;
             }
             let stored = match self.index.lock(hash) {
-                Some(stripe) => self.index.link(&self.region, &stripe, hash, word.plain(), self).is_ok(),
+                Some(stripe) => self.index.link(self.region.view(), &stripe, hash, word.plain(), self).is_ok(),
                 None => false,
             };
             if stored {
                 linked += 1;
-                self.index.grow(&self.region, self, linked);
+                self.index.grow(self.region.view(), self, linked);
             } else {
                 self.counters.add(Counter::EvictedBucket);
                 self.retire(word.handle());

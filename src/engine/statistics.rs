@@ -147,7 +147,7 @@ impl Engine {
             retired_bytes,
             pinned_bytes: self.pins.held(),
             heap_bytes: self.heap_bytes(),
-            index_buckets: self.index.buckets(&self.region),
+            index_buckets: self.index.buckets(self.region.view()),
             index_pages: self.index.pages(),
             overflow_pages: self.pages.class(ClassId::OVERFLOW).pages.load(Ordering::Relaxed),
             index: self.index.counts(),

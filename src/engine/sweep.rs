@@ -126,7 +126,7 @@ impl Engine {
 
     /// Whether something in a page has expired.
     fn is_due(&self, page: PageId) -> bool {
-        match self.pages.min_expiry(&self.region, page) {
+        match self.pages.min_expiry(self.region.view(), page) {
             0 => false,
             at => self.clock.is_past(at),
         }
@@ -138,7 +138,7 @@ impl Engine {
         let slots = if info.kind() == PageKind::RunHead { 1 } else { self.pages.slots_in(info) };
         let first = self.sweep.slot.load(Ordering::Relaxed);
         if first == 0 {
-            self.pages.reset_expiry(&self.region, page);
+            self.pages.reset_expiry(self.region.view(), page);
         }
         let end = (first + STEP).min(slots);
         for number in first..end {
@@ -192,7 +192,7 @@ impl Engine {
         if let Some(at) = TimeToLive::from_bits(header.ttl()).deadline(header.stamp().micros())
             && let Some(page) = self.pages.layout().page_of_handle(slot.handle())
         {
-            self.pages.note_expiry(&self.region, page, at);
+            self.pages.note_expiry(self.region.view(), page, at);
         }
     }
 }

@@ -22,7 +22,7 @@
 //! keeps its meta after it was unlinked, so that a reader inside walks on to where the chain goes on.
 
 use crate::index::{Found, KeyCheck, Place};
-use crate::region::Region;
+use crate::region::View;
 use crate::sync::{AtomicU64, Ordering};
 use crate::types::handle::IndexWord;
 use crate::types::limits::OVERFLOW_CHAIN_MAX;
@@ -121,18 +121,18 @@ impl Bucket {
 
     /// Acquire: sees what the last holder of the stripe did to the bucket before (`set_meta`).
     #[inline]
-    pub(super) fn meta(self, region: &Region) -> Meta {
+    pub(super) fn meta(self, region: View<'_>) -> Meta {
         Meta(region.word(self.0 + META_AT).load(Ordering::Acquire))
     }
 
     /// Release: whoever loads this meta sees the bucket that it links, or the words that a split moved. Only under the
     /// stripe, so that a plain store loses nothing.
-    pub(super) fn set_meta(self, region: &Region, meta: Meta) {
+    pub(super) fn set_meta(self, region: View<'_>, meta: Meta) {
         region.word(self.0 + META_AT).store(meta.0, Ordering::Release);
     }
 
     /// Makes an empty bucket that nobody can reach yet.
-    pub(super) fn clear(self, region: &Region, meta: Meta) {
+    pub(super) fn clear(self, region: View<'_>, meta: Meta) {
         for place in self.places() {
             // Relaxed: published by the count or by the link that makes the bucket reachable.
             region.word(place.0).store(IndexWord::EMPTY.bits(), Ordering::Relaxed);
@@ -146,7 +146,7 @@ impl Bucket {
     /// All words are compared before the first is followed: which position holds the key is a coin toss that a branch
     /// per word would lose.
     #[inline(always)]
-    pub(super) fn scan(self, region: &Region, tag: u16, check: &impl KeyCheck) -> Option<Found> {
+    pub(super) fn scan(self, region: View<'_>, tag: u16, check: &impl KeyCheck) -> Option<Found> {
         let line = region.line(self.0);
         let mut candidates = 0_u32;
         for position in 0..WORDS {
@@ -166,7 +166,7 @@ impl Bucket {
     }
 
     /// The overflow bucket that a meta word of this home's chain links, if it is one.
-    pub(super) fn follow(region: &Region, meta: Meta, home: u32) -> Option<Self> {
+    pub(super) fn follow(region: View<'_>, meta: Meta, home: u32) -> Option<Self> {
         let offset = (meta.0 & LINK_MASK) * BUCKET_BYTES;
         if offset == 0 || region.len() < BUCKET_BYTES || offset > region.len() - BUCKET_BYTES {
             return None;
@@ -176,12 +176,12 @@ impl Bucket {
     }
 
     /// The home that an overflow bucket claims; `None` if it does not look like one.
-    pub(super) fn claimed_home(self, region: &Region) -> Option<u32> {
+    pub(super) fn claimed_home(self, region: View<'_>) -> Option<u32> {
         self.meta(region).home()
     }
 
     /// Prepares an overflow bucket with one word in it and appends it to a chain. Only under the stripe.
-    pub(super) fn append(self, region: &Region, last: Self, home: u32, word: IndexWord) -> Place {
+    pub(super) fn append(self, region: View<'_>, last: Self, home: u32, word: IndexWord) -> Place {
         self.clear(region, Meta::overflow(home));
         let place = self.place(0);
         // Relaxed: published by the link, which is stored with Release.
@@ -191,26 +191,26 @@ impl Bucket {
     }
 
     /// Takes this bucket out of a chain, behind `before`. Its own meta stays, for readers inside. Only under the stripe.
-    pub(super) fn unlink_behind(self, region: &Region, before: Self) {
+    pub(super) fn unlink_behind(self, region: View<'_>, before: Self) {
         before.set_meta(region, before.meta(region).with_link_of(self.meta(region)));
     }
 
     /// Whether no word of it is an entry. The mark of a dead run that was giving it back is none.
-    pub(super) fn is_empty(self, region: &Region) -> bool {
+    pub(super) fn is_empty(self, region: View<'_>) -> bool {
         self.places().map(|place| place.read(region)).all(|word| word.is_empty() || word.is_nothing_forwarded())
     }
 }
 
 impl Place {
     #[inline]
-    pub(super) fn word(self, region: &Region) -> &AtomicU64 {
+    pub(super) fn word(self, region: View<'_>) -> &AtomicU64 {
         region.word(self.0)
     }
 
     /// Acquire: pairs with the Release of whoever put the word there; sees the slot that it names, and, of a word that
     /// a split marked or cleared, the advanced count and the copy.
     #[inline]
-    pub(super) fn read(self, region: &Region) -> IndexWord {
+    pub(super) fn read(self, region: View<'_>) -> IndexWord {
         IndexWord::from_bits(self.word(region).load(Ordering::Acquire))
     }
 
@@ -219,7 +219,7 @@ impl Place {
     /// AcqRel: publishes the slot of the new word, and what was done before, to `read`; sees what the old word's writer
     /// did. Acquire on failure is left to the next `read`.
     #[inline]
-    pub(super) fn exchange(self, region: &Region, old: IndexWord, new: IndexWord) -> bool {
+    pub(super) fn exchange(self, region: View<'_>, old: IndexWord, new: IndexWord) -> bool {
         let word = self.word(region);
         word.compare_exchange(old.bits(), new.bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
@@ -243,7 +243,7 @@ pub(super) struct Chain {
 
 impl Chain {
     /// Walks a chain.
-    pub(super) fn of(region: &Region, home: Bucket, number: u32) -> Self {
+    pub(super) fn of(region: View<'_>, home: Bucket, number: u32) -> Self {
         let mut chain = Self { buckets: [home; 1 + OVERFLOW_CHAIN_MAX], len: 1 };
         while chain.len <= OVERFLOW_CHAIN_MAX {
             let Some(next) = Bucket::follow(region, chain.last().meta(region), number) else { break };
@@ -271,7 +271,7 @@ impl Chain {
     }
 
     /// Whether some place holds exactly this word, marks included.
-    pub(super) fn holds(&self, region: &Region, word: IndexWord) -> bool {
+    pub(super) fn holds(&self, region: View<'_>, word: IndexWord) -> bool {
         self.places().any(|place| place.read(region) == word)
     }
 }

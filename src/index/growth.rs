@@ -15,7 +15,7 @@
 
 use crate::index::bucket::{Bucket, Chain, Meta, WORDS};
 use crate::index::{Counters, Dropped, Index, Place, Slots};
-use crate::region::Region;
+use crate::region::View;
 use crate::sync::bite;
 use crate::sync::failpoint::failpoint;
 use crate::types::handle::IndexWord;
@@ -55,7 +55,7 @@ impl Index {
     /// Splits while there are more entries than the load allows, a bounded number per call. Returns how many it did.
     ///
     /// The caller holds an epoch guard and no stripe.
-    pub(crate) fn grow(&self, region: &Region, slots: &impl Slots, entries: u64) -> usize {
+    pub(crate) fn grow(&self, region: View<'_>, slots: &impl Slots, entries: u64) -> usize {
         let mut done = 0;
         while done < SPLITS_PER_CALL && entries > entries_at_load(self.table.count(region)) {
             if !self.split(region, slots) {
@@ -68,7 +68,7 @@ impl Index {
     }
 
     /// Splits the next bucket in line; `false` if that can not be done now.
-    pub(super) fn split(&self, region: &Region, slots: &impl Slots) -> bool {
+    pub(super) fn split(&self, region: View<'_>, slots: &impl Slots) -> bool {
         let target = self.table.count(region);
         let Some(source) = self.table.source(target) else { return false };
         if !self.has_page(slots, target) {
@@ -110,7 +110,7 @@ impl Index {
     }
 
     /// Steps 5 to 7: moves what belongs to the target, of which some may have been moved before. Under the stripe.
-    pub(super) fn complete(&self, region: &Region, slots: &impl Slots, split: Split) {
+    pub(super) fn complete(&self, region: View<'_>, slots: &impl Slots, split: Split) {
         let source = Chain::of(region, self.table.bucket(split.source), split.source);
         for place in source.places() {
             region.prefetch(place.read(region).handle().offset());
@@ -135,7 +135,7 @@ impl Index {
 
     /// Moves the word of one place if it belongs to the target. Goes round only when another thread has changed the
     /// word meanwhile.
-    fn move_word(&self, region: &Region, slots: &impl Slots, split: Split, place: Place) {
+    fn move_word(&self, region: View<'_>, slots: &impl Slots, split: Split, place: Place) {
         let target = self.table.bucket(split.target);
         loop {
             let word = place.read(region);
@@ -162,7 +162,7 @@ impl Index {
     /// One attempt to move exactly this word; `false` if it was changed or dropped meanwhile.
     fn move_to(
         &self,
-        region: &Region,
+        region: View<'_>,
         slots: &impl Slots,
         number: u32,
         target: Bucket,
@@ -191,7 +191,7 @@ impl Index {
     }
 
     /// Unlinks a word that can not stay and hands it to the owner, unless another thread changed it first.
-    fn drop_word(&self, region: &Region, slots: &impl Slots, place: Place, word: IndexWord, why: Dropped) {
+    fn drop_word(&self, region: View<'_>, slots: &impl Slots, place: Place, word: IndexWord, why: Dropped) {
         slots.dropping(word, why);
         if place.exchange(region, word, IndexWord::EMPTY) {
             Counters::add(&self.counters.dropped);

@@ -64,7 +64,7 @@ impl Model {
         for page in 0..PAGES {
             assert!(index.add_page(PAGES_AT + u64::from(page) * PAGE_BYTES));
         }
-        index.format(&region);
+        index.format(region.view());
         let oracle = Oracle { keys: keys.to_vec(), dropped: Mutex::default(), overflow: Mutex::new(OVERFLOW_AT) };
         Self { region, index, oracle }
     }
@@ -75,7 +75,7 @@ impl Model {
     }
 
     fn find(&self, key: u64) -> Option<Found> {
-        self.index.find(&self.region, KeyHash::from_bits(key), &HasKey { oracle: &self.oracle, key })
+        self.index.find(self.region.view(), KeyHash::from_bits(key), &HasKey { oracle: &self.oracle, key })
     }
 
     /// The slot of a key.
@@ -88,7 +88,7 @@ impl Model {
     pub fn is_named(&self, slot: usize) -> bool {
         let word = self.word(slot);
         let hash = KeyHash::from_bits(self.oracle.keys[slot]);
-        self.index.is_named(&self.region, hash, word.handle(), word.generation())
+        self.index.is_named(self.region.view(), hash, word.handle(), word.generation())
     }
 
     /// Replaces or links the key of a slot by this slot; `None` if the stripe could not be had.
@@ -108,7 +108,7 @@ impl Model {
             absent = true;
             let stripe = self.index.lock(hash)?;
             if self.find(key).is_none() {
-                let linked = self.index.link(&self.region, &stripe, hash, self.word(slot), &self.oracle);
+                let linked = self.index.link(self.region.view(), &stripe, hash, self.word(slot), &self.oracle);
                 assert!(linked.is_ok(), "the chain is full");
                 return Some(Changed { won: None, lost, through_copy: false, raced: false });
             }
@@ -138,8 +138,8 @@ impl Model {
 
     fn change(&self, found: &Found, slot: Option<usize>) -> Option<Changed> {
         let won = match slot {
-            Some(slot) => self.index.swap(&self.region, found, self.word(slot)),
-            None => self.index.unlink(&self.region, found),
+            Some(slot) => self.index.swap(self.region.view(), found, self.word(slot)),
+            None => self.index.unlink(self.region.view(), found),
         };
         let through_copy = found.word.is_tentative();
         won.then(|| Changed { won: Some(slot_of(found.word)), lost: 0, through_copy, raced: false })
@@ -147,18 +147,18 @@ impl Model {
 
     /// Splits the next bucket in line.
     pub fn split(&self) -> bool {
-        self.index.split(&self.region, &self.oracle)
+        self.index.split(self.region.view(), &self.oracle)
     }
 
     /// Number of buckets.
     pub fn buckets(&self) -> u32 {
-        self.index.buckets(&self.region)
+        self.index.buckets(self.region.view())
     }
 
     /// The slots that a walk meets, in its order.
     pub fn walk(&self) -> Vec<usize> {
         let mut slots = Vec::new();
-        self.index.for_each(&self.region, |word| slots.push(slot_of(word)));
+        self.index.for_each(self.region.view(), |word| slots.push(slot_of(word)));
         slots
     }
 

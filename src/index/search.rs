@@ -12,7 +12,7 @@
 
 use crate::index::bucket::{Bucket, CHAIN_WORDS, Chain};
 use crate::index::{Found, Index, KeyCheck, Place};
-use crate::region::Region;
+use crate::region::View;
 use crate::sync::bite;
 #[cfg(any(test, loom))]
 use crate::types::handle::Generation;
@@ -43,7 +43,7 @@ impl Index {
     ///
     /// The caller holds an epoch guard from before this call until after it has used the result.
     #[inline(always)]
-    pub(crate) fn find(&self, region: &Region, hash: KeyHash, check: &impl KeyCheck) -> Option<Found> {
+    pub(crate) fn find(&self, region: View<'_>, hash: KeyHash, check: &impl KeyCheck) -> Option<Found> {
         let number = self.table.number(region, hash);
         let home = self.table.bucket(number);
         // Loaded before the words: without SPLITTING, all copies of the split are seen unmarked.
@@ -61,7 +61,7 @@ impl Index {
 
     /// What is not in a home bucket that stays as it is: behind it, or moving.
     #[inline(never)]
-    fn find_beyond(&self, region: &Region, hash: KeyHash, check: &impl KeyCheck) -> Option<Found> {
+    fn find_beyond(&self, region: View<'_>, hash: KeyHash, check: &impl KeyCheck) -> Option<Found> {
         loop {
             let number = self.table.number(region, hash);
             let home = self.table.bucket(number);
@@ -86,30 +86,30 @@ impl Index {
 
     /// Whether a miss in a bucket counts: no split has moved the hash elsewhere meanwhile.
     #[inline]
-    fn is_believed(&self, region: &Region, hash: KeyHash, number: u32) -> bool {
+    fn is_believed(&self, region: View<'_>, hash: KeyHash, number: u32) -> bool {
         self.table.number(region, hash) == number || bite("index.believe-miss")
     }
 
     /// The word that names exactly this slot, whatever its key.
-    pub(crate) fn find_handle(&self, region: &Region, hash: KeyHash, handle: Handle) -> Option<Found> {
+    pub(crate) fn find_handle(&self, region: View<'_>, hash: KeyHash, handle: Handle) -> Option<Found> {
         self.find(region, hash, &NamesHandle(handle))
     }
 
     /// Whether a word names this slot in this generation. For tests and models.
     #[cfg(any(test, loom))]
-    pub(crate) fn is_named(&self, region: &Region, hash: KeyHash, handle: Handle, generation: Generation) -> bool {
+    pub(crate) fn is_named(&self, region: View<'_>, hash: KeyHash, handle: Handle, generation: Generation) -> bool {
         self.find(region, hash, &NamesHandle(handle)).is_some_and(|found| found.word.generation() == generation)
     }
 
     /// Asks the processor to fetch the home bucket of a hash.
     #[inline]
-    pub(crate) fn prefetch(&self, region: &Region, hash: KeyHash) {
+    pub(crate) fn prefetch(&self, region: View<'_>, hash: KeyHash) {
         let number = self.table.number(region, hash);
         region.prefetch(self.table.bucket(number).offset());
     }
 
     /// The words that share the chain of a hash. Complete only under its stripe.
-    pub(crate) fn chain(&self, region: &Region, hash: KeyHash) -> Candidates {
+    pub(crate) fn chain(&self, region: View<'_>, hash: KeyHash) -> Candidates {
         let number = self.table.number(region, hash);
         let nothing = Found { word: IndexWord::EMPTY, place: Place(0) };
         let mut candidates = Candidates { found: [nothing; CHAIN_WORDS], len: 0 };
@@ -126,7 +126,7 @@ impl Index {
     /// Calls `each` with every entry that is present throughout, without marks. One that moves meanwhile may come
     /// twice, and one that is removed meanwhile may still come. For tests and models.
     #[cfg(any(test, loom))]
-    pub(crate) fn for_each(&self, region: &Region, mut each: impl FnMut(IndexWord)) {
+    pub(crate) fn for_each(&self, region: View<'_>, mut each: impl FnMut(IndexWord)) {
         let mut number = 0;
         // The count is loaded anew each time: a split moves words to a higher number than their own, so a word that was
         // seen as FORWARD, or no more, stands in a bucket that is still to come.
@@ -137,7 +137,7 @@ impl Index {
 
     /// The same for one bucket; `false` behind the last. A walk in rising order meets every entry that is present
     /// throughout: a split moves words to a higher number only.
-    pub(crate) fn for_each_in(&self, region: &Region, number: u32, mut each: impl FnMut(IndexWord)) -> bool {
+    pub(crate) fn for_each_in(&self, region: View<'_>, number: u32, mut each: impl FnMut(IndexWord)) -> bool {
         if number >= self.table.count(region) {
             return false;
         }
@@ -151,12 +151,12 @@ impl Index {
     }
 
     /// The bucket that a hash lives in now.
-    pub(crate) fn bucket_number(&self, region: &Region, hash: KeyHash) -> u32 {
+    pub(crate) fn bucket_number(&self, region: View<'_>, hash: KeyHash) -> u32 {
         self.table.number(region, hash)
     }
 
     /// Whether the chain that an overflow bucket claims to belong to leads to it. Exact while nobody inserts.
-    pub(crate) fn is_overflow_linked(&self, region: &Region, offset: u64) -> bool {
+    pub(crate) fn is_overflow_linked(&self, region: View<'_>, offset: u64) -> bool {
         let bucket = Bucket::at(offset);
         let number = bucket.claimed_home(region).filter(|number| *number < self.table.count(region));
         number
@@ -165,7 +165,7 @@ impl Index {
 
     /// One pass while the home bucket is the target of a split.
     #[cold]
-    fn pass_through_split(&self, region: &Region, hash: KeyHash, number: u32, check: &impl KeyCheck) -> Pass {
+    fn pass_through_split(&self, region: View<'_>, hash: KeyHash, number: u32, check: &impl KeyCheck) -> Pass {
         let target = self.table.bucket(number);
         let source = self.table.source(number).map(|source| Chain::of(region, self.table.bucket(source), source));
         if let Some(source) = &source {
@@ -194,7 +194,7 @@ impl Index {
 }
 
 /// The rest of a pass behind a home bucket without SPLITTING.
-fn pass_through_overflow(region: &Region, hash: KeyHash, number: u32, home: Bucket, check: &impl KeyCheck) -> Pass {
+fn pass_through_overflow(region: View<'_>, hash: KeyHash, number: u32, home: Bucket, check: &impl KeyCheck) -> Pass {
     let chain = Chain::of(region, home, number);
     let found = chain.buckets()[1..].iter().find_map(|bucket| bucket.scan(region, hash.tag(), check));
     found.map_or(Pass::Miss, Pass::Hit)

@@ -15,7 +15,7 @@
 use crate::index::bucket::Chain;
 use crate::index::growth::Split;
 use crate::index::{Index, SettleError, Slots};
-use crate::region::Region;
+use crate::region::View;
 use crate::sync::bite;
 use crate::types::handle::IndexWord;
 
@@ -25,7 +25,7 @@ impl Index {
     /// # Errors
     ///
     /// [`SettleError`] if the count or the pages are impossible; nothing changed.
-    pub(crate) fn settle(&self, region: &Region, slots: &impl Slots) -> Result<usize, SettleError> {
+    pub(crate) fn settle(&self, region: View<'_>, slots: &impl Slots) -> Result<usize, SettleError> {
         self.table.check(region)?;
         let count = self.table.count(region);
         let mut settled = 0;
@@ -43,7 +43,7 @@ impl Index {
     }
 
     /// Decides every marked word of the target.
-    fn resolve_copies(&self, region: &Region, split: Split) {
+    fn resolve_copies(&self, region: View<'_>, split: Split) {
         let source = Chain::of(region, self.table.bucket(split.source), split.source);
         let target = Chain::of(region, self.table.bucket(split.target), split.target);
         for place in target.places() {

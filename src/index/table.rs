@@ -19,7 +19,7 @@
 
 use crate::index::bucket::{BUCKET_BYTES, BUCKETS_END, Bucket};
 use crate::index::{Geometry, SettleError};
-use crate::region::Region;
+use crate::region::View;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::types::key::KeyHash;
 use crate::types::limits::SPLITS_MAX;
@@ -86,7 +86,7 @@ impl Table {
     }
 
     /// Starts afresh: empty buckets, no splits.
-    pub(super) fn format(&self, region: &Region, empty: impl Fn(Bucket)) {
+    pub(super) fn format(&self, region: View<'_>, empty: impl Fn(Bucket)) {
         let initial = self.geometry.buckets_initial;
         assert!(u64::from(initial) <= self.capacity(), "{initial} buckets need more than {} pages", self.pages());
         for number in 0..initial {
@@ -101,7 +101,7 @@ impl Table {
     }
 
     /// Whether the count and the pages agree with each other and with the region.
-    pub(super) fn check(&self, region: &Region) -> Result<(), SettleError> {
+    pub(super) fn check(&self, region: View<'_>) -> Result<(), SettleError> {
         // Acquire: as in `count`, which would cut off what does not fit.
         let found = region.word(self.geometry.count_at).load(Ordering::Acquire);
         let (min, max) = (u64::from(self.geometry.buckets_initial), self.capacity());
@@ -120,12 +120,12 @@ impl Table {
 
     /// Number of buckets. Acquire: sees every bucket below it empty or filled, and its page (`advance`).
     #[inline]
-    pub(super) fn count(&self, region: &Region) -> u32 {
+    pub(super) fn count(&self, region: View<'_>) -> u32 {
         region.word(self.geometry.count_at).load(Ordering::Acquire) as u32
     }
 
     /// Makes the bucket behind the last reachable.
-    pub(super) fn advance(&self, region: &Region, count: u32) -> bool {
+    pub(super) fn advance(&self, region: View<'_>, count: u32) -> bool {
         let (old, new) = (u64::from(count), u64::from(count) + 1);
         // AcqRel: publishes the new bucket with its SPLITTING mark to `count`, after all earlier ones.
         let word = region.word(self.geometry.count_at);
@@ -134,7 +134,7 @@ impl Table {
 
     /// The bucket that a hash lives in now.
     #[inline]
-    pub(super) fn number(&self, region: &Region, hash: KeyHash) -> u32 {
+    pub(super) fn number(&self, region: View<'_>, hash: KeyHash) -> u32 {
         number_of(hash, self.count(region))
     }
 
@@ -153,7 +153,7 @@ impl Table {
     }
 
     /// Lists a split; `None` if there are too many under way.
-    pub(super) fn list(&self, region: &Region, target: u32) -> Option<Listed> {
+    pub(super) fn list(&self, region: View<'_>, target: u32) -> Option<Listed> {
         let value = u64::from(target) + 1;
         // AcqRel: the list is read at open, where everything is visible; here it only hands out words one at a time.
         let free = |at: &u64| region.word(*at).compare_exchange(0, value, Ordering::AcqRel, Ordering::Relaxed).is_ok();
@@ -161,13 +161,13 @@ impl Table {
     }
 
     /// Takes a split off the list.
-    pub(super) fn unlist(&self, region: &Region, listed: Listed) {
+    pub(super) fn unlist(&self, region: View<'_>, listed: Listed) {
         // Release: whoever lists the next split here does so after everything in this one.
         region.word(listed.0).store(0, Ordering::Release);
     }
 
     /// The listed splits, with the number of the new bucket if that number can be one.
-    pub(super) fn listed(&self, region: &Region) -> impl Iterator<Item = (Listed, Option<u32>)> {
+    pub(super) fn listed(&self, region: View<'_>) -> impl Iterator<Item = (Listed, Option<u32>)> {
         self.split_words().filter_map(move |at| {
             // Acquire: pairs with `list`.
             let value = region.word(at).load(Ordering::Acquire);

@@ -12,6 +12,7 @@ mod deaths;
 mod threads;
 
 use super::*;
+use crate::region::Region;
 use crate::sync::AtomicU64;
 use crate::types::handle::{Generation, Handle};
 use std::collections::BTreeMap;
@@ -58,7 +59,7 @@ impl World {
         while world.index.table.capacity() < u64::from(buckets) {
             assert!(world.index.add_page(world.take_page(world.index.pages()).expect("pages are numbered")));
         }
-        world.index.format(&world.region);
+        world.index.format(world.region.view());
         world
     }
 
@@ -83,7 +84,7 @@ impl World {
     }
 
     fn find(&self, key: u64) -> Option<Found> {
-        self.index.find(&self.region, mix(key), &HasKey(self, key))
+        self.index.find(self.region.view(), mix(key), &HasKey(self, key))
     }
 
     fn get(&self, key: u64) -> Option<usize> {
@@ -95,21 +96,21 @@ impl World {
         let key = self.keys[slot].load(Ordering::Relaxed);
         loop {
             if let Some(found) = self.find(key) {
-                if self.index.swap(&self.region, &found, self.word(slot)) {
+                if self.index.swap(self.region.view(), &found, self.word(slot)) {
                     return Ok(Some(slot_of(found.word)));
                 }
                 continue;
             }
             let Some(stripe) = self.index.lock(mix(key)) else { continue };
             if self.find(key).is_none() {
-                return self.index.link(&self.region, &stripe, mix(key), self.word(slot), self).map(|()| None);
+                return self.index.link(self.region.view(), &stripe, mix(key), self.word(slot), self).map(|()| None);
             }
         }
     }
 
     fn remove(&self, key: u64) -> Option<usize> {
         while let Some(found) = self.find(key) {
-            if self.index.unlink(&self.region, &found) {
+            if self.index.unlink(self.region.view(), &found) {
                 return Some(slot_of(found.word));
             }
         }
@@ -118,7 +119,7 @@ impl World {
 
     fn walk(&self) -> Vec<usize> {
         let mut slots = Vec::new();
-        self.index.for_each(&self.region, |word| slots.push(slot_of(word)));
+        self.index.for_each(self.region.view(), |word| slots.push(slot_of(word)));
         slots.sort_unstable();
         slots
     }
@@ -160,7 +161,7 @@ impl Slots for World {
     fn take_page(&self, number: u32) -> Option<u64> {
         let offset = PAGES_AT + u64::from(number) * PAGE_BYTES;
         for at in (offset..offset + PAGE_BYTES).step_by(8) {
-            self.region.word(at).store(0xdead_beef_dead_beef, Ordering::Relaxed);
+            self.region.view().word(at).store(0xdead_beef_dead_beef, Ordering::Relaxed);
         }
         Some(offset)
     }
@@ -200,25 +201,25 @@ fn the_index_agrees_with_a_map_while_it_grows() {
                 Err(Full) => refused += 1,
             }
         }
-        world.index.grow(&world.region, &world, map.len() as u64);
+        world.index.grow(world.region.view(), &world, map.len() as u64);
         let probe = random.below(20_000);
         assert_eq!(world.get(probe), map.get(&probe).copied(), "key {probe} at step {step}");
     }
     let counts = world.index.counts();
-    assert!(world.index.buckets(&world.region) > 1_500, "{counts:?}");
+    assert!(world.index.buckets(world.region.view()) > 1_500, "{counts:?}");
     assert!(counts.overflow_linked > 100 && counts.overflow_unlinked > 50, "{counts:?}");
     // Buckets whose turn to split has not come carry up to twice the average.
     assert!(refused < 20, "{refused} of {steps} inserts refused");
     assert_eq!(counts.dropped, 0);
-    assert_eq!(counts.splits, u64::from(world.index.buckets(&world.region)) - 4);
+    assert_eq!(counts.splits, u64::from(world.index.buckets(world.region.view())) - 4);
     let mut slots: Vec<usize> = map.values().copied().collect();
     slots.sort_unstable();
     assert_eq!(world.walk(), slots);
     for (key, slot) in map {
         let word = world.word(slot);
-        assert!(world.index.is_named(&world.region, mix(key), word.handle(), word.generation()));
-        assert!(!world.index.is_named(&world.region, mix(key), word.handle(), word.generation().next()));
-        assert!(world.index.find_handle(&world.region, mix(key), Handle::from_offset(1 << 30)).is_none());
+        assert!(world.index.is_named(world.region.view(), mix(key), word.handle(), word.generation()));
+        assert!(!world.index.is_named(world.region.view(), mix(key), word.handle(), word.generation().next()));
+        assert!(world.index.find_handle(world.region.view(), mix(key), Handle::from_offset(1 << 30)).is_none());
     }
 }
 
@@ -230,10 +231,10 @@ fn a_full_chain_refuses_and_offers_its_words() {
     }
     let last = world.slot(50);
     assert_eq!(world.insert(last), Err(Full));
-    let candidates = world.index.chain(&world.region, mix(50));
+    let candidates = world.index.chain(world.region.view(), mix(50));
     assert_eq!(candidates.as_slice().len(), bucket::CHAIN_WORDS);
-    assert!(world.index.unlink(&world.region, &candidates.as_slice()[9]));
-    assert!(!world.index.unlink(&world.region, &candidates.as_slice()[9]), "only one can win");
+    assert!(world.index.unlink(world.region.view(), &candidates.as_slice()[9]));
+    assert!(!world.index.unlink(world.region.view(), &candidates.as_slice()[9]), "only one can win");
     assert_eq!(world.insert(last), Ok(None));
     assert_eq!(world.get(50), Some(last));
 }
@@ -245,13 +246,13 @@ fn an_empty_overflow_bucket_leaves_the_chain_and_the_one_behind_it_stays() {
         assert_eq!(world.insert(world.slot(key)), Ok(None));
     }
     let (first, second) = (OVERFLOW_AT, OVERFLOW_AT + BUCKET_BYTES);
-    assert!(world.index.is_overflow_linked(&world.region, first));
+    assert!(world.index.is_overflow_linked(world.region.view(), first));
     for key in [0].into_iter().chain(7..14) {
         assert!(world.remove(key).is_some());
     }
     assert_eq!(world.insert(world.slot(30)), Ok(None));
-    assert!(!world.index.is_overflow_linked(&world.region, first));
-    assert!(world.index.is_overflow_linked(&world.region, second));
+    assert!(!world.index.is_overflow_linked(world.region.view(), first));
+    assert!(world.index.is_overflow_linked(world.region.view(), second));
     assert!((14..21).all(|key| world.get(key).is_some()));
     assert_eq!(world.index.counts().overflow_unlinked, 1);
 }
@@ -260,14 +261,14 @@ fn an_empty_overflow_bucket_leaves_the_chain_and_the_one_behind_it_stays() {
 fn growth_is_put_off_without_a_stripe_or_a_free_split_word() {
     let world = World::new(2, 10);
     let stripe = world.index.lock(KeyHash::from_bits(0)).expect("nobody holds it");
-    assert_eq!(world.index.grow(&world.region, &world, 1_000), 0);
+    assert_eq!(world.index.grow(world.region.view(), &world, 1_000), 0);
     drop(stripe);
     for at in 0..8 {
-        world.region.word(64 + at * 8).store(100, Ordering::Relaxed);
+        world.region.view().word(64 + at * 8).store(100, Ordering::Relaxed);
     }
-    assert_eq!(world.index.grow(&world.region, &world, 1_000), 0);
-    world.region.word(64).store(0, Ordering::Relaxed);
-    assert_eq!(world.index.grow(&world.region, &world, 1_000), 2);
+    assert_eq!(world.index.grow(world.region.view(), &world, 1_000), 0);
+    world.region.view().word(64).store(0, Ordering::Relaxed);
+    assert_eq!(world.index.grow(world.region.view(), &world, 1_000), 2);
     assert_eq!(world.index.counts().splits_deferred, 2);
-    assert_eq!(world.region.word(64).load(Ordering::Relaxed), 0, "the split is off the list");
+    assert_eq!(world.region.view().word(64).load(Ordering::Relaxed), 0, "the split is off the list");
 }

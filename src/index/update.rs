@@ -8,7 +8,7 @@
 
 use crate::index::bucket::{Bucket, Chain};
 use crate::index::{Counters, Found, Full, Index, Place, Slots, StripeGuard};
-use crate::region::Region;
+use crate::region::View;
 use crate::sync::failpoint::failpoint;
 use crate::sync::{Ordering, bite};
 use crate::types::handle::IndexWord;
@@ -18,7 +18,7 @@ impl Index {
     /// Replaces a found word by another of the same key. The winner owns the slot of the old one; `false` changed
     /// nothing, and the key is to be looked up again.
     #[inline]
-    pub(crate) fn swap(&self, region: &Region, found: &Found, new: IndexWord) -> bool {
+    pub(crate) fn swap(&self, region: View<'_>, found: &Found, new: IndexWord) -> bool {
         debug_assert!(!new.is_empty() && !new.is_marked(), "{new:?} can not replace a word");
         if bite("index.swap-relaxed-lost") {
             // Relaxed: this is the defect.
@@ -30,7 +30,7 @@ impl Index {
 
     /// Takes a found word out. The winner owns its slot; `false` changed nothing.
     #[inline]
-    pub(crate) fn unlink(&self, region: &Region, found: &Found) -> bool {
+    pub(crate) fn unlink(&self, region: View<'_>, found: &Found) -> bool {
         found.place.exchange(region, found.word, IndexWord::EMPTY)
     }
 
@@ -46,7 +46,7 @@ impl Index {
     /// [`Full`] if there is no room; nothing changed.
     pub(crate) fn link(
         &self,
-        region: &Region,
+        region: View<'_>,
         stripe: &StripeGuard<'_>,
         hash: KeyHash,
         word: IndexWord,
@@ -74,7 +74,7 @@ impl Index {
     /// two moves.
     pub(super) fn put(
         &self,
-        region: &Region,
+        region: View<'_>,
         home: Bucket,
         number: u32,
         word: IndexWord,
@@ -99,7 +99,7 @@ impl Index {
 
     /// Makes the caller the one who gives an overflow bucket back, which is empty or in no chain; `false` if somebody was
     /// in this run before. The mark stands in its first word, as one that no reader takes for an entry.
-    pub(crate) fn claim_overflow(&self, region: &Region, offset: u64) -> bool {
+    pub(crate) fn claim_overflow(&self, region: View<'_>, offset: u64) -> bool {
         let place = Bucket::at(offset).place(0);
         let mark = IndexWord::from_bits(u64::from(self.table.run()) << 48).forwarded();
         loop {
@@ -117,7 +117,7 @@ impl Index {
     ///
     /// Each is claimed before it is unlinked: who finds one that is neither linked nor claimed knows that no reader of
     /// this run is inside.
-    pub(super) fn trim(&self, region: &Region, home: Bucket, number: u32, slots: &impl Slots) {
+    pub(super) fn trim(&self, region: View<'_>, home: Bucket, number: u32, slots: &impl Slots) {
         if !slots.may_trim() && !bite("index.trim-unknown") {
             return;
         }

@@ -60,7 +60,7 @@ fn bytes_are_zero_at_birth_and_as_many_as_wanted() {
         assert_eq!(region.address_range().len() as u64, LEN, "{name}");
         assert!(region.address_range().start.is_multiple_of(PAGE as usize), "{name}");
         for offset in (0..LEN).step_by(8) {
-            assert_eq!(region.word(offset).load(Relaxed), 0, "{name} at {offset:#x}");
+            assert_eq!(region.view().word(offset).load(Relaxed), 0, "{name} at {offset:#x}");
         }
     }
 }
@@ -72,20 +72,20 @@ fn stores_of_other_threads_are_seen_through_words_controls_and_bytes() {
             for thread in 0..4_u64 {
                 let region = &region;
                 scope.spawn(move || {
-                    region.word(thread * PAGE).store(thread + 1, Relaxed);
-                    region.control(thread * PAGE + 8).store(thread as u32 + 11, Relaxed);
-                    region.byte(thread * PAGE + 13).store(thread as u8 + 21, Relaxed);
-                    region.word(LEN - 8).fetch_add(1, Relaxed);
-                    region.prefetch(u64::MAX);
+                    region.view().word(thread * PAGE).store(thread + 1, Relaxed);
+                    region.view().control(thread * PAGE + 8).store(thread as u32 + 11, Relaxed);
+                    region.view().byte(thread * PAGE + 13).store(thread as u8 + 21, Relaxed);
+                    region.view().word(LEN - 8).fetch_add(1, Relaxed);
+                    region.view().prefetch(u64::MAX);
                 });
             }
         });
         for thread in 0..4_u64 {
-            assert_eq!(region.word(thread * PAGE).load(Relaxed), thread + 1, "{name}");
-            assert_eq!(region.control(thread * PAGE + 8).load(Relaxed), thread as u32 + 11, "{name}");
-            assert_eq!(region.byte(thread * PAGE + 13).load(Relaxed), thread as u8 + 21, "{name}");
+            assert_eq!(region.view().word(thread * PAGE).load(Relaxed), thread + 1, "{name}");
+            assert_eq!(region.view().control(thread * PAGE + 8).load(Relaxed), thread as u32 + 11, "{name}");
+            assert_eq!(region.view().byte(thread * PAGE + 13).load(Relaxed), thread as u8 + 21, "{name}");
         }
-        assert_eq!(region.word(LEN - 8).load(Relaxed), 4, "{name}");
+        assert_eq!(region.view().word(LEN - 8).load(Relaxed), 4, "{name}");
     }
 }
 
@@ -93,10 +93,10 @@ fn stores_of_other_threads_are_seen_through_words_controls_and_bytes() {
 fn a_payload_reads_as_written_and_lies_in_the_address_range() {
     for (name, region, _folder) in every_kind() {
         // SAFETY: this thread alone accesses the region.
-        let bytes = unsafe { region.payload_mut(PAGE, 16, 5) };
+        let bytes = unsafe { region.view().payload_mut(PAGE, 16, 5) };
         bytes.copy_from_slice(b"value");
         // SAFETY: written above, and by nobody since.
-        let read = unsafe { region.payload(PAGE, 16, 5) };
+        let read = unsafe { region.view().payload(PAGE, 16, 5) };
         assert_eq!(read, b"value", "{name}");
         let (range, slice) = (region.address_range(), read.as_ptr_range());
         assert!(range.contains(&(slice.start as usize)) && slice.end as usize <= range.end, "{name}");
@@ -107,17 +107,17 @@ fn a_payload_reads_as_written_and_lies_in_the_address_range() {
 #[test]
 fn access_outside_panics_and_touches_nothing() {
     for (name, region, _folder) in every_kind() {
-        assert!(panics(|| _ = region.word(LEN)), "{name}");
-        assert!(panics(|| _ = region.control(LEN)), "{name}");
-        assert!(panics(|| _ = region.byte(LEN)), "{name}");
-        assert!(panics(|| _ = region.byte(u64::MAX)), "{name}");
+        assert!(panics(|| _ = region.view().word(LEN)), "{name}");
+        assert!(panics(|| _ = region.view().control(LEN)), "{name}");
+        assert!(panics(|| _ = region.view().byte(LEN)), "{name}");
+        assert!(panics(|| _ = region.view().byte(u64::MAX)), "{name}");
         let payload = || {
             // SAFETY: this thread alone accesses the region; the range is refused before any access.
-            let bytes = unsafe { region.payload(LEN - 8, 0, 9) };
+            let bytes = unsafe { region.view().payload(LEN - 8, 0, 9) };
             assert_eq!(bytes.len(), 9);
         };
         assert!(panics(payload), "{name}");
-        assert_eq!(region.byte(LEN - 1).load(Relaxed), 0, "{name}");
+        assert_eq!(region.view().byte(LEN - 1).load(Relaxed), 0, "{name}");
     }
 }
 
@@ -125,13 +125,13 @@ fn access_outside_panics_and_touches_nothing() {
 fn released_pages_read_as_zero_and_the_others_stay() {
     for (name, region, _folder) in every_kind() {
         for page in 0..4 {
-            region.word(page * PAGE).store(7, Relaxed);
+            region.view().word(page * PAGE).store(7, Relaxed);
         }
         // SAFETY: this thread alone accesses the region.
         let released = unsafe { region.release(PAGE..3 * PAGE) };
         released.expect(name);
         region.populate(PAGE..3 * PAGE).expect(name);
-        let words: Vec<u64> = (0..4).map(|page| region.word(page * PAGE).load(Relaxed)).collect();
+        let words: Vec<u64> = (0..4).map(|page| region.view().word(page * PAGE).load(Relaxed)).collect();
         assert_eq!(words, [7, 0, 0, 7], "{name}");
     }
 }
@@ -153,15 +153,15 @@ fn ranges_that_are_outside_or_no_whole_pages_are_refused() {
 #[test]
 fn a_protected_region_can_be_read_and_written_again_later() {
     for (name, region, _folder) in every_kind() {
-        region.word(0).store(1, Relaxed);
+        region.view().word(0).store(1, Relaxed);
         if region.kind() == RegionKind::Heap {
             assert!(matches!(region.protect_read_only(), Err(RegionError::Unsupported { .. })));
             continue;
         }
         region.protect_read_only().expect(name);
-        assert_eq!(region.word(0).load(Relaxed), 1, "{name}");
+        assert_eq!(region.view().word(0).load(Relaxed), 1, "{name}");
         region.protect_read_write().expect(name);
-        region.word(0).store(2, Relaxed);
+        region.view().word(0).store(2, Relaxed);
     }
 }
 

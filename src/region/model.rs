@@ -64,117 +64,10 @@ impl Region {
         self.len
     }
 
-    /// An aligned u64 as an atomic.
-    pub(crate) fn word(&self, offset: u64) -> &AtomicU64 {
-        assert!(offset + 8 <= self.len);
-        self.turn.take();
-        self.words.at(offset, || AtomicU64::new(0))
+    /// A look at it.
+    pub(crate) fn view(&self) -> View<'_> {
+        View(self)
     }
-
-    /// The eight words of a line.
-    pub(crate) fn line(&self, offset: u64) -> Line<'_> {
-        Line(self, offset)
-    }
-
-    /// An aligned u32 as an atomic.
-    pub(crate) fn control(&self, offset: u64) -> &AtomicU32 {
-        assert!(offset + 4 <= self.len);
-        self.turn.take();
-        self.controls.at(offset, || AtomicU32::new(0))
-    }
-
-    /// One byte as an atomic.
-    pub(crate) fn byte(&self, offset: u64) -> &AtomicU8 {
-        assert!(offset < self.len);
-        self.bytes.at(offset, || AtomicU8::new(0))
-    }
-
-    /// As `control`.
-    ///
-    /// # Safety
-    ///
-    /// - None in a model.
-    pub(crate) unsafe fn control_unchecked(&self, offset: u64) -> &AtomicU32 {
-        self.control(offset)
-    }
-
-    /// As `byte`.
-    ///
-    /// # Safety
-    ///
-    /// - None in a model.
-    pub(crate) unsafe fn byte_unchecked(&self, offset: u64) -> &AtomicU8 {
-        self.byte(offset)
-    }
-
-    /// As `payload`.
-    ///
-    /// # Safety
-    ///
-    /// - As for `payload`.
-    pub(crate) unsafe fn payload_unchecked(&self, slot: u64, start: u64, len: u64) -> &[u8] {
-        // SAFETY: passed on to the caller.
-        unsafe { self.payload(slot, start, len) }
-    }
-
-    /// Makes the cells of a slot. A cell made by one thread is not ordered before what another does to it, so those that
-    /// threads share are made before there are threads.
-    pub(crate) fn make_slot(&self, slot: u64) {
-        self.controls.at(slot, || AtomicU32::new(0));
-        self.bytes.at(slot + 4, || AtomicU8::new(0));
-        self.bytes.at(slot + 5, || AtomicU8::new(0));
-        self.slot(slot);
-    }
-
-    fn slot(&self, slot: u64) -> &UnsafeCell<[u8; SLOT_BYTES]> {
-        self.payloads.at(slot, || UnsafeCell::new([0; SLOT_BYTES]))
-    }
-
-    /// Published bytes of a slot.
-    ///
-    /// # Safety
-    ///
-    /// - As outside of loom; here a breach is found by the tracked cell.
-    pub(crate) unsafe fn payload(&self, slot: u64, start: u64, len: u64) -> &[u8] {
-        self.slot(slot).with(|bytes| {
-            // SAFETY: tracked by loom; the array lives as long as the region.
-            let bytes: &[u8; SLOT_BYTES] = unsafe { &*bytes };
-            &bytes[start as usize..(start + len) as usize]
-        })
-    }
-
-    /// Bytes of a slot that the caller owns.
-    ///
-    /// # Safety
-    ///
-    /// - As outside of loom; here a breach is found by the tracked cell.
-    #[expect(clippy::mut_from_ref, reason = "ownership is by slot, not by region")]
-    pub(crate) unsafe fn payload_mut(&self, slot: u64, start: u64, len: u64) -> &mut [u8] {
-        self.slot(slot).with_mut(|bytes| {
-            // SAFETY: tracked by loom; the array lives as long as the region.
-            let bytes: &mut [u8; SLOT_BYTES] = unsafe { &mut *bytes };
-            &mut bytes[start as usize..(start + len) as usize]
-        })
-    }
-
-    /// Zeroes every control word of a range; payloads are overwritten by their next owner.
-    ///
-    /// # Safety
-    ///
-    /// - The caller owns these bytes.
-    pub(crate) unsafe fn zero(&self, offset: u64, len: u64) {
-        // The map's lock is not held across a modelled operation.
-        let known: Vec<u64> = {
-            let cells = self.controls.0.lock().unwrap_or_else(PoisonError::into_inner);
-            cells.range(offset..offset + len).map(|(at, _)| *at).collect()
-        };
-        for at in known {
-            self.control(at).store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// Nothing to fetch in a model.
-    pub(crate) fn prefetch(&self, _offset: u64) {}
 
     /// Cells have no common range of addresses.
     pub(crate) fn address_range(&self) -> std::ops::Range<usize> {
@@ -216,9 +109,132 @@ impl Region {
     }
 }
 
+/// As outside of loom: what reads and writes go through.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'r>(&'r Region);
+
+impl<'r> View<'r> {
+    /// Length in bytes.
+    pub(crate) fn len(self) -> u64 {
+        self.0.len
+    }
+
+    /// An aligned u64 as an atomic.
+    pub(crate) fn word(self, offset: u64) -> &'r AtomicU64 {
+        assert!(offset + 8 <= self.0.len);
+        self.0.turn.take();
+        self.0.words.at(offset, || AtomicU64::new(0))
+    }
+
+    /// The eight words of a line.
+    pub(crate) fn line(self, offset: u64) -> Line<'r> {
+        Line(self, offset)
+    }
+
+    /// An aligned u32 as an atomic.
+    pub(crate) fn control(self, offset: u64) -> &'r AtomicU32 {
+        assert!(offset + 4 <= self.0.len);
+        self.0.turn.take();
+        self.0.controls.at(offset, || AtomicU32::new(0))
+    }
+
+    /// One byte as an atomic.
+    pub(crate) fn byte(self, offset: u64) -> &'r AtomicU8 {
+        assert!(offset < self.0.len);
+        self.0.bytes.at(offset, || AtomicU8::new(0))
+    }
+
+    /// As `control`.
+    ///
+    /// # Safety
+    ///
+    /// - None in a model.
+    pub(crate) unsafe fn control_unchecked(self, offset: u64) -> &'r AtomicU32 {
+        self.control(offset)
+    }
+
+    /// As `byte`.
+    ///
+    /// # Safety
+    ///
+    /// - None in a model.
+    pub(crate) unsafe fn byte_unchecked(self, offset: u64) -> &'r AtomicU8 {
+        self.byte(offset)
+    }
+
+    /// As `payload`.
+    ///
+    /// # Safety
+    ///
+    /// - As for `payload`.
+    pub(crate) unsafe fn payload_unchecked(self, slot: u64, start: u64, len: u64) -> &'r [u8] {
+        // SAFETY: passed on to the caller.
+        unsafe { self.payload(slot, start, len) }
+    }
+
+    /// Makes the cells of a slot. A cell made by one thread is not ordered before what another does to it, so those that
+    /// threads share are made before there are threads.
+    pub(crate) fn make_slot(self, slot: u64) {
+        self.0.controls.at(slot, || AtomicU32::new(0));
+        self.0.bytes.at(slot + 4, || AtomicU8::new(0));
+        self.0.bytes.at(slot + 5, || AtomicU8::new(0));
+        self.slot(slot);
+    }
+
+    fn slot(self, slot: u64) -> &'r UnsafeCell<[u8; SLOT_BYTES]> {
+        self.0.payloads.at(slot, || UnsafeCell::new([0; SLOT_BYTES]))
+    }
+
+    /// Published bytes of a slot.
+    ///
+    /// # Safety
+    ///
+    /// - As outside of loom; here a breach is found by the tracked cell.
+    pub(crate) unsafe fn payload(self, slot: u64, start: u64, len: u64) -> &'r [u8] {
+        self.slot(slot).with(|bytes| {
+            // SAFETY: tracked by loom; the array lives as long as the region.
+            let bytes: &[u8; SLOT_BYTES] = unsafe { &*bytes };
+            &bytes[start as usize..(start + len) as usize]
+        })
+    }
+
+    /// Bytes of a slot that the caller owns.
+    ///
+    /// # Safety
+    ///
+    /// - As outside of loom; here a breach is found by the tracked cell.
+    #[expect(clippy::mut_from_ref, reason = "ownership is by slot, not by region")]
+    pub(crate) unsafe fn payload_mut(self, slot: u64, start: u64, len: u64) -> &'r mut [u8] {
+        self.slot(slot).with_mut(|bytes| {
+            // SAFETY: tracked by loom; the array lives as long as the region.
+            let bytes: &mut [u8; SLOT_BYTES] = unsafe { &mut *bytes };
+            &mut bytes[start as usize..(start + len) as usize]
+        })
+    }
+
+    /// Zeroes every control word of a range; payloads are overwritten by their next owner.
+    ///
+    /// # Safety
+    ///
+    /// - The caller owns these bytes.
+    pub(crate) unsafe fn zero(self, offset: u64, len: u64) {
+        // The map's lock is not held across a modelled operation.
+        let known: Vec<u64> = {
+            let cells = self.0.controls.0.lock().unwrap_or_else(PoisonError::into_inner);
+            cells.range(offset..offset + len).map(|(at, _)| *at).collect()
+        };
+        for at in known {
+            self.control(at).store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Nothing to fetch in a model.
+    pub(crate) fn prefetch(self, _offset: u64) {}
+}
+
 /// Eight words, read one by one.
 #[derive(Clone, Copy)]
-pub(crate) struct Line<'r>(&'r Region, u64);
+pub(crate) struct Line<'r>(View<'r>, u64);
 
 impl<'r> Line<'r> {
     /// One of them.

@@ -102,7 +102,7 @@ impl Region {
         let (offset, len) = (range.start, range.end - range.start);
         let (reservation, advice) = match &self.backing {
             Backing::Heap(_) => {
-                let released = self.at(offset, len);
+                let released = self.view().at(offset, len);
                 // SAFETY: inside the allocation; the caller gives the bytes up.
                 unsafe { released.write_bytes(0, len as usize) };
                 return Ok(());

@@ -17,7 +17,7 @@ enum Death {
 
 /// Dies at a step, in the word after `moved` complete ones. Returns the key whose word was being moved.
 fn die_during_split(world: &World, death: Death, moved: usize) -> Option<u64> {
-    let region = &world.region;
+    let region = world.region.view();
     let table = &world.index.table;
     let target = table.count(region);
     let source = table.source(target).expect("beyond the initial buckets");
@@ -77,15 +77,15 @@ fn a_split_is_settled_wherever_it_died() {
                 assert!(map.iter().all(|(key, slot)| world.get(*key) == Some(*slot)), "{death:?}, before settling");
 
                 world.restart(4);
-                assert_eq!(world.index.settle(&world.region, &world), Ok(1));
+                assert_eq!(world.index.settle(world.region.view(), &world), Ok(1));
 
                 let mut slots: Vec<usize> = map.values().copied().collect();
                 slots.sort_unstable();
                 assert_eq!(world.walk(), slots, "{death:?} after {moved} of {keys}, {update}");
                 assert!((0..keys).all(|key| world.get(key) == map.get(&key).copied()), "{death:?}");
-                assert_eq!(world.index.buckets(&world.region), if death < Counted { 4 } else { 5 });
-                assert_eq!(world.index.settle(&world.region, &world), Ok(0), "settled once and for all");
-                assert!(world.index.grow(&world.region, &world, 1_000) > 0, "growth goes on");
+                assert_eq!(world.index.buckets(world.region.view()), if death < Counted { 4 } else { 5 });
+                assert_eq!(world.index.settle(world.region.view(), &world), Ok(0), "settled once and for all");
+                assert!(world.index.grow(world.region.view(), &world, 1_000) > 0, "growth goes on");
                 assert_eq!(world.walk(), slots);
             }
         }
@@ -96,14 +96,17 @@ fn a_split_is_settled_wherever_it_died() {
 fn a_count_or_a_page_that_can_not_be_is_refused() {
     let mut world = World::new(4, 1);
     for found in [0, 3, 17, u64::MAX] {
-        world.region.word(0).store(found, Ordering::Relaxed);
+        world.region.view().word(0).store(found, Ordering::Relaxed);
         world.restart(4);
-        assert_eq!(world.index.settle(&world.region, &world), Err(SettleError::Count { found, min: 4, max: 16 }));
+        assert_eq!(world.index.settle(world.region.view(), &world), Err(SettleError::Count { found, min: 4, max: 16 }));
     }
-    world.region.word(0).store(4, Ordering::Relaxed);
+    world.region.view().word(0).store(4, Ordering::Relaxed);
     let offset = REGION_BYTES - BUCKET_BYTES;
     assert!(world.index.add_page(offset));
-    assert_eq!(world.index.settle(&world.region, &world), Err(SettleError::Page { offset, region: REGION_BYTES }));
+    assert_eq!(
+        world.index.settle(world.region.view(), &world),
+        Err(SettleError::Page { offset, region: REGION_BYTES })
+    );
 }
 
 #[test]
@@ -114,33 +117,33 @@ fn damage_of_any_kind_is_survived() {
         world.reuse_overflow = false;
         for key in 0..300 {
             let _ = world.insert(world.slot(key));
-            world.index.grow(&world.region, &world, key);
+            world.index.grow(world.region.view(), &world, key);
         }
-        let count = u64::from(world.index.buckets(&world.region));
+        let count = u64::from(world.index.buckets(world.region.view()));
         for _ in 0..random.below(400) {
             let start = if random.below(2) == 0 { PAGES_AT } else { OVERFLOW_AT };
             let at = start + random.below(count * 8) * 8;
-            let old = world.region.word(at).load(Ordering::Relaxed);
+            let old = world.region.view().word(at).load(Ordering::Relaxed);
             let new = match random.below(4) {
                 0 => random.next(),
                 1 => old ^ (1 << random.below(64)),
-                2 => world.region.word(PAGES_AT + random.below(count * 8) * 8).load(Ordering::Relaxed),
+                2 => world.region.view().word(PAGES_AT + random.below(count * 8) * 8).load(Ordering::Relaxed),
                 _ => (OVERFLOW_AT / BUCKET_BYTES + random.below(64)) | (random.below(count + 2) << 34),
             };
-            world.region.word(at).store(new, Ordering::Relaxed);
+            world.region.view().word(at).store(new, Ordering::Relaxed);
         }
         for at in 0..8 {
-            world.region.word(64 + at * 8).store(random.below(count + 3), Ordering::Relaxed);
+            world.region.view().word(64 + at * 8).store(random.below(count + 3), Ordering::Relaxed);
         }
         world.restart(4);
-        assert!(world.index.settle(&world.region, &world).is_ok(), "seed {seed}");
+        assert!(world.index.settle(world.region.view(), &world).is_ok(), "seed {seed}");
         for key in 0..400 {
             let slot = world.slot(key);
             if world.insert(slot).is_ok() {
                 assert_eq!(world.get(key), Some(slot), "seed {seed}, key {key}");
             }
-            world.index.grow(&world.region, &world, 300 + key);
+            world.index.grow(world.region.view(), &world, 300 + key);
         }
-        world.index.for_each(&world.region, |_| {});
+        world.index.for_each(world.region.view(), |_| {});
     }
 }

@@ -46,7 +46,7 @@ fn threads_lose_double_and_resurrect_nothing_while_the_index_grows() {
                 Ok(None) => drop(entries.fetch_add(1, Ordering::Relaxed)),
                 Err(Full) => ledger.own(slot),
             }
-            world.index.grow(&world.region, &world, entries.load(Ordering::Relaxed));
+            world.index.grow(world.region.view(), &world, entries.load(Ordering::Relaxed));
         }
     };
     std::thread::scope(|scope| {
@@ -56,7 +56,7 @@ fn threads_lose_double_and_resurrect_nothing_while_the_index_grows() {
                 assert_eq!(world.insert(world.slot(key)), Ok(None));
                 entries.fetch_add(1, Ordering::Relaxed);
                 lasting.store(key + 1, Ordering::Release);
-                world.index.grow(&world.region, &world, entries.load(Ordering::Relaxed));
+                world.index.grow(world.region.view(), &world, entries.load(Ordering::Relaxed));
             }
         });
         scope.spawn(|| {
@@ -68,7 +68,7 @@ fn threads_lose_double_and_resurrect_nothing_while_the_index_grows() {
                     assert!(present == 0 || world.get(key).is_some(), "key {key} of {present} is gone");
                 }
                 let mut met = BTreeSet::new();
-                world.index.for_each(&world.region, |word| {
+                world.index.for_each(world.region.view(), |word| {
                     met.insert(world.keys[slot_of(word)].load(Ordering::Relaxed));
                 });
                 assert!((0..present).all(|key| met.contains(&key)), "the walk missed a lasting key");
@@ -80,7 +80,7 @@ fn threads_lose_double_and_resurrect_nothing_while_the_index_grows() {
         done.store(true, Ordering::Relaxed);
     });
     every_slot_has_one_owner(&world, &ledger);
-    assert!(world.index.buckets(&world.region) > 500);
+    assert!(world.index.buckets(world.region.view()) > 500);
 }
 
 /// Won by somebody, given up by the index, or still in it: exactly one of these for each slot used.

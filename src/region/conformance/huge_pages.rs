@@ -24,13 +24,13 @@ fn a_file_on_tmpfs_can_be_collapsed_and_keeps_its_content() {
     for (name, folder) in file_folders() {
         let region = mapped(&folder.path().join("arena"), len);
         assert!(region.address_range().start.is_multiple_of(HUGE_PAGE as usize), "{name}");
-        region.word(HUGE_PAGE + 8).store(77, Relaxed);
+        region.view().word(HUGE_PAGE + 8).store(77, Relaxed);
         let before = region.huge_page_bytes();
         match region.collapse(0..len) {
             Ok(()) => eprintln!("{name}: {before:?} -> {:?} bytes on huge pages", region.huge_page_bytes()),
             Err(error) => eprintln!("SKIPPED: {name}: {error:?}"),
         }
-        assert_eq!(region.word(HUGE_PAGE + 8).load(Relaxed), 77, "{name}");
+        assert_eq!(region.view().word(HUGE_PAGE + 8).load(Relaxed), 77, "{name}");
     }
 }
 
@@ -41,11 +41,11 @@ fn a_mount_with_huge_pages_gives_them_from_the_start_and_after_reopening() {
     let (path, len) = (folder.path().join("arena"), 4 * HUGE_PAGE);
     let region = mapped(&path, len);
     assert_eq!(region.huge_page_bytes(), Some(len));
-    region.word(0).store(1, Relaxed);
+    region.view().word(0).store(1, Relaxed);
     drop(region);
     let again = mapped(&path, len);
     again.populate(0..len).expect("populated");
-    assert_eq!((again.word(0).load(Relaxed), again.huge_page_bytes()), (1, Some(len)));
+    assert_eq!((again.view().word(0).load(Relaxed), again.huge_page_bytes()), (1, Some(len)));
 }
 
 #[test]
@@ -57,10 +57,10 @@ fn a_file_on_hugetlbfs_takes_pages_of_the_pool_or_is_refused() {
     assert!(matches!(refused, Err(RegionError::Length { granule: HUGE_PAGE, .. })), "{refused:?}");
     match opened(&path).map(len, &[]) {
         Ok(region) => {
-            region.word(len - 8).store(3, Relaxed);
+            region.view().word(len - 8).store(3, Relaxed);
             assert_eq!(region.huge_page_bytes(), Some(len));
             drop(region);
-            assert_eq!(mapped(&path, len).word(len - 8).load(Relaxed), 3);
+            assert_eq!(mapped(&path, len).view().word(len - 8).load(Relaxed), 3);
         }
         Err(RegionError::NoSpace { .. }) => {
             eprintln!("SKIPPED: pages of hugetlbfs: the pool is empty");

@@ -101,11 +101,11 @@ fn a_full_file_system_is_an_error_and_the_file_is_as_before() {
     assert!(by_mount, "{refused:?}");
 
     let unasked = MemoryProbe::below(Path::new("/nowhere"));
-    mapped(&path, 512 << 10).word(0).store(3, Relaxed);
+    mapped(&path, 512 << 10).view().word(0).store(3, Relaxed);
     let refused = opened(&path).map_within(4 << 20, &[], &unasked);
     assert!(matches!(refused, Err(RegionError::NoSpace { .. })), "{refused:?}");
     assert_eq!(opened(&path).state().expect("fstat").length, 512 << 10);
-    assert_eq!(mapped(&path, 512 << 10).word(0).load(Relaxed), 3);
+    assert_eq!(mapped(&path, 512 << 10).view().word(0).load(Relaxed), 3);
 
     let all = std::slice::from_ref(&(0..4 << 20));
     let sparse = opened(&path).map_within(4 << 20, all, &unasked).expect("holes need no space");
