@@ -56,7 +56,7 @@ fn panics(call: impl FnOnce()) -> bool {
 #[test]
 fn bytes_are_zero_at_birth_and_as_many_as_wanted() {
     for (name, region, _folder) in every_kind() {
-        assert_eq!(region.len(), LEN, "{name}");
+        assert_eq!(region.view().len(), LEN, "{name}");
         assert_eq!(region.address_range().len() as u64, LEN, "{name}");
         assert!(region.address_range().start.is_multiple_of(PAGE as usize), "{name}");
         for offset in (0..LEN).step_by(8) {
