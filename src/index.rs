@@ -94,7 +94,19 @@ pub(crate) struct Geometry {
 
 /// Answers whether a word's slot is what is looked for. Called for words whose tag matches, without marks.
 pub(crate) trait KeyCheck {
-    fn matches(&self, word: IndexWord) -> bool;
+    /// What was learnt about the slot on the way.
+    type Seen;
+
+    /// `None` if it is another.
+    fn check(&self, word: IndexWord) -> Option<Self::Seen>;
+}
+
+/// The home bucket of a hash, as it was when somebody looked. Good for ever as a place to start a search from: a search
+/// that ends there without a hit looks anew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Home {
+    number: u32,
+    bucket: bucket::Bucket,
 }
 
 /// What the index needs from the owner of slots and pages.

@@ -51,9 +51,9 @@ pub(crate) use kind::FileIdentity;
 #[cfg(not(loom))]
 pub(crate) use mapped::Region;
 #[cfg(loom)]
-pub(crate) use model::{Region, View};
+pub(crate) use model::{Line, Region, View};
 #[cfg(not(loom))]
-pub(crate) use view::View;
+pub(crate) use view::{Line, View};
 
 #[cfg(all(test, not(loom)))]
 use kind::RegionKind;

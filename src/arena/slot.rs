@@ -393,6 +393,24 @@ impl<'r> Slot<'r> {
         same_bytes(bytes, key.bytes)
     }
 
+    /// Where the parts of the slot lie if it holds this key, all of them in the region.
+    ///
+    /// # Safety
+    ///
+    /// - As for [`Slot::header`].
+    #[inline(always)]
+    pub(crate) unsafe fn extent_of(self, key: Key<'_>) -> Option<Extent> {
+        // SAFETY: passed on to the caller.
+        let header = unsafe { self.header() };
+        let extent = header.extent();
+        if !header.fits(key) || !self.holds(&extent) {
+            return None;
+        }
+        // SAFETY: passed on to the caller; the range was checked just above.
+        let bytes = unsafe { self.region.payload_unchecked(self.offset, extent.key_start, extent.key_bytes) };
+        same_bytes(bytes, key.bytes).then_some(extent)
+    }
+
     /// The key, if its bytes lie in the region.
     ///
     /// # Safety

@@ -6,7 +6,7 @@ use crate::cache::calls::Cache;
 use crate::cache::value::PinnedValue;
 use crate::engine::statistics::Counter;
 use crate::sync::epoch::Guard;
-use crate::types::key::{Key, KeyHash, KeyspaceId};
+use crate::types::key::{Key, KeyspaceId};
 use std::fmt;
 
 /// An entry of a walk, apart from the cache.
@@ -36,16 +36,13 @@ impl Cache {
         let mut hits = 0;
         for (number, batch) in keys.chunks(BATCH).enumerate() {
             let guard = engine.pin();
-            let mut hashes = [KeyHash::from_bits(0); BATCH];
-            for (hash, key) in hashes.iter_mut().zip(batch) {
-                *hash = engine.hash(Key { keyspace: KeyspaceId::RAW, bytes: key.as_ref() });
-                engine.prefetch_bucket(*hash);
+            let mut sought = [None; BATCH];
+            for (sought, key) in sought.iter_mut().zip(batch) {
+                *sought = Key::new(KeyspaceId::RAW, key.as_ref()).map(|key| engine.seek(key));
             }
-            for hash in &hashes[..batch.len()] {
-                engine.prefetch_slot(*hash);
-            }
-            for (at, (key, hash)) in batch.iter().zip(hashes).enumerate() {
-                let hit = Key::new(KeyspaceId::RAW, key.as_ref()).and_then(|key| engine.get(&guard, key, hash));
+            let aimed = sought.map(|sought| sought.map(|sought| engine.aim(sought)));
+            for (at, aimed) in aimed[..batch.len()].iter().enumerate() {
+                let hit = aimed.as_ref().and_then(|aimed| engine.get(&guard, aimed));
                 hits += u64::from(hit.is_some());
                 visit(number * BATCH + at, hit.as_ref().map(|hit| engine.value(&guard, hit)));
             }
@@ -120,7 +117,7 @@ impl Reader<'_> {
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<&[u8]> {
         let key = Key::new(KeyspaceId::RAW, key.as_ref())?;
         let engine = self.cache.engine();
-        let hit = engine.get(&self.guard, key, engine.hash(key));
+        let hit = engine.get(&self.guard, &engine.aim(engine.seek(key)));
         self.cache.count(hit.is_some());
         Some(engine.value(&self.guard, &hit?))
     }

@@ -147,8 +147,7 @@ impl Cache {
         let key = check_key(key)?;
         let engine = self.engine();
         let ordering = self.check(options)?;
-        let hash = engine.hash(key);
-        engine.prefetch_bucket(hash);
+        let hash = engine.seek(key).hash;
         engine.prefetch_ghosts(hash);
         let ttl = self.ttl(options, hash.bits());
         let version = engine.next_version(&ordering);
@@ -251,8 +250,9 @@ impl Cache {
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value<'_>> {
         let key = Key::new(KeyspaceId::RAW, key.as_ref())?;
         let engine = self.engine();
+        let aimed = engine.aim(engine.seek(key));
         let guard = engine.pin();
-        let hit = engine.get(&guard, key, engine.hash(key));
+        let hit = engine.get(&guard, &aimed);
         self.count(hit.is_some());
         Some(Value { handle: &self.handle, guard, hit: hit? })
     }
@@ -303,8 +303,9 @@ impl Cache {
     /// ```
     pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
         Key::new(KeyspaceId::RAW, key.as_ref()).is_some_and(|key| {
-            let guard = self.engine().pin();
-            self.engine().get(&guard, key, self.engine().hash(key)).is_some()
+            let engine = self.engine();
+            let aimed = engine.aim(engine.seek(key));
+            engine.get(&engine.pin(), &aimed).is_some()
         })
     }
 

@@ -15,13 +15,14 @@ use crate::types::version::Stamp;
 
 impl Engine {
     /// Whether an entry is younger than the last clear of its key space and of all.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_after_clear(&self, keyspace: KeyspaceId, stamp: Stamp) -> bool {
         // Acquire: pairs with the Release of `clear_all`.
         stamp.0 > self.region.view().word(live::CLEAR_ALL).load(Ordering::Acquire)
             && (keyspace == KeyspaceId::RAW || stamp > self.cleared_at(keyspace))
     }
 
+    #[inline(never)]
     fn cleared_at(&self, keyspace: KeyspaceId) -> Stamp {
         for row in 0..CLEAR_STAMPS_MAX as u64 {
             let at = live::CLEAR_SPACES + 16 * row;

@@ -120,7 +120,8 @@ impl Engine {
             // SAFETY: the caller of an eviction holds a guard, and the slot is LIVE under it.
             if let Some(key) = unsafe { slot.key() } {
                 let hash = self.hash(key);
-                self.index.prefetch(self.region.view(), hash);
+                let region = self.region.view();
+                self.index.prefetch(region, self.index.home(region, hash));
                 self.ghost.prefetch(hash);
             }
         }

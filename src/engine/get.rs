@@ -14,12 +14,13 @@ use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::engine::statistics::Counter;
 use crate::eviction::expiry::TimeToLive;
-use crate::index::{Found, KeyCheck};
+use crate::index::{Found, Home, KeyCheck};
+use crate::region::View;
 use crate::sync::Ordering;
 use crate::sync::epoch::Guard;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::{Key, KeyHash};
-use crate::types::version::Version;
+use crate::types::version::{Stamp, Version};
 use std::time::Duration;
 
 /// An entry found under a guard. Good for as long as that guard lives, or a pin taken under it.
@@ -42,6 +43,21 @@ impl Hit {
     }
 }
 
+/// A key that is being looked up: hashed, its home bucket on the way.
+#[derive(Clone, Copy)]
+pub(crate) struct Sought<'k> {
+    key: Key<'k>,
+    pub(crate) hash: KeyHash,
+    home: Home,
+}
+
+/// The same with the slot on the way that is likely to be the key's.
+#[derive(Clone, Copy)]
+pub(crate) struct Aimed<'k> {
+    sought: Sought<'k>,
+    likely: Found,
+}
+
 /// Compares a word's slot with a key.
 pub(super) struct HasKey<'e, 'k> {
     pub(super) engine: &'e Engine,
@@ -49,44 +65,95 @@ pub(super) struct HasKey<'e, 'k> {
 }
 
 impl KeyCheck for HasKey<'_, '_> {
-    #[inline(always)]
-    fn matches(&self, word: IndexWord) -> bool {
-        let Some(slot) = Slot::at(self.engine.region.view(), word.handle()) else { return false };
+    type Seen = ();
+
+    #[inline]
+    fn check(&self, word: IndexWord) -> Option<()> {
+        let slot = Slot::at(self.engine.region.view(), word.handle())?;
         // SAFETY: every search runs under a guard that was there before it read the word.
-        slot.generation() == word.generation() && unsafe { slot.has_key(self.key) }
+        (slot.generation() == word.generation() && unsafe { slot.has_key(self.key) }).then_some(())
     }
 }
 
-/// Takes whatever has the tag.
-struct AnyKey;
+/// The same for a read, which wants to know where the value lies.
+struct ReadsKey<'r, 'k> {
+    region: View<'r>,
+    key: Key<'k>,
+}
 
-impl KeyCheck for AnyKey {
-    #[inline]
-    fn matches(&self, _word: IndexWord) -> bool {
-        true
+impl<'r> KeyCheck for ReadsKey<'r, '_> {
+    type Seen = (Slot<'r>, Extent);
+
+    #[inline(always)]
+    fn check(&self, word: IndexWord) -> Option<Self::Seen> {
+        let slot = Slot::at(self.region, word.handle())?;
+        if slot.generation() != word.generation() {
+            return None;
+        }
+        // SAFETY: every search runs under a guard that was there before it read the word.
+        let extent = unsafe { slot.extent_of(self.key) }?;
+        Some((slot, extent))
     }
 }
 
 impl Engine {
+    /// Hashes a key and starts to load its home bucket. Needs no guard: what is loaded before the pin, whose fence waits
+    /// for it, costs no time behind it.
+    #[inline(always)]
+    pub(crate) fn seek<'k>(&self, key: Key<'k>) -> Sought<'k> {
+        let (hash, region) = (self.hash(key), self.region.view());
+        let home = self.index.home(region, hash);
+        self.index.prefetch(region, home);
+        Sought { key, hash, home }
+    }
+
+    /// Reads the home bucket, and starts to load the slot that it leads to. Needs no guard either.
+    #[inline(always)]
+    pub(crate) fn aim<'k>(&self, sought: Sought<'k>) -> Aimed<'k> {
+        let region = self.region.view();
+        let likely = self.index.aim(region, sought.hash, sought.home);
+        let offset = likely.word.handle().offset();
+        region.prefetch(offset);
+        region.prefetch(offset + 64);
+        Aimed { sought, likely }
+    }
+
     /// Finds an entry that a read may see. Lock-free, allocates nothing.
     #[inline(always)]
-    pub(crate) fn get(&self, _guard: &Guard, key: Key<'_>, hash: KeyHash) -> Option<Hit> {
-        let found = self.index.find(self.region.view(), hash, &HasKey { engine: self, key })?;
-        let slot = self.slot(found.word.handle())?;
-        if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
+    pub(crate) fn get(&self, _guard: &Guard, aimed: &Aimed<'_>) -> Option<Hit> {
+        let region = self.region.view();
+        let check = ReadsKey { region, key: aimed.sought.key };
+        match self.index.find_aimed(region, &aimed.likely, &check) {
+            Some((slot, extent)) => self.read(slot, &extent, &aimed.likely),
+            None => self.get_beyond(&aimed.sought),
+        }
+    }
+
+    /// The same for a key whose home bucket does not lead to it: absent, behind the bucket, or moving.
+    #[inline(never)]
+    fn get_beyond(&self, sought: &Sought<'_>) -> Option<Hit> {
+        let region = self.region.view();
+        let check = ReadsKey { region, key: sought.key };
+        let (found, (slot, extent)) = self.index.find_from(region, sought.hash, sought.home, &check)?;
+        self.read(slot, &extent, &found)
+    }
+
+    /// What a read makes of the slot that its key is in.
+    #[inline(always)]
+    fn read(&self, slot: Slot<'_>, extent: &Extent, found: &Found) -> Option<Hit> {
+        if !slot.control().is_readable(self.run) && !self.first_read(slot, found) {
             return None;
         }
         // SAFETY: the guard was there before the search.
         let header = unsafe { slot.header() };
-        let extent = header.extent();
-        if !slot.holds(&extent) || !self.is_visible(header) {
+        if !self.is_visible(header) {
             return None;
         }
         if crate::sync::bite("get.writes-always") {
             slot.set_frequency(slot.frequency());
         }
         slot.touch();
-        Some(Hit::new(slot, &extent))
+        Some(Hit::new(slot, extent))
     }
 
     /// The value's bytes, in the arena.
@@ -154,15 +221,6 @@ impl Engine {
         }
     }
 
-    /// Starts to load the slot that a key's bucket leads to, once the bucket is there.
-    #[inline]
-    pub(crate) fn prefetch_slot(&self, hash: KeyHash) {
-        if let Some(found) = self.index.find(self.region.view(), hash, &AnyKey) {
-            self.region.view().prefetch(found.word.handle().offset());
-            self.region.view().prefetch(found.word.handle().offset() + 64);
-        }
-    }
-
     /// Visits entries of the buckets from `first` on, until one had any word; returns the bucket behind it, `None` at the
     /// end. Each entry present throughout a whole walk is seen at least once.
     pub(crate) fn for_each_in(&self, guard: &Guard, first: u32, mut visit: impl FnMut(&Hit)) -> Option<u32> {
@@ -207,12 +265,6 @@ impl Engine {
         (slot.holds(&extent) && self.is_visible(header)).then(|| Hit::new(slot, &extent))
     }
 
-    /// Starts to load what a get of this key will need first.
-    #[inline]
-    pub(crate) fn prefetch_bucket(&self, hash: KeyHash) {
-        self.index.prefetch(self.region.view(), hash);
-    }
-
     /// Starts to load what an insert of this key will need besides its bucket.
     #[inline]
     pub(crate) fn prefetch_ghosts(&self, hash: KeyHash) {
@@ -220,20 +272,22 @@ impl Engine {
     }
 
     /// Whether an entry is a value, younger than the last clear, and not expired.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_visible(&self, header: &FrameHeader) -> bool {
         header.kind() == FrameKind::Value
             && self.is_after_clear(header.keyspace(), header.stamp())
             && !self.is_expired(header)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_expired(&self, header: &FrameHeader) -> bool {
-        if crate::sync::bite("ttl.ignored") {
-            return false;
-        }
         let ttl = TimeToLive::from_bits(header.ttl());
-        !ttl.is_never() && ttl.deadline(header.stamp().micros()).is_some_and(|at| self.clock.is_past(at))
+        !ttl.is_never() && self.is_past(ttl, header.stamp())
+    }
+
+    #[inline(never)]
+    fn is_past(&self, ttl: TimeToLive, stamp: Stamp) -> bool {
+        !crate::sync::bite("ttl.ignored") && ttl.deadline(stamp.micros()).is_some_and(|at| self.clock.is_past(at))
     }
 
     /// The first read of an entry in this life: everything about it is checked once. `false` unlinks it.

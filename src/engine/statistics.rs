@@ -45,13 +45,13 @@ const STRIPES: usize = 1;
 /// The counters of one cache.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    stripes: Box<[Padded<[GaugeU64; COUNTERS]>]>,
+    stripes: Box<[Padded<[GaugeU64; COUNTERS]>; STRIPES]>,
 }
 
 impl Counters {
     pub(crate) fn new() -> Self {
-        let stripe = || Padded(std::array::from_fn(|_| GaugeU64::new(0)));
-        Self { stripes: (0..STRIPES).map(|_| stripe()).collect() }
+        let stripe = |_| Padded(std::array::from_fn(|_| GaugeU64::new(0)));
+        Self { stripes: Box::new(std::array::from_fn(stripe)) }
     }
 
     #[inline]

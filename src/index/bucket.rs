@@ -22,7 +22,7 @@
 //! keeps its meta after it was unlinked, so that a reader inside walks on to where the chain goes on.
 
 use crate::index::{Found, KeyCheck, Place};
-use crate::region::View;
+use crate::region::{Line, View};
 use crate::sync::{AtomicU64, Ordering};
 use crate::types::handle::IndexWord;
 use crate::types::limits::OVERFLOW_CHAIN_MAX;
@@ -32,7 +32,8 @@ pub(super) const WORDS: usize = if cfg!(loom) { 2 } else { 7 };
 /// Bytes of a bucket: one cache line.
 pub(crate) const BUCKET_BYTES: u64 = 64;
 const WORD_BYTES: u64 = 8;
-const META_AT: u64 = BUCKET_BYTES - WORD_BYTES;
+const META_AT: u64 = META_WORD as u64 * WORD_BYTES;
+const META_WORD: usize = 7;
 /// Words in a full chain.
 pub(super) const CHAIN_WORDS: usize = WORDS * (1 + OVERFLOW_CHAIN_MAX);
 /// The first bucket number that does not fit a meta word.
@@ -141,28 +142,16 @@ impl Bucket {
         region.word(self.0 + META_AT).store(meta.0, Ordering::Relaxed);
     }
 
-    /// Looks for an unmarked word of a key.
-    ///
-    /// All words are compared before the first is followed: which position holds the key is a coin toss that a branch
-    /// per word would lose.
+    /// All of it; one check for all eight words.
     #[inline(always)]
-    pub(super) fn scan(self, region: View<'_>, tag: u16, check: &impl KeyCheck) -> Option<Found> {
-        let line = region.line(self.0);
-        let mut candidates = 0_u32;
-        for position in 0..WORDS {
-            // Acquire: as in `Place::read`. The line is read once more below, from the nearest cache.
-            let word = IndexWord::from_bits(line.word(position).load(Ordering::Acquire));
-            candidates |= u32::from(word.is_plain_with(tag)) << position;
-        }
-        while candidates != 0 {
-            let position = candidates.trailing_zeros() as usize;
-            candidates &= candidates - 1;
-            let word = self.place(position).read(region);
-            if word.is_plain_with(tag) && !word.is_empty() && check.matches(word) {
-                return Some(Found { word, place: self.place(position) });
-            }
-        }
-        None
+    pub(super) fn line(self, region: View<'_>) -> BucketLine<'_> {
+        BucketLine { bucket: self, line: region.line(self.0) }
+    }
+
+    /// Looks for an unmarked word of a key.
+    #[inline(always)]
+    pub(super) fn scan<C: KeyCheck>(self, region: View<'_>, tag: u16, check: &C) -> Option<(Found, C::Seen)> {
+        self.line(region).scan(tag, check)
     }
 
     /// The overflow bucket that a meta word of this home's chain links, if it is one.
@@ -198,6 +187,65 @@ impl Bucket {
     /// Whether no word of it is an entry. The mark of a dead run that was giving it back is none.
     pub(super) fn is_empty(self, region: View<'_>) -> bool {
         self.places().map(|place| place.read(region)).all(|word| word.is_empty() || word.is_nothing_forwarded())
+    }
+}
+
+/// The words of a bucket in place.
+#[derive(Clone, Copy)]
+pub(super) struct BucketLine<'r> {
+    bucket: Bucket,
+    line: Line<'r>,
+}
+
+impl BucketLine<'_> {
+    /// The positions of unmarked words with a tag, a bit each. Empty words pass for such with tag 0.
+    #[inline(always)]
+    fn candidates(self, tag: u16) -> u32 {
+        let mut candidates = 0_u32;
+        for position in 0..WORDS {
+            // Acquire: as in `Place::read`. Whoever follows one reads it once more, from the nearest cache.
+            let word = IndexWord::from_bits(self.line.word(position).load(Ordering::Acquire));
+            candidates |= u32::from(word.is_plain_with(tag)) << position;
+        }
+        candidates
+    }
+
+    /// The first unmarked word with a tag, or an empty one.
+    #[inline(always)]
+    pub(super) fn first_with(self, tag: u16) -> Found {
+        // With no candidate: the meta word, which is none.
+        let position = (self.candidates(tag) | 1 << META_WORD).trailing_zeros() as usize & 7;
+        let word = IndexWord::from_bits(self.line.word(position).load(Ordering::Acquire));
+        let word = if word.is_plain_with(tag) && position != META_WORD { word } else { IndexWord::EMPTY };
+        Found { word, place: self.bucket.place(position) }
+    }
+
+    /// Acquire: as [`Bucket::meta`].
+    #[inline(always)]
+    pub(super) fn meta(self) -> Meta {
+        Meta(self.line.word(META_WORD).load(Ordering::Acquire))
+    }
+
+    /// Looks for an unmarked word of a key.
+    ///
+    /// All words are compared before the first is followed: which position holds the key is a coin toss that a branch
+    /// per word would lose.
+    #[inline(always)]
+    pub(super) fn scan<C: KeyCheck>(self, tag: u16, check: &C) -> Option<(Found, C::Seen)> {
+        let mut candidates = self.candidates(tag);
+        while candidates != 0 {
+            // The mask says what holds anyway: no check is left of the bounds of the line.
+            let position = candidates.trailing_zeros() as usize & 7;
+            candidates &= candidates - 1;
+            let word = IndexWord::from_bits(self.line.word(position).load(Ordering::Acquire));
+            if word.is_plain_with(tag)
+                && !word.is_empty()
+                && let Some(seen) = check.check(word)
+            {
+                return Some((Found { word, place: self.bucket.place(position) }, seen));
+            }
+        }
+        None
     }
 }
 

@@ -185,8 +185,10 @@ fn slot_of(word: IndexWord) -> usize {
 }
 
 impl KeyCheck for HasKey<'_> {
-    fn matches(&self, word: IndexWord) -> bool {
-        self.oracle.keys[slot_of(word)] == self.key
+    type Seen = ();
+
+    fn check(&self, word: IndexWord) -> Option<()> {
+        (self.oracle.keys[slot_of(word)] == self.key).then_some(())
     }
 }
 

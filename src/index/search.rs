@@ -10,14 +10,15 @@
 //! The arguments for every step are in [`crate::index`]. A search starts again only because another thread completed a
 //! step of a split, so it ends unless splits never do.
 
-use crate::index::bucket::{Bucket, CHAIN_WORDS, Chain};
-use crate::index::{Found, Index, KeyCheck, Place};
+use crate::index::bucket::{Bucket, CHAIN_WORDS, Chain, Meta};
+use crate::index::{Found, Home, Index, KeyCheck, Place};
 use crate::region::View;
 use crate::sync::bite;
 #[cfg(any(test, loom))]
 use crate::types::handle::Generation;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::KeyHash;
+use crate::types::limits::OVERFLOW_CHAIN_MAX;
 
 /// The unmarked words of a chain, for the caller to choose one to unlink.
 pub(crate) struct Candidates {
@@ -32,52 +33,107 @@ impl Candidates {
 }
 
 /// What one pass of a search says.
-enum Pass {
-    Hit(Found),
+enum Pass<S> {
+    Hit(Found, S),
     Miss,
     Changed,
 }
 
 impl Index {
+    /// Where a search for a hash starts. Reads no slot and needs no guard.
+    #[inline(always)]
+    pub(crate) fn home(&self, region: View<'_>, hash: KeyHash) -> Home {
+        let number = self.table.number(region, hash);
+        Home { number, bucket: self.table.bucket(number) }
+    }
+
+    /// Asks the processor to fetch a home bucket.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, region: View<'_>, home: Home) {
+        region.prefetch(home.bucket.offset());
+    }
+
+    /// The first word in a home bucket that looks like the hash's, or an empty one. A hint: reads no slot and needs no
+    /// guard.
+    #[inline(always)]
+    pub(crate) fn aim(&self, region: View<'_>, hash: KeyHash, home: Home) -> Found {
+        home.bucket.line(region).first_with(hash.tag())
+    }
+
+    /// The word that was aimed at, if it still stands and is the one looked for. Else it says nothing: search.
+    ///
+    /// An unmarked word counts wherever it stands, so that a split under way does not matter. The caller holds a guard
+    /// as for [`Index::find`].
+    #[inline(always)]
+    pub(crate) fn find_aimed<C: KeyCheck>(&self, region: View<'_>, aimed: &Found, check: &C) -> Option<C::Seen> {
+        if aimed.word.is_empty() || aimed.place.read(region) != aimed.word {
+            return None;
+        }
+        check.check(aimed.word)
+    }
+
     /// The word of a key, if there is one.
     ///
     /// The caller holds an epoch guard from before this call until after it has used the result.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn find(&self, region: View<'_>, hash: KeyHash, check: &impl KeyCheck) -> Option<Found> {
-        let number = self.table.number(region, hash);
-        let home = self.table.bucket(number);
+        self.find_from(region, hash, self.home(region, hash), check).map(|(found, _)| found)
+    }
+
+    /// The same from a home bucket looked up before, with what the check has seen.
+    #[inline(always)]
+    pub(crate) fn find_from<C: KeyCheck>(
+        &self,
+        region: View<'_>,
+        hash: KeyHash,
+        home: Home,
+        check: &C,
+    ) -> Option<(Found, C::Seen)> {
+        let line = home.bucket.line(region);
         // Loaded before the words: without SPLITTING, all copies of the split are seen unmarked.
-        let meta = home.meta(region);
+        let meta = line.meta();
         if !meta.is_splitting() {
-            if let Some(found) = home.scan(region, hash.tag(), check) {
+            if let Some(found) = line.scan(hash.tag(), check) {
                 return Some(found);
             }
-            if !meta.has_link() && self.is_believed(region, hash, number) {
+            if !meta.has_link() && self.is_believed(region, hash, home.number) {
                 return None;
             }
         }
-        self.find_beyond(region, hash, check)
+        self.find_beyond(region, hash, home.number, meta, check)
     }
 
-    /// What is not in a home bucket that stays as it is: behind it, or moving.
+    /// What is behind a home bucket, or moving.
     #[inline(never)]
-    fn find_beyond(&self, region: View<'_>, hash: KeyHash, check: &impl KeyCheck) -> Option<Found> {
+    fn find_beyond<C: KeyCheck>(
+        &self,
+        region: View<'_>,
+        hash: KeyHash,
+        number: u32,
+        meta: Meta,
+        check: &C,
+    ) -> Option<(Found, C::Seen)> {
+        if !meta.is_splitting() {
+            if let Some(found) = scan_overflow(region, hash, number, meta, check) {
+                return Some(found);
+            }
+            if self.is_believed(region, hash, number) {
+                return None;
+            }
+        }
         loop {
-            let number = self.table.number(region, hash);
-            let home = self.table.bucket(number);
-            // As in `find`.
-            let meta = home.meta(region);
+            let Home { number, bucket } = self.home(region, hash);
+            // As in `find_from`.
+            let meta = bucket.meta(region);
             let pass = if meta.is_splitting() {
                 self.pass_through_split(region, hash, number, check)
-            } else if let Some(found) = home.scan(region, hash.tag(), check) {
-                Pass::Hit(found)
-            } else if meta.has_link() {
-                pass_through_overflow(region, hash, number, home, check)
             } else {
-                Pass::Miss
+                let found = bucket.scan(region, hash.tag(), check);
+                let found = found.or_else(|| scan_overflow(region, hash, number, meta, check));
+                found.map_or(Pass::Miss, |(found, seen)| Pass::Hit(found, seen))
             };
             match pass {
-                Pass::Hit(found) => return Some(found),
+                Pass::Hit(found, seen) => return Some((found, seen)),
                 Pass::Miss if self.is_believed(region, hash, number) => return None,
                 Pass::Miss | Pass::Changed => {}
             }
@@ -99,13 +155,6 @@ impl Index {
     #[cfg(any(test, loom))]
     pub(crate) fn is_named(&self, region: View<'_>, hash: KeyHash, handle: Handle, generation: Generation) -> bool {
         self.find(region, hash, &NamesHandle(handle)).is_some_and(|found| found.word.generation() == generation)
-    }
-
-    /// Asks the processor to fetch the home bucket of a hash.
-    #[inline]
-    pub(crate) fn prefetch(&self, region: View<'_>, hash: KeyHash) {
-        let number = self.table.number(region, hash);
-        region.prefetch(self.table.bucket(number).offset());
     }
 
     /// The words that share the chain of a hash. Complete only under its stripe.
@@ -165,13 +214,19 @@ impl Index {
 
     /// One pass while the home bucket is the target of a split.
     #[cold]
-    fn pass_through_split(&self, region: View<'_>, hash: KeyHash, number: u32, check: &impl KeyCheck) -> Pass {
+    fn pass_through_split<C: KeyCheck>(
+        &self,
+        region: View<'_>,
+        hash: KeyHash,
+        number: u32,
+        check: &C,
+    ) -> Pass<C::Seen> {
         let target = self.table.bucket(number);
         let source = self.table.source(number).map(|source| Chain::of(region, self.table.bucket(source), source));
         if let Some(source) = &source {
             for bucket in source.buckets() {
-                if let Some(found) = bucket.scan(region, hash.tag(), check) {
-                    return Pass::Hit(found);
+                if let Some((found, seen)) = bucket.scan(region, hash.tag(), check) {
+                    return Pass::Hit(found, seen);
                 }
             }
         }
@@ -179,14 +234,15 @@ impl Index {
         for place in Chain::of(region, target, number).places() {
             let word = place.read(region);
             let plain = word.plain();
-            if word.is_empty() || word.is_forward() || !plain.is_plain_with(hash.tag()) || !check.matches(plain) {
+            if word.is_empty() || word.is_forward() || !plain.is_plain_with(hash.tag()) {
                 continue;
             }
+            let Some(seen) = check.check(plain) else { continue };
             let counts = !word.is_tentative()
                 || bite("index.tentative-is-truth")
                 || source.as_ref().is_some_and(|source| source.holds(region, word.forwarded()));
             if counts {
-                return Pass::Hit(Found { word, place });
+                return Pass::Hit(Found { word, place }, seen);
             }
         }
         if target.meta(region).is_splitting() || bite("index.believe-split-miss") { Pass::Miss } else { Pass::Changed }
@@ -194,17 +250,32 @@ impl Index {
 }
 
 /// The rest of a pass behind a home bucket without SPLITTING.
-fn pass_through_overflow(region: View<'_>, hash: KeyHash, number: u32, home: Bucket, check: &impl KeyCheck) -> Pass {
-    let chain = Chain::of(region, home, number);
-    let found = chain.buckets()[1..].iter().find_map(|bucket| bucket.scan(region, hash.tag(), check));
-    found.map_or(Pass::Miss, Pass::Hit)
+#[inline(always)]
+fn scan_overflow<C: KeyCheck>(
+    region: View<'_>,
+    hash: KeyHash,
+    number: u32,
+    home: Meta,
+    check: &C,
+) -> Option<(Found, C::Seen)> {
+    let mut last = home;
+    for _ in 0..OVERFLOW_CHAIN_MAX {
+        let next = Bucket::follow(region, last, number)?;
+        if let Some(found) = next.scan(region, hash.tag(), check) {
+            return Some(found);
+        }
+        last = next.meta(region);
+    }
+    None
 }
 
 /// Answers for a slot without looking at its key.
 struct NamesHandle(Handle);
 
 impl KeyCheck for NamesHandle {
-    fn matches(&self, word: IndexWord) -> bool {
-        word.handle() == self.0
+    type Seen = ();
+
+    fn check(&self, word: IndexWord) -> Option<()> {
+        (word.handle() == self.0).then_some(())
     }
 }

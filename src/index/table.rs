@@ -188,9 +188,10 @@ pub(crate) fn bucket_of(hash: KeyHash, count: u32) -> u32 {
 }
 
 /// Linear hashing: the low bits of the hash, one fewer for buckets that do not exist yet.
-#[inline]
+#[inline(always)]
 fn number_of(hash: KeyHash, count: u32) -> u32 {
-    let mask = count.next_power_of_two() - 1;
+    // All bits up to the highest of the last number; the lowest is set so that it is never 0.
+    let mask = u32::MAX >> (count.wrapping_sub(1) | 1).leading_zeros();
     let number = hash.bits() as u32 & mask;
     // A shift instead of a branch, which would be a coin toss.
     number & (mask >> u32::from(number >= count))

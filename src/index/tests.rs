@@ -133,8 +133,11 @@ fn slot_of(word: IndexWord) -> usize {
 }
 
 impl KeyCheck for HasKey<'_> {
-    fn matches(&self, word: IndexWord) -> bool {
-        self.0.hash_of(word).is_some() && self.0.keys[slot_of(word)].load(Ordering::Relaxed) == self.1
+    type Seen = ();
+
+    fn check(&self, word: IndexWord) -> Option<()> {
+        self.0.hash_of(word)?;
+        (self.0.keys[slot_of(word)].load(Ordering::Relaxed) == self.1).then_some(())
     }
 }
 

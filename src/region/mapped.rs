@@ -85,6 +85,7 @@ impl Region {
             Backing::Anonymous(reservation) => (reservation.base(), reservation.len()),
             Backing::File(mapped) => (mapped.reservation.base(), mapped.reservation.len()),
         };
+        assert!(len.is_multiple_of(64), "a region of {len} bytes does not end with a line");
         Self { base, len, backing }
     }
 

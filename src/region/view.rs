@@ -5,7 +5,8 @@
 //!
 //! # Invariants
 //!
-//! - `base` is valid for reads and writes of `len` bytes for as long as the region is borrowed, and aligned to 4096.
+//! - `base` is valid for reads and writes of `len` bytes for as long as the region is borrowed, and aligned to 4096;
+//!   `len` is a multiple of 64.
 //! - Bytes reached by `word`, `line`, `control` and `byte` are only ever accessed as atomics of that one size.
 //! - Bytes reached by `payload` are written by their one owner alone, and by nobody from publication to reuse.
 
@@ -48,7 +49,12 @@ impl<'r> View<'r> {
     #[inline]
     pub(crate) fn word(self, offset: u64) -> &'r AtomicU64 {
         debug_assert!(offset.is_multiple_of(8));
-        let pointer = self.at(offset, 8).cast::<u64>();
+        // Offset and length are multiples of 8, so that a word which begins inside ends there.
+        if offset >= self.len {
+            outside(offset, 8, self.len);
+        }
+        // SAFETY: inside the mapping.
+        let pointer = unsafe { self.base.add(offset as usize) }.cast::<u64>();
         // SAFETY: inside the mapping, aligned (base to 4096, offset to 8), only accessed as this atomic.
         unsafe { AtomicU64::from_ptr(pointer.as_ptr()) }
     }
@@ -57,7 +63,12 @@ impl<'r> View<'r> {
     #[inline(always)]
     pub(crate) fn line(self, offset: u64) -> Line<'r> {
         debug_assert!(offset.is_multiple_of(64));
-        let pointer = self.at(offset, 64).cast::<[AtomicU64; 8]>();
+        // As in `word`.
+        if offset >= self.len {
+            outside(offset, 64, self.len);
+        }
+        // SAFETY: inside the mapping.
+        let pointer = unsafe { self.base.add(offset as usize) }.cast::<[AtomicU64; 8]>();
         // SAFETY: inside the mapping, aligned, only accessed as these atomics.
         Line(unsafe { pointer.as_ref() })
     }

@@ -14,7 +14,8 @@ pub(crate) use real::{Domain, Guard};
 #[cfg(not(loom))]
 mod real {
     use crossbeam_epoch::{Collector, Guard as EpochGuard, LocalHandle};
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
+    use std::ptr::NonNull;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     /// A collector of its own with the number under which threads remember their registration.
@@ -35,7 +36,38 @@ mod real {
     const KEPT: usize = 16;
 
     thread_local! {
-        static LOCALS: RefCell<Vec<(u64, LocalHandle)>> = const { RefCell::new(Vec::new()) };
+        /// The registration used last: its domain's number, 0 for none, and where it is. Without a destructor, so that
+        /// looking costs two loads. Says nothing but what `LOCALS` holds.
+        static LAST: Cell<(u64, NonNull<LocalHandle>)> = const { Cell::new((0, NonNull::dangling())) };
+        static LOCALS: RefCell<Locals> = const { RefCell::new(Locals(Vec::new())) };
+    }
+
+    /// A thread's registrations, the last used first.
+    struct Locals(#[expect(clippy::vec_box, reason = "`LAST` points at them")] Vec<Box<(u64, LocalHandle)>>);
+
+    impl Locals {
+        /// Brings the registration of a domain to the front, makes it if need be.
+        fn find(&mut self, domain: &Domain) -> &LocalHandle {
+            let at = match self.0.iter().position(|local| local.0 == domain.id) {
+                Some(at) => at,
+                None => {
+                    LAST.set((0, NonNull::dangling()));
+                    self.0.truncate(KEPT - 1);
+                    self.0.push(Box::new((domain.id, domain.collector.register())));
+                    self.0.len() - 1
+                }
+            };
+            self.0.swap(0, at);
+            let local = &self.0[0].1;
+            LAST.set((domain.id, NonNull::from(local)));
+            local
+        }
+    }
+
+    impl Drop for Locals {
+        fn drop(&mut self) {
+            LAST.set((0, NonNull::dangling()));
+        }
     }
 
     impl Domain {
@@ -45,37 +77,26 @@ mod real {
         }
 
         /// Pins the calling thread. Costs one fence; the first call of a thread registers it (allocates).
-        #[inline]
+        #[inline(always)]
         pub(crate) fn pin(&self) -> Guard {
-            let pinned = LOCALS.try_with(|locals| {
-                if let Ok(locals) = locals.try_borrow()
-                    && let Some((id, local)) = locals.first()
-                    && *id == self.id
-                {
-                    return Some(local.pin());
-                }
-                self.pin_other(locals)
-            });
+            let (id, local) = LAST.get();
+            if id == self.id {
+                // SAFETY: `LAST` is set to a registration of this thread that `LOCALS` holds in a box, and is reset
+                // before any is dropped.
+                return Guard(unsafe { local.as_ref() }.pin());
+            }
+            self.pin_other()
+        }
+
+        #[cold]
+        #[inline(never)]
+        fn pin_other(&self) -> Guard {
+            let pinned = LOCALS.try_with(|locals| Some(locals.try_borrow_mut().ok()?.find(self).pin()));
             match pinned {
                 Ok(Some(guard)) => Guard(guard),
                 // The thread is ending and its registrations are gone: a temporary one serves.
                 _ => Guard(self.collector.register().pin()),
             }
-        }
-
-        #[cold]
-        fn pin_other(&self, locals: &RefCell<Vec<(u64, LocalHandle)>>) -> Option<EpochGuard> {
-            let mut locals = locals.try_borrow_mut().ok()?;
-            let at = match locals.iter().position(|(id, _)| *id == self.id) {
-                Some(at) => at,
-                None => {
-                    locals.truncate(KEPT - 1);
-                    locals.push((self.id, self.collector.register()));
-                    locals.len() - 1
-                }
-            };
-            locals.swap(0, at);
-            locals.first().map(|(_, local)| local.pin())
         }
 
         /// Runs `job` once every guard that exists now is gone. May run at once, on any thread, or when the domain is

@@ -54,8 +54,8 @@ impl fmt::Debug for Key<'_> {
 pub(crate) struct KeyHash(u64);
 
 impl KeyHash {
-    /// From 64 bits, as a hasher or a test makes them.
-    #[inline]
+    /// From 64 bits of a test or a model.
+    #[cfg(any(test, loom))]
     pub(crate) fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
