@@ -346,7 +346,7 @@ impl Slots for Engine {
 
     fn take_overflow(&self, _home: u32) -> Option<u64> {
         for _ in 0..4 {
-            if let Some(handle) = self.pages.take_slot(ClassId::OVERFLOW) {
+            if let Some(handle) = self.pages.take_slot(self.region.view(), ClassId::OVERFLOW) {
                 return Some(handle.offset());
             }
             if !self.prepare_step(ClassId::OVERFLOW) {

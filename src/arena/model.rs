@@ -192,7 +192,7 @@ impl PageTable {
 
     /// Takes a free slot and writes to it.
     pub fn take(&self, class: u8) -> Option<Taken> {
-        let handle = self.pages.take_slot(ClassId(class))?;
+        let handle = self.pages.take_slot(self.region.view(), ClassId(class))?;
         let (page, slot) = self.pages.slot_number(handle).expect("it lies in a page");
         let taken = Taken { page: page.0, slot, class: self.class(page.0), at: handle.offset() };
         self.hold(taken.at);

@@ -278,7 +278,7 @@ impl Pages {
     }
 
     /// Takes one free slot of a class. Lock-free; looks at each page at most twice.
-    pub(crate) fn take_slot(&self, class: ClassId) -> Option<Handle> {
+    pub(crate) fn take_slot(&self, region: View<'_>, class: ClassId) -> Option<Handle> {
         let state = self.class(class);
         self.turn.take();
         // Relaxed: only a shortcut; the bit decides.
@@ -290,7 +290,7 @@ impl Pages {
         let start = cursor.load(Ordering::Relaxed);
         let (mut page, mut word) = ((start >> 32) as u32 % self.layout.pages, start as u32 as usize);
         for _ in 0..=self.layout.pages {
-            if let Some((handle, at)) = self.take_in_page(PageId(page), word, class) {
+            if let Some((handle, at)) = self.take_in_page(region, PageId(page), word, class) {
                 cursor.store((u64::from(page) << 32) | at as u64, Ordering::Relaxed);
                 return Some(handle);
             }
@@ -301,7 +301,7 @@ impl Pages {
     }
 
     #[inline]
-    fn take_in_page(&self, page: PageId, first: usize, class: ClassId) -> Option<(Handle, usize)> {
+    fn take_in_page(&self, region: View<'_>, page: PageId, first: usize, class: ClassId) -> Option<(Handle, usize)> {
         let state = self.state(page);
         self.turn.take();
         // Relaxed: only a shortcut.
@@ -334,12 +334,29 @@ impl Pages {
                     state.free.fetch_sub(1, Ordering::Relaxed);
                     self.class(class).free.fetch_sub(1, Ordering::Relaxed);
                     failpoint!("free.claimed");
+                    self.prefetch_next(region, page, at, before & !bit);
                     return Some((self.handle(page, at as u32 * 64 + bit.trailing_zeros()), at));
                 }
                 bits = before & !bit;
             }
         }
         None
+    }
+
+    /// Starts to load the slot that the next caller will take, if it is near: it will write all of it, and a store that
+    /// misses the caches holds up every atomic update behind it.
+    #[inline]
+    fn prefetch_next(&self, region: View<'_>, page: PageId, at: usize, rest: u64) {
+        const WORDS_AHEAD: usize = 8;
+        const LINES: u64 = 4;
+        let ahead = self.bitmap(page)[at..].iter().skip(1).take(WORDS_AHEAD);
+        // Relaxed: a hint.
+        let bits = std::iter::once(rest).chain(ahead.map(|word| word.load(Ordering::Relaxed)));
+        if let Some((word, bits)) = (at as u32..).zip(bits).find(|(_, bits)| *bits != 0) {
+            let start = self.handle(page, word * 64 + bits.trailing_zeros()).offset();
+            let bytes = u64::from(self.classes.slot_bytes(self.info(page).class()));
+            (0..bytes.div_ceil(64).min(LINES)).for_each(|line| region.prefetch(start + line * 64));
+        }
     }
 
     #[inline]

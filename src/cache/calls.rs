@@ -147,12 +147,13 @@ impl Cache {
         let key = check_key(key)?;
         let engine = self.engine();
         let ordering = self.check(options)?;
-        let hash = engine.seek(key).hash;
+        let sought = engine.seek(key);
+        let hash = sought.hash;
         engine.prefetch_ghosts(hash);
         let ttl = self.ttl(options, hash.bits());
         let version = engine.next_version(&ordering);
         let entry = Entry { version, ttl, kind: FrameKind::Value, cost: options.cost };
-        match engine.store(key, hash, value, &entry) {
+        match engine.store(&sought, value, &entry) {
             Ok(()) => Ok(version),
             Err(refusal) => self.handle.explain_refusal(refusal, version, value.len() as u64, &ordering),
         }
@@ -219,8 +220,8 @@ impl Cache {
         let refused = if len as u64 > engine.settings().value_bytes_max {
             Refusal::TooLarge
         } else {
-            match engine.draft(key, len as u64, &shape) {
-                Ok(draft) => {
+            match engine.draft(engine.pin(), key, len as u64, &shape) {
+                Ok((_guard, draft)) => {
                     return Ok(Reservation::new(&self.handle, bytes, KeyspaceId::RAW, ordering, ttl, options, draft));
                 }
                 Err(refusal) => refusal,

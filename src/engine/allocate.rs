@@ -16,6 +16,7 @@ use crate::engine::insert::Refusal;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Filling;
 use crate::sync::Ordering;
+use crate::sync::epoch::Guard;
 use crate::types::handle::{Generation, Handle};
 
 /// Attempts to find a slot in a full class; each moves the epoch on if nobody holds it.
@@ -40,21 +41,27 @@ const EVICT_PER_INSERT: u64 = 8;
 pub(super) type Taken = (Handle, ClassId, Generation);
 
 impl Engine {
-    /// A slot for so many bytes, headers included.
-    pub(super) fn allocate(&self, bytes: u64) -> Result<Taken, Refusal> {
-        let Some(class) = self.pages.classes().of(bytes) else { return self.allocate_large(bytes) };
-        match self.take(class) {
-            Some(taken) => Ok(taken),
-            None => self.allocate_slowly(class).ok_or(Refusal::Busy),
+    /// A slot for so many bytes, headers included. Lets go of the guard if room has to be made, which takes grace periods,
+    /// and comes back with a new one.
+    pub(super) fn allocate(&self, guard: Guard, bytes: u64) -> Result<(Guard, Taken), Refusal> {
+        let class = self.pages.classes().of(bytes);
+        if let Some(class) = class
+            && let Some(taken) = self.take(&guard, class)
+        {
+            return Ok((guard, taken));
         }
+        drop(guard);
+        let taken = match class {
+            Some(class) => self.allocate_slowly(class).ok_or(Refusal::Busy)?,
+            None => self.allocate_large(bytes)?,
+        };
+        Ok((self.pin(), taken))
     }
 
-    /// A free slot of a class, if there is one at hand.
+    /// A free slot of a class, if there is one at hand. A page keeps its class while the guard is there.
     #[inline]
-    pub(super) fn take(&self, class: ClassId) -> Option<Taken> {
-        // A page keeps its class while it is looked at.
-        let _guard = self.pin();
-        while let Some(handle) = self.pages.take_slot(class) {
+    pub(super) fn take(&self, _guard: &Guard, class: ClassId) -> Option<Taken> {
+        while let Some(handle) = self.pages.take_slot(self.region.view(), class) {
             // A free bit whose control word says otherwise is damage from outside: the slot is left alone.
             if let Some(generation) = self.slot(handle).and_then(|slot| slot.take(self.run)) {
                 return Some((handle, class, generation));
@@ -71,13 +78,13 @@ impl Engine {
                 crate::sync::yield_now();
             }
             if self.prepare_step(class)
-                && let Some(taken) = self.take(class)
+                && let Some(taken) = self.take(&self.pin(), class)
             {
                 return Some(taken);
             }
             if self.limbo.has_due()
                 && self.free_due(class)
-                && let Some(taken) = self.take(class)
+                && let Some(taken) = self.take(&self.pin(), class)
             {
                 return Some(taken);
             }
@@ -85,7 +92,7 @@ impl Engine {
                 continue;
             }
             self.make_room(class);
-            if let Some(taken) = self.take(class) {
+            if let Some(taken) = self.take(&self.pin(), class) {
                 return Some(taken);
             }
         }
@@ -99,7 +106,7 @@ impl Engine {
         (class.0 + 1..=class.0.saturating_add(CLASSES_ABOVE))
             .map(ClassId)
             .filter(|above| self.pages.classes().contains(*above))
-            .find_map(|above| self.take(above).or_else(|| self.prepare_and_take(above)))
+            .find_map(|above| self.take(&self.pin(), above).or_else(|| self.prepare_and_take(above)))
     }
 
     fn assign_spare(&self, class: ClassId) -> bool {
@@ -112,7 +119,7 @@ impl Engine {
     }
 
     fn prepare_and_take(&self, class: ClassId) -> Option<Taken> {
-        if self.prepare_step(class) { self.take(class) } else { None }
+        if self.prepare_step(class) { self.take(&self.pin(), class) } else { None }
     }
 
     /// One more page for a class; without pages it may have a spare one.

@@ -5,42 +5,46 @@
 
 use crate::arena::frame::FrameKind;
 use crate::engine::Engine;
+use crate::engine::get::Sought;
 use crate::engine::insert::{Entry, Refusal};
 use crate::eviction::expiry::TimeToLive;
 use crate::types::key::{Key, KeyHash};
 use crate::types::version::Version;
 
+/// Bytes that are copied under a guard; what takes longer is copied without, so that grace periods can pass.
+const COPIED_UNDER_GUARD_MAX: usize = 64 << 10;
+
 impl Engine {
     /// Stores a value under a version given from outside.
     #[cfg_attr(not(loom), expect(dead_code, reason = "the seam for entries that other nodes send"))]
-    pub(crate) fn apply(
-        &self,
-        key: Key<'_>,
-        hash: KeyHash,
-        value: &[u8],
-        version: Version,
-        ttl: TimeToLive,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn apply(&self, key: Key<'_>, value: &[u8], version: Version, ttl: TimeToLive) -> Result<(), Refusal> {
         let entry = Entry { version, ttl, kind: FrameKind::Value, cost: 0 };
-        self.store(key, hash, value, &entry)
+        self.store(&self.seek(key), value, &entry)
     }
 
     /// Stores a value as it is; a refusal other than a newer version leaves the key absent.
-    pub(crate) fn store(&self, key: Key<'_>, hash: KeyHash, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
-        let stored = self.try_store(key, hash, value, entry);
+    pub(crate) fn store(&self, sought: &Sought<'_>, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
+        let stored = self.try_store(sought, value, entry);
         if let Err(refusal) = &stored {
-            self.refused(key, hash, refusal);
+            self.refused(sought.key, sought.hash, refusal);
         }
         stored
     }
 
-    fn try_store(&self, key: Key<'_>, hash: KeyHash, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
+    fn try_store(&self, sought: &Sought<'_>, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
         if value.len() as u64 > self.settings.value_bytes_max {
             return Err(Refusal::TooLarge);
         }
-        let mut draft = self.draft(key, value.len() as u64, &entry.version)?;
-        self.draft_bytes_mut(&mut draft).copy_from_slice(value);
-        let guard = self.pin();
+        let Sought { key, hash, .. } = *sought;
+        let (mut guard, mut draft) = self.draft(self.pin(), key, value.len() as u64, &entry.version)?;
+        self.prefetch_beyond(sought);
+        if value.len() > COPIED_UNDER_GUARD_MAX {
+            drop(guard);
+            self.draft_bytes_mut(&mut draft).copy_from_slice(value);
+            guard = self.pin();
+        } else {
+            self.draft_bytes_mut(&mut draft).copy_from_slice(value);
+        }
         self.publish(&guard, key, hash, &draft, entry)
     }
 

@@ -46,7 +46,7 @@ impl Hit {
 /// A key that is being looked up: hashed, its home bucket on the way.
 #[derive(Clone, Copy)]
 pub(crate) struct Sought<'k> {
-    key: Key<'k>,
+    pub(super) key: Key<'k>,
     pub(crate) hash: KeyHash,
     home: Home,
 }
@@ -263,6 +263,12 @@ impl Engine {
         let header = unsafe { slot.header() };
         let extent = header.extent();
         (slot.holds(&extent) && self.is_visible(header)).then(|| Hit::new(slot, &extent))
+    }
+
+    /// Starts to load what is behind the home bucket of a key, once that is there.
+    #[inline]
+    pub(super) fn prefetch_beyond(&self, sought: &Sought<'_>) {
+        self.index.prefetch_beyond(self.region.view(), sought.home);
     }
 
     /// Starts to load what an insert of this key will need besides its bucket.

@@ -64,12 +64,18 @@ pub(crate) enum Refusal {
 }
 
 impl Engine {
-    /// Takes a slot for a value of so many bytes.
-    pub(crate) fn draft(&self, key: Key<'_>, value_bytes: u64, version: &Version) -> Result<Draft, Refusal> {
+    /// Takes a slot for a value of so many bytes. Comes back with the guard, or a new one if it had to be let go.
+    pub(crate) fn draft(
+        &self,
+        guard: Guard,
+        key: Key<'_>,
+        value_bytes: u64,
+        version: &Version,
+    ) -> Result<(Guard, Draft), Refusal> {
         let extent = Extent::of(version, key.bytes.len(), value_bytes);
-        let (handle, class, generation) = self.allocate(extent.end())?;
+        let (guard, (handle, class, generation)) = self.allocate(guard, extent.end())?;
         failpoint!("insert.allocated");
-        Ok(Draft { handle, class, generation, extent })
+        Ok((guard, Draft { handle, class, generation, extent }))
     }
 
     /// The value's bytes of a draft.

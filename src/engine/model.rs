@@ -211,14 +211,14 @@ impl Model {
     pub fn store(&self, key: u8, stamp: u64) -> Stored {
         let bytes = [key];
         let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
-        Self::ended(self.engine.store(key, self.hash(&bytes), &stamp.to_le_bytes(), &Self::entry(stamp)))
+        Self::ended(self.engine.store(&self.engine.seek(key), &stamp.to_le_bytes(), &Self::entry(stamp)))
     }
 
     /// Takes a slot and fills it.
     pub fn reserve(&self, key: u8, stamp: u64) -> Option<Reserved> {
         let bytes = [key];
         let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
-        let mut draft = self.engine.draft(key, VALUE_BYTES, &Self::entry(stamp).version).ok()?;
+        let mut draft = self.engine.draft(self.engine.pin(), key, VALUE_BYTES, &Self::entry(stamp).version).ok()?.1;
         self.engine.draft_bytes_mut(&mut draft).copy_from_slice(&stamp.to_le_bytes());
         Some(Reserved(draft))
     }
@@ -249,7 +249,7 @@ impl Model {
         let bytes = [key];
         let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
         let guard = self.engine.pin();
-        let hit = self.engine.get(&guard, key, self.hash(&bytes))?;
+        let hit = self.engine.get(&guard, &self.engine.aim(self.engine.seek(key)))?;
         Some(Held { model: self, guard, hit })
     }
 

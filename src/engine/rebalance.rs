@@ -313,7 +313,7 @@ impl Engine {
             return false;
         }
         let bytes = end - crate::arena::frame::FRAME_START;
-        let Some((to, _, generation)) = self.take(class) else { return false };
+        let Some((to, _, generation)) = self.take(&self.pin(), class) else { return false };
         let Some(copy) = self.slot(to) else { return false };
         // SAFETY: as above; an adopted slot's extent lies within it.
         let from = unsafe { slot.bytes(crate::arena::frame::FRAME_START, bytes) };

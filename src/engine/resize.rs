@@ -77,7 +77,7 @@ impl Engine {
     /// Sees to it that a class has a free slot in a page that stays: pages that are drained serve nobody.
     fn find_room(&self, class: ClassId) {
         for _ in 0..ROOM_ROUNDS_MAX {
-            if let Some((handle, ..)) = self.take(class) {
+            if let Some((handle, ..)) = self.take(&self.pin(), class) {
                 self.release_unlinked(handle, class, 0);
                 return;
             }

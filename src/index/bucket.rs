@@ -80,6 +80,12 @@ impl Meta {
         self.0 & LINK_MASK != 0
     }
 
+    /// Where the overflow bucket would be.
+    #[inline]
+    pub(super) fn link_offset(self) -> u64 {
+        (self.0 & LINK_MASK) * BUCKET_BYTES
+    }
+
     fn with_link_of(self, other: Self) -> Self {
         Self((self.0 & !LINK_MASK) | (other.0 & LINK_MASK))
     }
@@ -156,7 +162,7 @@ impl Bucket {
 
     /// The overflow bucket that a meta word of this home's chain links, if it is one.
     pub(super) fn follow(region: View<'_>, meta: Meta, home: u32) -> Option<Self> {
-        let offset = (meta.0 & LINK_MASK) * BUCKET_BYTES;
+        let offset = meta.link_offset();
         if offset == 0 || region.len() < BUCKET_BYTES || offset > region.len() - BUCKET_BYTES {
             return None;
         }
@@ -278,7 +284,7 @@ impl Place {
 #[cfg(not(loom))]
 pub(crate) fn chain_of(meta: u64, home: u32, is_overflow: bool) -> Option<Option<u64>> {
     let meta = Meta(meta);
-    let offset = (meta.0 & LINK_MASK) * BUCKET_BYTES;
+    let offset = meta.link_offset();
     (meta.home() == is_overflow.then_some(home)).then_some((offset != 0).then_some(offset))
 }
 

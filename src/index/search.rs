@@ -53,6 +53,15 @@ impl Index {
         region.prefetch(home.bucket.offset());
     }
 
+    /// Asks the processor to fetch the overflow bucket behind a home bucket, if there is one.
+    #[inline]
+    pub(crate) fn prefetch_beyond(&self, region: View<'_>, home: Home) {
+        let meta = home.bucket.meta(region);
+        if meta.has_link() {
+            region.prefetch(meta.link_offset());
+        }
+    }
+
     /// The first word in a home bucket that looks like the hash's, or an empty one. A hint: reads no slot and needs no
     /// guard.
     #[inline(always)]

@@ -203,7 +203,6 @@ impl<'r> View<'r> {
     /// # Safety
     ///
     /// - As outside of loom; here a breach is found by the tracked cell.
-    #[expect(clippy::mut_from_ref, reason = "ownership is by slot, not by region")]
     pub(crate) unsafe fn payload_mut(self, slot: u64, start: u64, len: u64) -> &'r mut [u8] {
         self.slot(slot).with_mut(|bytes| {
             // SAFETY: tracked by loom; the array lives as long as the region.

@@ -159,7 +159,6 @@ impl<'r> View<'r> {
     ///
     /// - The caller is the only one who accesses these bytes while the reference lives (state WRITING is its own).
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "ownership is by slot, not by region")]
     pub(crate) unsafe fn payload_mut(self, slot: u64, start: u64, len: u64) -> &'r mut [u8] {
         let pointer = self.at(slot + start, len);
         // SAFETY: inside the mapping; exclusive by the caller's promise.

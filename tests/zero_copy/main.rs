@@ -182,7 +182,7 @@ fn an_insert_allocates_nothing_but_a_node_per_grace_period() {
         }
     };
     // Until the arena is full and every ring and list has the size that it keeps.
-    insert(400_000);
+    insert(600_000);
     let before = cache.stats();
     let (count, largest) = allocations(|| insert(200_000));
     let after = cache.stats();
