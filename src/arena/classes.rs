@@ -42,9 +42,29 @@ const STEP: u32 = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct Classes {
     sizes: Vec<u32>,
-    page_bytes: u32,
+    shapes: Box<[Shape; CLASS_SLOTS]>,
     /// The class of every size up to the largest, by steps of 16.
     by_step: Box<[u8]>,
+}
+
+/// A class in a page.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    slot_bytes: u32,
+    slots: u32,
+    /// 2^43 / `slot_bytes`, rounded up: what is below 2 MiB is divided by a multiplication.
+    reciprocal: u64,
+}
+
+const RECIPROCAL_SHIFT: u32 = 43;
+// The error of a product is below dividend * divisor / 2^43.
+const _: () = assert!(PAGE_BYTES_MAX * PAGE_BYTES_MAX / 16 < 1 << RECIPROCAL_SHIFT);
+
+impl Shape {
+    fn new(slot_bytes: u32, page_bytes: u32) -> Self {
+        let reciprocal = (1 << RECIPROCAL_SHIFT) / u64::from(slot_bytes) + 1;
+        Self { slot_bytes, slots: page_bytes / slot_bytes, reciprocal }
+    }
 }
 
 impl Classes {
@@ -58,7 +78,17 @@ impl Classes {
         let largest = sizes.last().copied().unwrap_or(SMALLEST);
         let by_step =
             (0..=largest / STEP).map(|step| sizes.partition_point(|size| *size < step * STEP) as u8).collect();
-        Self { sizes, page_bytes, by_step }
+        let shape = |class: usize| {
+            let block_bytes = page_bytes / BLOCKS_PER_PAGE as u32;
+            let bytes = match sizes.get(class) {
+                Some(bytes) => *bytes,
+                None if class == ClassId::LARGE.index() => block_bytes.max(1),
+                None => OVERFLOW_BYTES,
+            };
+            Shape::new(bytes, page_bytes)
+        };
+        let shapes = Box::new(std::array::from_fn(shape));
+        Self { sizes, shapes, by_step }
     }
 
     /// How many there are.
@@ -76,17 +106,27 @@ impl Classes {
     /// Bytes of a slot; of a block for large values, of a bucket for overflow.
     #[inline]
     pub(crate) fn slot_bytes(&self, class: ClassId) -> u32 {
-        match self.sizes.get(class.index()) {
-            Some(bytes) => *bytes,
-            None if class == ClassId::LARGE => self.page_bytes / BLOCKS_PER_PAGE as u32,
-            None => OVERFLOW_BYTES,
-        }
+        self.shape(class).slot_bytes
+    }
+
+    /// A class that no page can have is one of overflow buckets.
+    #[inline]
+    fn shape(&self, class: ClassId) -> &Shape {
+        &self.shapes[class.index().min(ClassId::OVERFLOW.index())]
+    }
+
+    /// The number of the slot that a byte of a page is in, and whether the slot starts there.
+    #[inline]
+    pub(crate) fn slot_at(&self, class: ClassId, within: u64) -> (u32, bool) {
+        let shape = self.shape(class);
+        let number = (within * shape.reciprocal) >> RECIPROCAL_SHIFT;
+        (number as u32, number * u64::from(shape.slot_bytes) == within)
     }
 
     /// Slots of a page.
     #[inline]
     pub(crate) fn slots_per_page(&self, class: ClassId) -> u32 {
-        self.page_bytes / self.slot_bytes(class)
+        self.shape(class).slots
     }
 
     /// Bytes of a block in pages of kind large.
@@ -121,6 +161,22 @@ fn above_linear(page_bytes: u32) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_are_numbered_as_by_division() {
+        for page in [16 << 10, 128 << 10, 2 << 20] {
+            let classes = Classes::new(page);
+            for class in (0..classes.len() as u8).map(ClassId).chain([ClassId::LARGE, ClassId::OVERFLOW]) {
+                let bytes = u64::from(classes.slot_bytes(class));
+                let near =
+                    (0..page / bytes).flat_map(|slot| [slot * bytes, slot * bytes + 1, slot * bytes + bytes - 1]);
+                for within in near {
+                    let expected = ((within / bytes) as u32, within.is_multiple_of(bytes));
+                    assert_eq!(classes.slot_at(class, within), expected, "{within} in slots of {bytes}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn sizes_rise_by_at_most_an_eighth_above_160() {

@@ -18,8 +18,8 @@
 //!                           0 value, 1 tombstone, 2 invalidation, 3 negative
 //! ```
 //!
-//! All numbers are little-endian. The checksum covers the header with a checksum of 0, the optional fields, the key and
-//! the value, but not the padding.
+//! All numbers are little-endian. The checksum covers the header with a checksum of 0 and all behind it to the end of the
+//! value; the padding is zero.
 
 use crate::types::checksum;
 use crate::types::key::{Key, KeyspaceId};
@@ -52,6 +52,9 @@ pub(crate) struct FrameHeader {
     origin: U16,
     keyspace: U16,
 }
+
+/// Where the checksum stands in a header.
+const CHECKSUM_AT: usize = std::mem::offset_of!(FrameHeader, checksum);
 
 const _: () = assert!(size_of::<FrameHeader>() == 26);
 const _: () = assert!(HEADER_BYTES == 32);
@@ -192,15 +195,18 @@ impl FrameHeader {
         }
     }
 
-    /// The checksum of a frame with this header.
-    pub(crate) fn checksum_of(&self, optional_and_key: &[u8], value: &[u8]) -> u32 {
+    /// The checksum of a frame with this header, and what follows it to the end of the value.
+    pub(crate) fn checksum_of(&self, rest: &[u8]) -> u32 {
         let blank = Self { checksum: U32::ZERO, ..*self };
-        let sum = checksum::extend(0, blank.as_bytes());
-        checksum::extend(checksum::extend(sum, optional_and_key), value)
+        checksum::extend(checksum::extend(0, blank.as_bytes()), rest)
     }
 
-    /// Writes header, optional fields and key to the bytes from [`FRAME_START`] on, then the checksum over all and `value`.
-    pub(crate) fn write(mut self, version: &Version, key: Key<'_>, value: &[u8], into: &mut [u8]) {
+    /// Writes header, optional fields, key and padding to a frame that holds its value already, then the checksum over all.
+    ///
+    /// `into` begins at [`FRAME_START`] and ends with the value, `value_start` bytes into the slot.
+    pub(crate) fn write(mut self, version: &Version, key: Key<'_>, value_start: u64, into: &mut [u8]) {
+        self.checksum = U32::ZERO;
+        into[..size_of::<Self>()].copy_from_slice(self.as_bytes());
         let mut at = size_of::<Self>();
         if version.width_us > 0 {
             into[at..at + 4].copy_from_slice(&version.width_us.to_le_bytes());
@@ -212,8 +218,9 @@ impl FrameHeader {
         }
         into[at..at + key.bytes.len()].copy_from_slice(key.bytes);
         at += key.bytes.len();
-        self.checksum = U32::new(self.checksum_of(&into[size_of::<Self>()..at], value));
-        into[..size_of::<Self>()].copy_from_slice(self.as_bytes());
+        into[at..(value_start - FRAME_START) as usize].fill(0);
+        let checksum = checksum::extend(0, into);
+        into[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&checksum.to_le_bytes());
     }
 }
 
@@ -226,15 +233,20 @@ mod tests {
         let value = b"the value";
         let meta = FrameMeta { version, ttl: 17, kind: FrameKind::Value };
         let extent = Extent::of(&version, key.bytes.len(), value.len() as u64);
-        let mut bytes = vec![0_u8; extent.value_start as usize];
-        FrameHeader::new(key, value.len() as u32, &meta).write(&version, key, value, &mut bytes[6..]);
+        let mut bytes = vec![0xee_u8; extent.end() as usize];
+        bytes[extent.value_start as usize..].copy_from_slice(value);
+        FrameHeader::new(key, value.len() as u32, &meta).write(&version, key, extent.value_start, &mut bytes[6..]);
         let header = FrameHeader::read(&bytes[6..]).expect("long enough");
         assert_eq!(header.extent(), extent);
         assert!(header.fits(key));
         assert_eq!(header.version(&bytes[32..extent.key_start as usize]), version);
-        let tail = &bytes[32..(extent.key_start + extent.key_bytes) as usize];
-        assert_eq!(header.checksum_of(tail, value), header.checksum());
-        assert_ne!(header.checksum_of(tail, b"some value"), header.checksum());
+        assert_eq!(header.checksum_of(&bytes[32..]), header.checksum());
+        assert_ne!(header.checksum_of(&bytes[31..]), header.checksum());
+        assert!(
+            bytes[(extent.key_start + extent.key_bytes) as usize..extent.value_start as usize]
+                .iter()
+                .all(|byte| *byte == 0)
+        );
         assert!(extent.value_start.is_multiple_of(8));
     }
 

@@ -250,10 +250,9 @@ impl Pages {
         if info.kind() == PageKind::RunHead {
             return (within == 0).then_some(ClassId::LARGE);
         }
-        let slot_bytes = u64::from(self.classes.slot_bytes(info.class()));
         let slotted = matches!(info.kind(), PageKind::Data | PageKind::Large);
-        let aligned = within.is_multiple_of(slot_bytes) && within / slot_bytes < u64::from(self.slots_in(info));
-        (slotted && aligned).then_some(info.class())
+        let (number, starts) = self.classes.slot_at(info.class(), within);
+        (slotted && starts && number < self.slots_in(info)).then_some(info.class())
     }
 
     #[inline]
@@ -266,15 +265,19 @@ impl Pages {
     #[inline]
     pub(crate) fn slot_number(&self, handle: Handle) -> Option<(PageId, u32)> {
         let (page, within) = self.locate(handle)?;
-        let slot_bytes = self.classes.slot_bytes(self.info(page).class());
-        Some((page, (within / u64::from(slot_bytes)) as u32))
+        Some((page, self.classes.slot_at(self.info(page).class(), within).0))
     }
 
     /// The handle of a slot number.
     #[inline]
     pub(crate) fn handle(&self, page: PageId, slot: u32) -> Handle {
-        let slot_bytes = self.classes.slot_bytes(self.info(page).class());
-        Handle::from_offset(self.layout.page_start(page) + u64::from(slot) * u64::from(slot_bytes))
+        self.handle_in(page, self.info(page).class(), slot)
+    }
+
+    /// The same in a page of which the caller knows the class.
+    #[inline]
+    pub(crate) fn handle_in(&self, page: PageId, class: ClassId, slot: u32) -> Handle {
+        Handle::from_offset(self.layout.page_start(page) + u64::from(slot) * u64::from(self.classes.slot_bytes(class)))
     }
 
     /// Takes one free slot of a class. Lock-free; looks at each page at most twice.
@@ -309,7 +312,8 @@ impl Pages {
             return None;
         }
         let words = self.bitmap(page);
-        for at in (first..words.len()).chain(0..first.min(words.len())) {
+        for step in 0..words.len() {
+            let at = if first + step < words.len() { first + step } else { first + step - words.len() };
             self.turn.take();
             // Relaxed: the fetch_and below decides.
             let mut bits = words[at].load(Ordering::Relaxed);
@@ -349,13 +353,19 @@ impl Pages {
     fn prefetch_next(&self, region: View<'_>, page: PageId, at: usize, rest: u64) {
         const WORDS_AHEAD: usize = 8;
         const LINES: u64 = 4;
-        let ahead = self.bitmap(page)[at..].iter().skip(1).take(WORDS_AHEAD);
-        // Relaxed: a hint.
-        let bits = std::iter::once(rest).chain(ahead.map(|word| word.load(Ordering::Relaxed)));
-        if let Some((word, bits)) = (at as u32..).zip(bits).find(|(_, bits)| *bits != 0) {
-            let start = self.handle(page, word * 64 + bits.trailing_zeros()).offset();
-            let bytes = u64::from(self.classes.slot_bytes(self.info(page).class()));
-            (0..bytes.div_ceil(64).min(LINES)).for_each(|line| region.prefetch(start + line * 64));
+        let words = self.bitmap(page);
+        let (mut at, mut bits) = (at, rest);
+        for _ in 0..WORDS_AHEAD {
+            if bits != 0 {
+                let class = self.info(page).class();
+                let start = self.handle_in(page, class, at as u32 * 64 + bits.trailing_zeros()).offset();
+                let bytes = u64::from(self.classes.slot_bytes(class));
+                return (0..bytes.div_ceil(64).min(LINES)).for_each(|line| region.prefetch(start + line * 64));
+            }
+            at += 1;
+            let Some(word) = words.get(at) else { return };
+            // Relaxed: a hint.
+            bits = word.load(Ordering::Relaxed);
         }
     }
 

@@ -454,12 +454,9 @@ impl<'r> Slot<'r> {
         if extent.key_bytes == 0 || extent.end() > limit || !self.holds(&extent) {
             return false;
         }
-        let key_end = extent.key_start + extent.key_bytes;
         // SAFETY: passed on to the caller; the extent was checked just above.
-        let head = unsafe { self.bytes(HEADER_BYTES, key_end - HEADER_BYTES) };
-        // SAFETY: as above.
-        let value = unsafe { self.bytes(extent.value_start, extent.value_bytes) };
-        header.checksum_of(head, value) == header.checksum()
+        let rest = unsafe { self.bytes(HEADER_BYTES, extent.end() - HEADER_BYTES) };
+        header.checksum_of(rest) == header.checksum()
     }
 }
 

@@ -259,12 +259,19 @@ impl Engine {
 
     fn number(&self, handle: Handle, class: ClassId) -> Option<u32> {
         let (page, slot) = self.pages.slot_number(handle)?;
-        page.0.checked_mul(self.pages.classes().slots_per_page(class))?.checked_add(slot)
+        let bits = self.slot_bits(class);
+        ((u64::from(page.0) + 1) << bits <= u64::from(u32::MAX)).then_some(page.0 << bits | slot)
+    }
+
+    /// Bits of a number in the ring that are the slot's within its page.
+    #[inline]
+    fn slot_bits(&self, class: ClassId) -> u32 {
+        u32::BITS - (self.pages.classes().slots_per_page(class) - 1).leading_zeros()
     }
 
     fn numbered(&self, number: u32, class: ClassId) -> Option<Slot<'_>> {
-        let per_page = self.pages.classes().slots_per_page(class);
-        let page = PageId(number / per_page);
+        let bits = self.slot_bits(class);
+        let (page, number) = (PageId(number >> bits), number & ((1 << bits) - 1));
         if page.0 >= self.pages.layout().pages {
             return None;
         }
@@ -273,10 +280,10 @@ impl Engine {
             return None;
         }
         // Within a large value no byte is a control word.
-        if class == ClassId::LARGE && !self.pages.is_head(page, number % per_page) {
+        if class == ClassId::LARGE && !self.pages.is_head(page, number) {
             return None;
         }
-        self.slot(self.pages.handle(page, number % per_page))
+        self.slot(self.pages.handle_in(page, class, number))
     }
 
     /// Evicts one entry because there are too many: of this class, else of the one with the most.

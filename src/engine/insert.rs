@@ -122,12 +122,9 @@ impl Engine {
         let extent = &draft.extent;
         let meta = FrameMeta { version: entry.version, ttl: entry.ttl.bits(), kind: entry.kind };
         let header = FrameHeader::new(key, extent.value_bytes as u32, &meta);
-        // SAFETY: the slot is the draft's; the value was filled before and is only read from here on.
-        let value = unsafe { slot.bytes(extent.value_start, extent.value_bytes) };
-        let head_bytes = extent.key_start + extent.key_bytes - FRAME_START;
-        // SAFETY: as above; header and key lie before the value.
-        let head = unsafe { slot.bytes_mut(FRAME_START, head_bytes) };
-        header.write(&entry.version, key, value, head);
+        // SAFETY: the slot is WRITING and the draft's, and nobody else has a reference to it.
+        let frame = unsafe { slot.bytes_mut(FRAME_START, extent.end() - FRAME_START) };
+        header.write(&entry.version, key, extent.value_start, frame);
         slot.set_frequency(entry.cost.min(FREQUENCY_MAX - 1));
         if let Some(at) = entry.ttl.deadline(entry.version.micros())
             && let Some((page, _)) = self.pages.slot_number(draft.handle)

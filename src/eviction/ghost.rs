@@ -73,24 +73,29 @@ impl Ghost {
         let clock = self.clocks[class][table as usize].fetch_add(step, Ordering::Relaxed) + step;
         let fresh = Cell::new(class, table, hash, clock);
         let line = self.line(hash);
-        let (mut victim, mut victim_age) = (0, -1);
-        for (at, cell) in line.0.iter().enumerate() {
-            let bits = cell.load(Ordering::Relaxed);
-            let age = match Cell(bits) {
-                old if old.same_key(fresh) => SAME_KEY,
-                Cell(0) => EMPTY,
-                old => i32::from(self.age(old)),
-            };
-            if (ERASED_FROM..EMPTY).contains(&age) {
-                // A lost race leaves a younger cell: as well.
-                let _ = cell.compare_exchange(bits, 0, Ordering::Relaxed, Ordering::Relaxed);
+        let cells = std::array::from_fn(|at| line.0[at].load(Ordering::Relaxed));
+        let (mut ages, foreign) = self.ages_of_own(class, fresh, &cells);
+        let mut erased = false;
+        for (age, bits) in ages.iter_mut().zip(cells) {
+            if foreign && bits != 0 && Cell(bits).class() != class {
+                *age = u32::from(self.age(Cell(bits)));
             }
-            if age > victim_age {
-                (victim, victim_age) = (at, age);
+            erased |= (ERASED_FROM..EMPTY).contains(age);
+        }
+        if erased {
+            for (cell, (age, bits)) in line.0.iter().zip(ages.iter().zip(cells)) {
+                if (ERASED_FROM..EMPTY).contains(age) {
+                    // A lost race leaves a younger cell: as well.
+                    let _ = cell.compare_exchange(bits, 0, Ordering::Relaxed, Ordering::Relaxed);
+                }
             }
         }
+        // The first of the oldest: its place, counted from the end, stands below its age.
+        let ranked = ages.iter().zip((0..CELLS_PER_LINE as u32).rev()).map(|(age, place)| age << PLACE_BITS | place);
+        let victim = ranked.fold(0, u32::max) as usize;
+        let place = CELLS_PER_LINE - 1 - (victim & (CELLS_PER_LINE - 1));
         // A concurrent insert into the same cell loses one of the two ghosts.
-        line.0[victim].store(fresh.0, Ordering::Relaxed);
+        line.0[place].store(fresh.0, Ordering::Relaxed);
     }
 
     /// Takes the ghost of a key out, and says which table it was in. Of two callers at most one gets it.
@@ -121,9 +126,33 @@ impl Ghost {
 
     /// Ticks since the cell was written, modulo 256.
     fn age(&self, cell: Cell) -> u8 {
-        let Some(clocks) = self.clocks.get(cell.class()) else { return u8::MAX };
-        let now = clocks[cell.table() as usize].load(Ordering::Relaxed) >> FRACTION_BITS;
-        (now as u8).wrapping_sub(cell.tick())
+        if cell.class() >= self.clocks.len() {
+            return u8::MAX;
+        }
+        self.tick(cell.class(), cell.table()).wrapping_sub(cell.tick())
+    }
+
+    /// The ages of a line's cells as if all were of this class, and whether any is not. Without branches: the cells of a
+    /// line are compared together.
+    #[inline]
+    fn ages_of_own(&self, class: usize, fresh: Cell, cells: &[u32; CELLS_PER_LINE]) -> ([u32; CELLS_PER_LINE], bool) {
+        let [ring, main] = [Table::Ring, Table::Main].map(|table| u32::from(self.tick(class, table)));
+        let mut foreign = 0;
+        let ages = cells.map(|bits| {
+            let in_main = 0_u32.wrapping_sub(bits >> Cell::TABLE_SHIFT & 1);
+            let age = (ring ^ ((ring ^ main) & in_main)).wrapping_sub(bits) & 0xff;
+            foreign |=
+                (bits ^ fresh.0) & Cell::CLASS_MASK << Cell::CLASS_SHIFT & 0_u32.wrapping_sub(u32::from(bits != 0));
+            let age = if bits == 0 { EMPTY } else { age };
+            if (bits ^ fresh.0) & Cell::KEY_MASK == 0 { SAME_KEY } else { age }
+        });
+        (ages, foreign != 0)
+    }
+
+    /// The time of a class and table, modulo 256.
+    #[inline]
+    fn tick(&self, class: usize, table: Table) -> u8 {
+        (self.clocks[class][table as usize].load(Ordering::Relaxed) >> FRACTION_BITS) as u8
     }
 
     /// The line of a key, by hash bits that the fingerprint does not contain.
@@ -183,10 +212,11 @@ pub(crate) const CLASSES_MAX: usize = 127;
 const TICKS_PER_WINDOW: u64 = 64;
 const FRACTION_BITS: u32 = 24;
 /// Ages from here on are erased before they wrap.
-const ERASED_FROM: i32 = 192;
+const ERASED_FROM: u32 = 192;
 /// Preferences above every age.
-const EMPTY: i32 = 256;
-const SAME_KEY: i32 = 257;
+const EMPTY: u32 = 256;
+const SAME_KEY: u32 = 257;
+const PLACE_BITS: u32 = CELLS_PER_LINE.ilog2();
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Line>() == 64);

@@ -133,8 +133,7 @@ impl Check<'_> {
         if hash.tag() != named.word.tag() || !words.may_stand_in(hash, named.bucket) {
             return Err(format!("its key belongs to bucket {}, its word is in {}", words.home(hash), named.bucket));
         }
-        let head = part(HEADER_BYTES, extent.key_start + extent.key_bytes - HEADER_BYTES);
-        if header.checksum_of(head, part(extent.value_start, extent.value_bytes)) != header.checksum() {
+        if header.checksum_of(part(HEADER_BYTES, extent.end() - HEADER_BYTES)) != header.checksum() {
             return Err("the checksum is wrong".to_owned());
         }
         Ok(extent.end())
