@@ -37,7 +37,7 @@ impl Engine {
         }
         let Sought { key, hash, .. } = *sought;
         let (mut guard, mut draft) = self.draft(self.pin(), key, value.len() as u64, &entry.version)?;
-        self.prefetch_beyond(sought);
+        self.prefetch_old(sought);
         if value.len() > COPIED_UNDER_GUARD_MAX {
             drop(guard);
             self.draft_bytes_mut(&mut draft).copy_from_slice(value);

@@ -265,10 +265,13 @@ impl Engine {
         (slot.holds(&extent) && self.is_visible(header)).then(|| Hit::new(slot, &extent))
     }
 
-    /// Starts to load what is behind the home bucket of a key, once that is there.
+    /// Starts to load what an insert will look at once the home bucket of its key is there: the slot that it may replace,
+    /// and what is behind the bucket.
     #[inline]
-    pub(super) fn prefetch_beyond(&self, sought: &Sought<'_>) {
-        self.index.prefetch_beyond(self.region.view(), sought.home);
+    pub(super) fn prefetch_old(&self, sought: &Sought<'_>) {
+        let region = self.region.view();
+        region.prefetch(self.index.aim(region, sought.hash, sought.home).word.handle().offset());
+        self.index.prefetch_beyond(region, sought.home);
     }
 
     /// Starts to load what an insert of this key will need besides its bucket.
