@@ -22,7 +22,7 @@ const OTHER: u8 = 2;
 fn two_inserts_of_one_key_leave_one_entry() {
     static OLDER_FIRST: Reached = Reached::new();
     static SUPERSEDED: Reached = Reached::new();
-    explore("insert x insert", || {
+    explore("insert x insert", 2, || {
         let model = Arc::new(Model::new(3, 2));
         let other = model.clone();
         let other = thread::spawn(move || other.store(KEY, 20));
@@ -44,7 +44,7 @@ fn two_inserts_of_one_key_leave_one_entry() {
 fn an_insert_and_a_remove_leave_the_counts_right() {
     static REMOVED: Reached = Reached::new();
     static MISSED: Reached = Reached::new();
-    explore("insert x remove", || {
+    explore("insert x remove", 2, || {
         let model = Arc::new(Model::new(2, 1));
         let inserter = model.clone();
         let inserter = thread::spawn(move || assert_eq!(inserter.store(KEY, 10), Stored::Yes));
@@ -63,7 +63,7 @@ fn an_insert_and_a_remove_leave_the_counts_right() {
 fn a_replace_a_remove_and_a_get_lose_and_resurrect_nothing() {
     static REMOVED_FIRST: Reached = Reached::new();
     static SEEN_ABSENT: Reached = Reached::new();
-    explore("replace x remove x get", || {
+    explore("replace x remove x get", 2, || {
         let model = Arc::new(Model::new(3, 2));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let reader = model.clone();
@@ -88,7 +88,7 @@ fn a_replace_a_remove_and_a_get_lose_and_resurrect_nothing() {
 fn whoever_takes_the_word_out_alone_retires_and_counts() {
     static EVICTED_FIRST: Reached = Reached::new();
     static BOTH: Reached = Reached::new();
-    explore("replace x evict", || {
+    explore("replace x evict", 2, || {
         let model = Arc::new(Model::new(3, 2));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let evictor = model.clone();
@@ -112,7 +112,7 @@ fn a_reservation_beside_a_replace_is_committed_or_given_back() {
     static COMMITTED: Reached = Reached::new();
     static SUPERSEDED: Reached = Reached::new();
     static LOST_AFTER_LIVE: Reached = Reached::new();
-    explore("reserve, commit x replace", || {
+    explore("reserve, commit x replace", 2, || {
         let model = Arc::new(Model::new(3, 2));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let dropped = model.reserve(KEY, 15).expect("there are four slots");
@@ -138,7 +138,7 @@ fn a_reservation_beside_a_replace_is_committed_or_given_back() {
 #[test]
 fn an_evictor_never_reads_a_slot_that_lost_and_was_reused() {
     static LOST: Reached = Reached::new();
-    explore("replace, reserve x replace, evict", || {
+    explore("replace, reserve x replace, evict", 2, || {
         let model = Arc::new(Model::new(3, 2));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let newer = model.reserve(KEY, 30).expect("there are four slots");
@@ -162,7 +162,7 @@ fn an_evictor_never_reads_a_slot_that_lost_and_was_reused() {
 fn a_reader_never_sees_reused_bytes() {
     static OLD: Reached = Reached::new();
     static REUSED: Reached = Reached::new();
-    explore("reader x replace, reclaim, insert", || {
+    explore("reader x replace, reclaim, insert", 2, || {
         let model = Arc::new(Model::new(2, 1));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let reader = model.clone();
@@ -188,7 +188,7 @@ fn a_reader_never_sees_reused_bytes() {
 #[test]
 fn a_replace_during_a_split_is_neither_lost_nor_doubled() {
     static DURING: Reached = Reached::new();
-    explore("split x replace", || {
+    explore("split x replace", 2, || {
         let model = Arc::new(Model::new(3, 2));
         let (stays, moves) = (model.key_with(0, 0), model.key_with(1, 0));
         assert_eq!((model.store(stays, 5), model.store(moves, 10)), (Stored::Yes, Stored::Yes));
@@ -224,7 +224,7 @@ fn ready_to_move() -> Arc<Model> {
 fn a_replace_beside_a_page_move_is_neither_lost_nor_doubled() {
     static MOVED: Reached = Reached::new();
     static REPLACED_FIRST: Reached = Reached::new();
-    explore("page move x replace", || {
+    explore("page move x replace", 2, || {
         let model = ready_to_move();
         let mover = model.clone();
         let mover = thread::spawn(move || mover.drain());
@@ -244,7 +244,7 @@ fn a_replace_beside_a_page_move_is_neither_lost_nor_doubled() {
 #[test]
 fn a_key_is_found_throughout_a_page_move() {
     static MOVED: Reached = Reached::new();
-    explore("page move x get", || {
+    explore("page move x get", 2, || {
         let model = ready_to_move();
         let mover = model.clone();
         let mover = thread::spawn(move || mover.drain());
@@ -262,7 +262,7 @@ fn a_key_is_found_throughout_a_page_move() {
 fn a_key_of_an_old_run_is_found_throughout_a_replace() {
     static OLD: Reached = Reached::new();
     static NEW: Reached = Reached::new();
-    explore("first read x replace", || {
+    explore("first read x replace", 2, || {
         let model = Model::new(3, 2);
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let model = Arc::new(model.reopen());
@@ -283,7 +283,7 @@ fn a_key_of_an_old_run_is_found_throughout_a_replace() {
 #[test]
 fn a_slot_of_an_old_run_is_settled_by_one_thread() {
     static SETTLED_FIRST: Reached = Reached::new();
-    explore("prepare x remove x first read", || {
+    explore("prepare x remove x first read", 2, || {
         let model = Model::new(2, 1);
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let model = Arc::new(model.reopen());

@@ -1,20 +1,21 @@
 //! `bite`: a check that never goes red checks nothing.
 //!
 //! ```text
-//!   src/            if bite("name") { the defect }          compiled in only with ALSO_CACHE_BITE=name
-//!   bites.txt       name | where | command                  the command must be green without, red with it
+//!   src/            if bite("name") { the defect }     ALSO_CACHE_BITE=name turns it on, in the builds made here
+//!   bites.txt       name | where | check               the check must be green without, red with it
 //! ```
 //!
-//! The list and the sources must agree in both directions. A red build would pass for a bitten check, so each build is
-//! made first, on its own, and has to succeed.
+//! The list and the sources must agree in both directions. One build under loom and one of `tests` serve for all defects.
+//! They are made first and must succeed, since a red build would pass for a bitten check.
 
 mod list;
 mod sources;
+mod suite;
 
-use crate::step::{Ending, Step};
-use list::Defect;
-use std::collections::HashMap;
+use crate::step::Ending;
+use list::{Check, Defect, Suite};
 use std::time::Duration;
+use suite::Built;
 
 /// Runs every defect, or the one after `--only`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -29,69 +30,71 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
     let defects = list::read()?;
     sources::agree(&defects)?;
-    let chosen: Vec<&Defect> = defects.iter().filter(|defect| only.is_none_or(|name| defect.name == *name)).collect();
+    let mut chosen: Vec<&Defect> =
+        defects.iter().filter(|defect| only.is_none_or(|name| defect.name == *name)).collect();
     if show {
-        chosen.iter().for_each(|defect| println!("{:<32} {}", defect.name, defect.place));
+        chosen.iter().for_each(|defect| println!("{:<32} {:<56} {}", defect.name, defect.place, defect.check));
         return Ok(());
     }
-    match (chosen.is_empty(), only) {
-        (true, Some(name)) => return Err(format!("{} lists no defect {name:?}", list::FILE)),
-        (true, None) => {
-            println!("{} lists no defect, and src/ has none.", list::FILE);
-            return Ok(());
-        }
-        (false, _) => {}
+    if chosen.is_empty() {
+        return Err(format!("{} lists no defect {}", list::FILE, only.map_or("", |name| name)));
     }
-    let verdicts = chosen.iter().map(|defect| bite(defect)).collect::<Result<Vec<Verdict>, String>>()?;
-    let greens = greens(&chosen)?;
+    chosen.sort_by_key(|defect| (defect.check.suite == Suite::Test, defect.check.binary.clone()));
+    let built = Built::of(&chosen.iter().map(|defect| &defect.check).collect::<Vec<_>>())?;
+    let greens = greens(&built, &chosen)?;
+    let verdicts = chosen.iter().map(|defect| bite(&built, defect)).collect::<Result<Vec<Verdict>, String>>()?;
     report(&chosen, &verdicts, &greens)
 }
 
-/// What a defect did to its check.
-struct Verdict {
-    caught: bool,
-    text: &'static str,
-    took: Duration,
-}
-
-fn bite(defect: &Defect) -> Result<Verdict, String> {
-    println!("    {:<32} {}", defect.name, defect.command.join(" "));
-    let with = |step: Step| step.with("ALSO_CACHE_BITE", &defect.name);
-    let (built, _) = with(defect.build()).show()?;
-    if built != Ending::Green {
-        return Ok(Verdict { caught: false, text: "does not build", took: Duration::ZERO });
-    }
-    let (ending, took) = with(defect.check()).hush()?;
-    let (caught, text) = match ending {
-        Ending::Red => (true, "red, as it must"),
-        // A hang is a way to notice, but one that no developer would wait for.
-        Ending::TimedOut => (false, "timed out"),
-        Ending::Green => (false, "GREEN WITH THE DEFECT"),
-    };
-    Ok(Verdict { caught, text, took })
-}
-
-/// The same commands without a defect, each once.
-fn greens(chosen: &[&Defect]) -> Result<HashMap<Vec<String>, bool>, String> {
-    let mut greens: HashMap<Vec<String>, bool> = HashMap::new();
+/// The checks of all defects in as few runs as possible, with one turned on that does not exist: all else is the same.
+fn greens(built: &Built, chosen: &[&Defect]) -> Result<Vec<(Check, bool)>, String> {
+    let mut greens: Vec<(Check, bool)> = Vec::new();
     for defect in chosen {
-        if !greens.contains_key(&defect.command) {
-            println!("    {:<32} {}", "(no defect)", defect.command.join(" "));
-            greens.insert(defect.command.clone(), defect.check().hush()?.0 == Ending::Green);
+        if !greens.iter_mut().any(|(all, _)| all.take_in(&defect.check)) {
+            greens.push((defect.check.clone(), false));
         }
+    }
+    for (check, green) in &mut greens {
+        let (ending, took) = built.run(check)?.with("ALSO_CACHE_BITE", "none").hush()?;
+        *green = ending == Ending::Green;
+        println!(
+            "  {:>4.0} s  {:<24} no defect: {} {}",
+            took.as_secs_f64(),
+            ending.word(),
+            check.binary,
+            check.tests.join(" ")
+        );
     }
     Ok(greens)
 }
 
-fn report(chosen: &[&Defect], verdicts: &[Verdict], greens: &HashMap<Vec<String>, bool>) -> Result<(), String> {
-    println!("\n  {:<32} {:<24} {:<14} {:>6}  where", "defect", "with it", "without", "time");
+/// What a defect did to its check.
+struct Verdict {
+    ending: Ending,
+    took: Duration,
+}
+
+fn bite(built: &Built, defect: &Defect) -> Result<Verdict, String> {
+    let (ending, took) = built.run(&defect.check)?.with("ALSO_CACHE_BITE", &defect.name).hush()?;
+    println!("  {:>4.0} s  {:<24} {}", took.as_secs_f64(), ending.word(), defect.name);
+    Ok(Verdict { ending, took })
+}
+
+fn report(chosen: &[&Defect], verdicts: &[Verdict], greens: &[(Check, bool)]) -> Result<(), String> {
+    println!("\n  {:<32} {:<10} {:<10} {:>6}  where", "defect", "with it", "without", "time");
     let mut missed = 0;
     for (defect, verdict) in chosen.iter().zip(verdicts) {
-        let green = greens.get(&defect.command).copied().unwrap_or(false);
-        missed += usize::from(!(verdict.caught && green));
-        let without = if green { "green" } else { "RED" };
-        let seconds = verdict.took.as_secs_f64();
-        println!("  {:<32} {:<24} {without:<14} {seconds:>4.0} s  {}", defect.name, verdict.text, defect.place);
+        let green = greens.iter().any(|(all, green)| *green && all.clone().take_in(&defect.check));
+        // A hang is a way to notice, but one that no developer would wait for.
+        missed += usize::from(!(verdict.ending == Ending::Red && green));
+        let without = if green { "green" } else { "NOT GREEN" };
+        let with = if verdict.ending == Ending::Green { "GREEN" } else { verdict.ending.word() };
+        println!(
+            "  {:<32} {with:<10} {without:<10} {:>4.0} s  {}",
+            defect.name,
+            verdict.took.as_secs_f64(),
+            defect.place
+        );
     }
     println!("\n  {} defects, {} caught", chosen.len(), chosen.len() - missed);
     if missed > 0 { Err(format!("{missed} defects went unnoticed")) } else { Ok(()) }

@@ -1,14 +1,16 @@
 //! One command with a title, a time limit and a measured time.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// A command to run from the root of the repository.
+/// A command to run, from the root of the repository unless told otherwise.
 pub(crate) struct Step {
     pub(crate) title: String,
     words: Vec<String>,
     variables: Vec<(String, String)>,
+    folder: PathBuf,
     limit: Duration,
 }
 
@@ -23,11 +25,28 @@ pub(crate) enum Ending {
     TimedOut,
 }
 
+impl Ending {
+    /// For a table.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Green => "green",
+            Self::Red => "red",
+            Self::TimedOut => "TIMED OUT",
+        }
+    }
+}
+
 impl Step {
     /// A step from the words of its command.
     pub(crate) fn new(title: impl Into<String>, limit_s: u64, words: &[&str]) -> Self {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
-        Self { title: title.into(), words, variables: Vec::new(), limit: Duration::from_secs(limit_s) }
+        Self {
+            title: title.into(),
+            words,
+            variables: Vec::new(),
+            folder: crate::root(),
+            limit: Duration::from_secs(limit_s),
+        }
     }
 
     /// Sets a variable of its environment.
@@ -41,6 +60,12 @@ impl Step {
         self.with("CARGO_TARGET_DIR", folder.display().to_string())
     }
 
+    /// Runs it in another folder.
+    pub(crate) fn within(mut self, folder: PathBuf) -> Self {
+        self.folder = folder;
+        self
+    }
+
     /// Adds words to its command.
     pub(crate) fn and(mut self, words: &[String]) -> Self {
         self.words.extend_from_slice(words);
@@ -49,28 +74,41 @@ impl Step {
 
     /// Runs it with its output shown.
     pub(crate) fn show(&self) -> Result<(Ending, Duration), String> {
-        self.run(Stdio::inherit)
+        self.run(Stdio::inherit(), Stdio::inherit()).map(|(ending, took, _)| (ending, took))
     }
 
     /// Runs it with its output thrown away.
     pub(crate) fn hush(&self) -> Result<(Ending, Duration), String> {
-        self.run(Stdio::null)
+        self.run(Stdio::null(), Stdio::null()).map(|(ending, took, _)| (ending, took))
     }
 
-    fn run(&self, output: fn() -> Stdio) -> Result<(Ending, Duration), String> {
+    /// Runs it with its errors shown; returns what it wrote to standard output.
+    pub(crate) fn read(&self) -> Result<(Ending, Duration, String), String> {
+        self.run(Stdio::piped(), Stdio::inherit())
+    }
+
+    fn run(&self, output: Stdio, errors: Stdio) -> Result<(Ending, Duration, String), String> {
         let (program, arguments) = self.words.split_first().ok_or("a step without a command")?;
         let started = Instant::now();
         let mut child = Command::new(program)
             .args(arguments)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .current_dir(crate::root())
+            .current_dir(&self.folder)
             .stdin(Stdio::null())
-            .stdout(output())
-            .stderr(output())
+            .stdout(output)
+            .stderr(errors)
             .spawn()
             .map_err(|error| format!("{}: {program} did not start: {error}", self.title))?;
-        let ending = self.wait(&mut child, started).map_err(|error| format!("{}: {error}", self.title))?;
-        Ok((ending, started.elapsed()))
+        let written = child.stdout.take().map(|mut pipe| {
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                pipe.read_to_string(&mut text).map(|_| text)
+            })
+        });
+        let failed = |error: std::io::Error| format!("{}: {error}", self.title);
+        let ending = self.wait(&mut child, started).map_err(failed)?;
+        let text = written.map(|reader| reader.join().map_err(|_| "the reader panicked".to_owned())).transpose()?;
+        Ok((ending, started.elapsed(), text.transpose().map_err(failed)?.unwrap_or_default()))
     }
 
     fn wait(&self, child: &mut Child, started: Instant) -> std::io::Result<Ending> {
