@@ -1,9 +1,6 @@
 //! The eviction structures: each number leaves the ring once, no slot is claimed twice in a lap, a ghost is taken once.
 //!
-//! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`:
-//! `eviction.pop-load-instead-of-swap`, `eviction.push-store-instead-of-swap`, `eviction.tail-relaxed`,
-//! `eviction.shape-relaxed`, `eviction.claim-without-cas`, `eviction.claim-ignores-lost-cas`,
-//! `eviction.ghost-take-without-cas`.
+//! The defects that must turn these red stand in `tools/xtask/bites.txt`.
 
 #![cfg(loom)]
 

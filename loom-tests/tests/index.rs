@@ -2,6 +2,8 @@
 //!
 //! Under loom a bucket has two words and an index one or two stripes. Every model counts, outside of the model's own
 //! state, how often the state that it is about was reached, and fails if that was never.
+//!
+//! The defects that must turn these red stand in `tools/xtask/bites.txt`.
 #![cfg(loom)]
 
 mod common;

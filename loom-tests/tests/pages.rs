@@ -1,7 +1,6 @@
 //! Free slots and pages: every slot has one owner, through drains and changes of class.
 //!
-//! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`: `page.take-without-cas`, `page.claim-without-cas`,
-//! `page.own-without-check`, `page.drain-unseen`, `page.claim-any-class`.
+//! The defects that must turn these red stand in `tools/xtask/bites.txt`.
 
 #![cfg(loom)]
 

@@ -1,7 +1,6 @@
 //! The life of a slot: one winner for each step, pins, two runs, and readers under a guard.
 //!
-//! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`: `slot.publish-relaxed`, `slot.release-pinned`,
-//! `slot.retire-store`, `slot.adopt-store`, `reclaim.no-grace`, `reclaim.tag-early`.
+//! The defects that must turn these red stand in `tools/xtask/bites.txt`.
 
 #![cfg(loom)]
 
