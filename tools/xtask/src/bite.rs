@@ -55,15 +55,9 @@ fn greens(built: &Built, chosen: &[&Defect]) -> Result<Vec<(Check, bool)>, Strin
         }
     }
     for (check, green) in &mut greens {
-        let (ending, took) = built.run(check)?.with("ALSO_CACHE_BITE", "none").hush()?;
+        let (ending, took, text) = built.run(check)?.with("ALSO_CACHE_BITE", "none").keep()?;
         *green = ending == Ending::Green;
-        println!(
-            "  {:>4.0} s  {:<24} no defect: {} {}",
-            took.as_secs_f64(),
-            ending.word(),
-            check.binary,
-            check.tests.join(" ")
-        );
+        tell(ending, took, &format!("{} with none", check.binary), &text);
     }
     Ok(greens)
 }
@@ -75,27 +69,44 @@ struct Verdict {
 }
 
 fn bite(built: &Built, defect: &Defect) -> Result<Verdict, String> {
-    let (ending, took) = built.run(&defect.check)?.with("ALSO_CACHE_BITE", &defect.name).hush()?;
-    println!("  {:>4.0} s  {:<24} {}", took.as_secs_f64(), ending.word(), defect.name);
+    let (ending, took, text) = built.run(&defect.check)?.with("ALSO_CACHE_BITE", &defect.name).keep()?;
+    tell(ending, took, &defect.name, &text);
     Ok(Verdict { ending, took })
 }
 
+/// One line, and why a red one is red: a defect should be caught by what its check is about.
+fn tell(ending: Ending, took: Duration, what: &str, text: &str) {
+    let why = if ending == Ending::Red { reason(text) } else { String::new() };
+    println!("  {:>4.0} s  {:<9}  {what:<34} {why}", took.as_secs_f64(), ending.word());
+}
+
+/// The first lines of the first failure, in one; without any, as after a signal, the last line.
+fn reason(text: &str) -> String {
+    let mut lines = text.lines().skip_while(|line| !line.contains("panicked at"));
+    let Some((_, place)) = lines.next().and_then(|line| line.split_once("panicked at")) else {
+        return text.lines().rfind(|line| !line.is_empty()).unwrap_or_default().to_owned();
+    };
+    let place = place.rsplit_once("/src/").map_or(place, |(_, within)| within);
+    let said = lines.map(str::trim).take_while(|line| !line.is_empty() && *line != "stack backtrace:");
+    let said: Vec<&str> = said.take(3).collect();
+    format!("{} {}", place.trim(), said.join(" ")).chars().take(REASON_MAX).collect()
+}
+
+const REASON_MAX: usize = 150;
+
 fn report(chosen: &[&Defect], verdicts: &[Verdict], greens: &[(Check, bool)]) -> Result<(), String> {
-    println!("\n  {:<32} {:<10} {:<10} {:>6}  where", "defect", "with it", "without", "time");
-    let mut missed = 0;
+    let mut problems = Vec::new();
     for (defect, verdict) in chosen.iter().zip(verdicts) {
         let green = greens.iter().any(|(all, green)| *green && all.clone().take_in(&defect.check));
-        // A hang is a way to notice, but one that no developer would wait for.
-        missed += usize::from(!(verdict.ending == Ending::Red && green));
-        let without = if green { "green" } else { "NOT GREEN" };
-        let with = if verdict.ending == Ending::Green { "GREEN" } else { verdict.ending.word() };
-        println!(
-            "  {:<32} {with:<10} {without:<10} {:>4.0} s  {}",
-            defect.name,
-            verdict.took.as_secs_f64(),
-            defect.place
-        );
+        match verdict.ending {
+            Ending::Red if green => {}
+            Ending::Red => problems.push(format!("{}: its check is not green without it", defect.name)),
+            Ending::Green => problems.push(format!("{}: went unnoticed", defect.name)),
+            // A hang is a way to notice, but one that no developer would wait for.
+            Ending::TimedOut => problems.push(format!("{}: its check ran into its time limit", defect.name)),
+        }
     }
-    println!("\n  {} defects, {} caught", chosen.len(), chosen.len() - missed);
-    if missed > 0 { Err(format!("{missed} defects went unnoticed")) } else { Ok(()) }
+    let took: Duration = verdicts.iter().map(|verdict| verdict.took).sum();
+    println!("\n  {} defects, {} caught, in {:.0} s", chosen.len(), chosen.len() - problems.len(), took.as_secs_f64());
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\nxtask: ")) }
 }

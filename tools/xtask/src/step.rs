@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A command to run, from the root of the repository unless told otherwise.
@@ -77,9 +78,9 @@ impl Step {
         self.run(Stdio::inherit(), Stdio::inherit()).map(|(ending, took, _)| (ending, took))
     }
 
-    /// Runs it with its output thrown away.
-    pub(crate) fn hush(&self) -> Result<(Ending, Duration), String> {
-        self.run(Stdio::null(), Stdio::null()).map(|(ending, took, _)| (ending, took))
+    /// Runs it with its output kept: returns what it wrote, errors last.
+    pub(crate) fn keep(&self) -> Result<(Ending, Duration, String), String> {
+        self.run(Stdio::piped(), Stdio::piped())
     }
 
     /// Runs it with its errors shown; returns what it wrote to standard output.
@@ -99,16 +100,11 @@ impl Step {
             .stderr(errors)
             .spawn()
             .map_err(|error| format!("{}: {program} did not start: {error}", self.title))?;
-        let written = child.stdout.take().map(|mut pipe| {
-            std::thread::spawn(move || {
-                let mut text = String::new();
-                pipe.read_to_string(&mut text).map(|_| text)
-            })
-        });
-        let failed = |error: std::io::Error| format!("{}: {error}", self.title);
-        let ending = self.wait(&mut child, started).map_err(failed)?;
-        let text = written.map(|reader| reader.join().map_err(|_| "the reader panicked".to_owned())).transpose()?;
-        Ok((ending, started.elapsed(), text.transpose().map_err(failed)?.unwrap_or_default()))
+        let written = [child.stdout.take().map(collect), child.stderr.take().map(collect)];
+        let ending = self.wait(&mut child, started).map_err(|error| format!("{}: {error}", self.title))?;
+        let took = started.elapsed();
+        let texts = written.into_iter().flatten().map(|reader| reader.join().unwrap_or_default());
+        Ok((ending, took, texts.collect()))
     }
 
     fn wait(&self, child: &mut Child, started: Instant) -> std::io::Result<Ending> {
@@ -124,6 +120,16 @@ impl Step {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// Reads a pipe to its end.
+fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error is worth showing too.
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 fn ending(status: ExitStatus) -> Ending {
