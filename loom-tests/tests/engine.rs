@@ -68,7 +68,7 @@ fn a_replace_a_remove_and_a_get_lose_and_resurrect_nothing() {
         let model = Arc::new(Model::new(3, 2));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let reader = model.clone();
-        let reader = thread::spawn(move || (reader.get(KEY), reader.get(KEY)));
+        let reader = thread::spawn(move || (reader.search(KEY), reader.search(KEY)));
         let writer = model.clone();
         let writer = thread::spawn(move || assert_eq!(writer.store(KEY, 20), Stored::Yes));
         assert!(model.remove(KEY), "the key was present until removed");
