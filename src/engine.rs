@@ -31,6 +31,8 @@ pub(crate) mod open;
 pub(crate) mod prepare;
 pub(crate) mod rebalance;
 pub(crate) mod reclaim;
+#[cfg(not(loom))]
+pub(crate) mod recovery;
 pub(crate) mod remove;
 #[cfg(not(loom))]
 pub(crate) mod resize;
