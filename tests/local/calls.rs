@@ -170,6 +170,24 @@ fn clear_is_seen_at_once_and_counted() {
 }
 
 #[test]
+fn threads_that_keep_house_together_sweep_all_that_was_cleared() {
+    for seed in 0..30 {
+        let cache = Cache::builder().capacity(4 << 20).background(false).hash_seed(seed).open().expect("opens");
+        for number in 0..20_000 {
+            cache.insert(key(number), [0; 60]).expect("there is room");
+        }
+        cache.clear().expect("open");
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..200).for_each(|_| drop(cache.maintain(Duration::from_micros(50)))));
+            }
+        });
+        while cache.maintain(Duration::from_millis(5)) {}
+        assert_eq!((cache.len(), cache.stats().entries), (0, 0), "{}", cache.stats());
+    }
+}
+
+#[test]
 fn pins_beyond_the_budget_are_owned_bytes_and_counted() {
     let cache = Cache::builder().capacity(1 << 20).background(false).open().expect("opens");
     let pins: Vec<_> = (0..60)
