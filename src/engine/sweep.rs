@@ -55,8 +55,8 @@ impl Sweep {
 
     /// Looks at every page once more: something was cleared.
     pub(super) fn restart(&self) {
-        // Relaxed: housekeeping, found at the next step.
-        self.cleared_pages.store(u32::MAX, Ordering::Relaxed);
+        // Release: pairs with the Acquire of the sweep, which then sees what was cleared.
+        self.cleared_pages.store(u32::MAX, Ordering::Release);
     }
 }
 
@@ -80,9 +80,10 @@ impl Engine {
         }
         let Ok(_turn) = self.sweep.turn.try_lock() else { return false };
         let pages = self.pages.layout().pages;
-        // The page that the cursor is in the middle of comes twice.
-        let cleared = self.sweep.cleared_pages.load(Ordering::Relaxed);
         for _ in 0..pages {
+            // Asked again for each page: a clear in between counts from here. Its page comes twice, since it may be passed
+            // already.
+            let cleared = self.sweep.cleared_pages.load(Ordering::Acquire);
             let page = PageId(self.sweep.page.load(Ordering::Relaxed) % pages);
             // In the middle of a page its deadline is that of the first part only.
             let begun = self.sweep.slot.load(Ordering::Relaxed) > 0;
