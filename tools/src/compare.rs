@@ -6,6 +6,7 @@
 //!   aside.rs      cache-aside with evictions, and inserts of keys never seen: throughput, then p99.9 on its own
 //!   drift.rs      value sizes move from 64 B to 6 KiB and back under a fixed capacity: resident memory
 //!   overhead.rs   bytes per entry beyond key and value
+//!   waste.rs      what the slots of the size classes leave unused
 //!   report.rs     medians over the rounds; table | JSON
 //! ```
 //!
@@ -18,6 +19,7 @@ mod hit;
 mod overhead;
 mod report;
 mod run;
+mod waste;
 mod workload;
 
 pub(crate) use run::measure;
@@ -57,7 +59,8 @@ Examples:
   also-cache compare --only drift,overhead --rounds 1
   also-cache compare --json > compare.json
 
-Workloads: hit/<entries>x<bytes>, aside/95-5, aside/50-50, churn, drift, overhead/<bytes>.
+Workloads: hit/<entries>x<bytes>, aside/95-5, aside/50-50, churn, drift, overhead/<bytes>,
+waste/<longest> in <capacity>.
 Figures are comparable within one run on a quiet machine, not between runs.";
 
 /// Runs all rounds and prints the medians.
@@ -65,12 +68,13 @@ pub(crate) fn run(options: &CompareOptions) -> Result<()> {
     interrupt::catch();
     let workloads = workloads(options);
     let contestants = contestants(options);
-    let cells = workloads.len() * contestants.len() * usize::from(options.rounds);
+    let cells_of = |workload: &Workload| contestants.iter().filter(|contestant| workload.suits(**contestant)).count();
+    let cells = workloads.iter().map(cells_of).sum::<usize>() * usize::from(options.rounds);
     let bar = progress::bar(cells as u64, "compare", options.json);
     let mut samples: Vec<Sample> = Vec::with_capacity(cells);
     for round in 1..=options.rounds {
         for workload in &workloads {
-            for contestant in &contestants {
+            for contestant in contestants.iter().filter(|contestant| workload.suits(**contestant)) {
                 interrupt::check()?;
                 let title = format!("round {round}: {}: {}", workload.name(), contestant.name());
                 bar.set_message(title.clone());

@@ -91,6 +91,14 @@ pub(crate) trait Contestant: Sync {
     /// Entries resident now.
     fn entries(&self) -> u64;
 
+    /// Whether a key is resident, without counting as a read.
+    fn holds(&self, key: &[u8]) -> bool;
+
+    /// The figures of our cache; others have none of this kind.
+    fn stats(&self) -> Option<also_cache::Stats> {
+        None
+    }
+
     /// Does what the cache left for later, before something is counted.
     fn settle(&self) {}
 }

@@ -5,6 +5,7 @@
 //!                                             journey.rs: get, check every byte, on a miss fill
 //! ```
 
+mod equal;
 mod heavy;
 mod journey;
 pub(crate) mod reference;
@@ -41,6 +42,9 @@ pub(crate) struct ReplayOptions {
     /// entries, 64..4096 with one in bytes]
     #[arg(long, value_name = "RANGE", value_parser = parse_range)]
     value_bytes: Option<(u64, u64)>,
+    /// Spread the lengths of the values evenly by their logarithm: small ones are as usual as they are in life.
+    #[arg(long)]
+    by_logarithm: bool,
     /// Threads that share the trace.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
@@ -59,6 +63,12 @@ pub(crate) struct ReplayOptions {
     /// Bytes per entry that the others are charged beside key and value, with a capacity in bytes.
     #[arg(long, default_value_t = 0, value_name = "B")]
     peer_overhead: u64,
+    /// With a capacity in bytes: run the others again with less, until their resident memory is the capacity.
+    #[arg(long, requires = "capacity_bytes")]
+    equal_memory: bool,
+    /// Our cache only, without the S3-FIFO simulation.
+    #[arg(long, conflicts_with = "against")]
+    alone: bool,
     /// Print every cell as JSON.
     #[arg(long)]
     json: bool,
@@ -69,6 +79,7 @@ Examples:
   also-cache replay oltp.u32.zst                                  0.1, 1, 5, 10 % of the keys, beside S3-FIFO
   also-cache replay --against quick_cache,moka traces/*.u32.zst
   also-cache replay --capacity-bytes 16MiB --value-bytes 64..4096 --against all web.csv
+  also-cache replay --capacity-bytes 16MiB --by-logarithm --equal-memory --against quick_cache,moka web.csv
   also-cache replay --capacity-entries 10000 --threads 4 --json accesses.u64
 
 Formats: u32.zst (zstd over little-endian u32), u64 (little-endian u64), csv (with a header line).
@@ -103,11 +114,12 @@ pub(crate) fn run(options: &ReplayOptions) -> Result<()> {
         for question in &questions {
             interrupt::check()?;
             bar.set_message(question.title());
-            outcomes.push(cell::ask("replay-cell", &question.title(), question, &attachment)?);
+            let ask = |question: &Question| cell::ask("replay-cell", &question.title(), question, &attachment);
+            outcomes.extend(at_equal_memory(options, question, ask(question)?, ask)?);
             bar.inc(1);
         }
         if let Some(program) = &heavy {
-            outcomes.extend(heavy::run(program, &questions, &attachment, &bar)?);
+            outcomes.extend(heavy::run(program, options, &questions, &attachment, &bar)?);
         }
     }
     bar.finish_and_clear();
@@ -117,6 +129,25 @@ pub(crate) fn run(options: &ReplayOptions) -> Result<()> {
         return Err(Failure::Wrong(format!("{wrong} hits returned a wrong value")));
     }
     Ok(())
+}
+
+/// A peer's outcome as it is, or with `--equal-memory` both: by weight, and at equal memory.
+fn at_equal_memory(
+    options: &ReplayOptions,
+    question: &Question,
+    first: Outcome,
+    ask: impl Fn(&Question) -> Result<Outcome>,
+) -> Result<Vec<Outcome>> {
+    let Capacity::Bytes { bytes, overhead } = question.capacity else { return Ok(vec![first]) };
+    if !options.equal_memory || first.contestant == Kind::Ours.name() {
+        return Ok(vec![first]);
+    }
+    let weighed = Outcome { contestant: equal::by_weight(&first.contestant), ..first.clone() };
+    let fitted = equal::fit(bytes, first, |bytes| {
+        interrupt::check()?;
+        ask(&Question { capacity: Capacity::Bytes { bytes, overhead }, ..question.clone() })
+    })?;
+    Ok(vec![fitted, weighed])
 }
 
 fn source(options: &ReplayOptions, path: &Path) -> Result<Source> {
@@ -131,6 +162,7 @@ fn questions(options: &ReplayOptions, source: &Source, trace: &Trace) -> Vec<Que
         contestant,
         capacity,
         value_bytes: value_bytes(options),
+        by_logarithm: options.by_logarithm,
         threads: options.threads,
         accesses: trace.accesses.len() as u64,
     };
@@ -160,7 +192,7 @@ fn capacities(options: &ReplayOptions, keys: u64) -> Vec<(String, Capacity)> {
 fn contestants(options: &ReplayOptions, capacity: Capacity) -> Vec<Kind> {
     let all = options.against.contains(&Against::All);
     let mut kinds = vec![Kind::Ours];
-    if matches!(capacity, Capacity::Entries { .. }) {
+    if matches!(capacity, Capacity::Entries { .. }) && !options.alone {
         kinds.push(Kind::S3fifo);
     }
     if all || options.against.contains(&Against::QuickCache) {

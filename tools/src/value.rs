@@ -42,6 +42,13 @@ pub(crate) fn length(number: u64, sequence: u64, shortest: u64, longest: u64) ->
     (shortest + ((u128::from(bits) * u128::from(spread)) >> 64) as u64) as usize
 }
 
+/// The length that belongs to a key, its logarithm spread evenly: as many keys between 64 and 128 as between 2048 and 4096.
+pub(crate) fn length_by_logarithm(number: u64, shortest: u64, longest: u64) -> usize {
+    let unit = (mix(number ^ 0x6c6f_675f_6c65_6e67) >> 11) as f64 / (1_u64 << 53) as f64;
+    let (low, high) = (shortest as f64, (longest + 1) as f64);
+    ((low * (high / low).powf(unit)) as u64).clamp(shortest, longest) as usize
+}
+
 /// Writes the value of a key's `sequence`th write into `buffer`, in place of what it held.
 ///
 /// # Panics
@@ -171,5 +178,9 @@ mod tests {
         let lengths: Vec<usize> = (0..1000).map(|number| length(number, 0, 64, 4096)).collect();
         assert!(lengths.iter().all(|length| (64..=4096).contains(length)));
         assert!(lengths.iter().min() < Some(&200) && lengths.iter().max() > Some(&3900));
+        let lengths: Vec<usize> = (0..6000).map(|number| length_by_logarithm(number, 64, 4096)).collect();
+        assert!(lengths.iter().all(|length| (64..=4096).contains(length)));
+        let octave = lengths.iter().filter(|length| (256..512).contains(*length)).count();
+        assert!((900..1100).contains(&octave), "{octave} of 6000 in one of six octaves");
     }
 }

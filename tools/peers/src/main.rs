@@ -34,6 +34,8 @@ struct Question {
     bytes: Option<u64>,
     overhead: u64,
     value_bytes: (u64, u64),
+    /// Whether lengths are spread evenly by their logarithm.
+    by_logarithm: bool,
     threads: u16,
     /// Accesses of the trace, four bytes each.
     accesses: u64,
@@ -111,7 +113,11 @@ fn walk<P: Peer>(peer: &P, question: &Question, numbers: &[[u8; 4]], cursor: &At
                 tally.wrong += u64::from(!right);
                 continue;
             }
-            let length = value::length(number, 0, question.value_bytes.0, question.value_bytes.1);
+            let (shortest, longest) = question.value_bytes;
+            let length = match question.by_logarithm {
+                true => value::length_by_logarithm(number, shortest, longest),
+                false => value::length(number, 0, shortest, longest),
+            };
             value::write(&mut buffer, number, 0, length);
             tally.refused += u64::from(!peer.fill(&key, &buffer));
         }

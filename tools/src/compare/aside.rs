@@ -42,6 +42,7 @@ impl Journey for Aside {
         for number in 0..self.mix.entries * 2 {
             self.fill(contestant, number, &mut buffer, &shared);
         }
+        shared.fills.fetch_add(self.mix.entries * 2, Ordering::Relaxed);
         let mut figures = Vec::new();
         for threads in THREADS {
             let worker = |thread| self.worker(thread);
@@ -67,7 +68,10 @@ impl Aside {
         let (gets, fills) = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (name, histogram) in [("get", gets), ("insert", fills)] {
             if !histogram.is_empty() {
-                figures.push((format!("{name} p99.9, us"), histogram.value_at_quantile(0.999) as f64 / 1000.0));
+                for (quantile, value) in [("p99.9", 0.999), ("p99.99", 0.9999)] {
+                    let us = histogram.value_at_quantile(value) as f64 / 1000.0;
+                    figures.push((format!("{name} {quantile}, us"), us));
+                }
             }
         }
     }
@@ -86,6 +90,7 @@ impl Aside {
             let (number, mut buffer) = (walk.fresh, std::mem::take(&mut walk.buffer));
             clock.fill(|| self.fill(contestant, number, &mut buffer, shared));
             walk.buffer = buffer;
+            walk.count(false, false, walk.fresh, shared);
             return;
         };
         let number = walk.keys.next();
@@ -97,7 +102,7 @@ impl Aside {
             clock.fill(|| self.fill(contestant, number, &mut buffer, shared));
         }
         walk.buffer = buffer;
-        walk.count(!writes, hit, shared);
+        walk.count(!writes, hit, walk.keys.position() as u64, shared);
     }
 
     #[inline]
@@ -126,11 +131,11 @@ struct Tally {
 
 impl Walk {
     #[inline]
-    fn count(&mut self, read: bool, hit: bool, shared: &Shared) {
+    fn count(&mut self, read: bool, hit: bool, step: u64, shared: &Shared) {
         self.tally.reads += u64::from(read);
         self.tally.hits += u64::from(hit);
         self.tally.fills += u64::from(!hit);
-        if self.keys.position().is_multiple_of(STEPS_PER_SUM) {
+        if step.is_multiple_of(STEPS_PER_SUM) {
             let tally = std::mem::take(&mut self.tally);
             shared.reads.fetch_add(tally.reads, Ordering::Relaxed);
             shared.hits.fetch_add(tally.hits, Ordering::Relaxed);
@@ -197,4 +202,4 @@ impl Drop for Timed<'_> {
 }
 
 const KEYS_PER_ENTRY: u64 = 10;
-const STEPS_PER_SUM: usize = 1024;
+const STEPS_PER_SUM: u64 = 1024;

@@ -12,8 +12,10 @@ use crate::failure::Result;
 use crate::machine;
 use crate::random::{Random, Zipf, mix};
 use crate::value;
+use also_cache::Stats;
 
-/// Resident memory over capacity at the end of each phase and at most, and the hit ratio.
+/// At the end of each phase resident memory over capacity, what of it is keys and values, what of its pages is in use; the
+/// most resident memory, and the hit ratio.
 pub(super) fn measure(kind: Kind, bytes: u64) -> Result<Vec<(String, f64)>> {
     machine::forget_peak();
     let before = machine::resident().now;
@@ -36,7 +38,14 @@ impl Journey for Drift {
             contestant.settle();
             reads += phase_reads;
             hits += phase_hits;
-            figures.push((format!("RSS / capacity, phase {}", phase + 1), self.over_capacity(machine::resident().now)));
+            let resident = machine::resident().now;
+            figures.push((format!("RSS / capacity, phase {}", phase + 1), self.over_capacity(resident)));
+            // After the memory was looked at: the census takes some of its own.
+            let data = 100.0 * self.resident_data(contestant, phase) as f64 / self.bytes as f64;
+            figures.push((format!("keys + values, % of capacity, phase {}", phase + 1), data));
+            if let Some(percent) = contestant.stats().map(|stats| live_slots_percent(&stats)) {
+                figures.push((format!("live slots, % of data pages, phase {}", phase + 1), percent));
+            }
         }
         figures.push(("RSS / capacity, most".to_owned(), self.over_capacity(machine::resident().peak)));
         figures.push(("hit %".to_owned(), 100.0 * hits as f64 / reads.max(1) as f64));
@@ -46,7 +55,7 @@ impl Journey for Drift {
 
 impl Drift {
     fn phase<C: Contestant>(&self, contestant: &C, phase: u64, sizes: (u64, u64)) -> (u64, u64) {
-        let keys = self.bytes * 4 / ((sizes.0 + sizes.1) / 2);
+        let keys = self.keys(sizes);
         let (zipf, mut random) = (Zipf::new(keys, 0.99), Random::new(phase + 1));
         let (mut reads, mut hits, mut written) = (0, 0, 0);
         let mut buffer = Vec::new();
@@ -69,9 +78,34 @@ impl Drift {
         (reads, hits)
     }
 
+    fn keys(&self, sizes: (u64, u64)) -> u64 {
+        self.bytes * 4 / ((sizes.0 + sizes.1) / 2)
+    }
+
+    /// Bytes of all keys and values that are there, of this phase and those before it.
+    fn resident_data<C: Contestant>(&self, contestant: &C, last: u64) -> u64 {
+        let mut bytes = 0;
+        for (phase, sizes) in (0..=last).zip(PHASES) {
+            for number in (0..self.keys(sizes)).map(|number| (phase << 40) | number) {
+                if contestant.holds(&value::key(number)) {
+                    bytes += (value::KEY_BYTES + value::length(number, 0, sizes.0, sizes.1)) as u64;
+                }
+            }
+        }
+        bytes
+    }
+
     fn over_capacity(&self, resident: u64) -> f64 {
         resident.saturating_sub(self.before) as f64 / self.bytes as f64
     }
+}
+
+/// Bytes of the slots with an entry, in percent of the pages that hold slots.
+fn live_slots_percent(stats: &Stats) -> f64 {
+    let slots = || stats.classes.iter().filter(|class| !class.is_large);
+    let live: u64 = slots().map(|class| class.live * class.slot_bytes).sum();
+    let pages: u64 = slots().map(|class| class.pages * stats.page_bytes).sum();
+    100.0 * live as f64 / pages.max(1) as f64
 }
 
 const PHASES: [(u64, u64); 4] = [(64, 256), (300, 900), (2 << 10, 6 << 10), (64, 6 << 10)];

@@ -1,7 +1,7 @@
 //! One cell of `compare`: a workload on one contestant, in this process, and the timed loops that workloads share.
 
 use super::workload::Workload;
-use super::{aside, drift, hit, overhead};
+use super::{aside, drift, hit, overhead, waste};
 use crate::contestant::Kind;
 use crate::failure::Result;
 use crate::random::{Random, Zipf, mix};
@@ -42,6 +42,7 @@ pub(crate) fn measure(question: &Question) -> Result<Sample> {
         }
         Workload::Drift { capacity } => drift::measure(kind, capacity)?,
         Workload::Overhead { capacity, value_bytes } => overhead::measure(kind, capacity, value_bytes)?,
+        Workload::Waste { capacity, longest } => waste::measure(capacity, longest)?,
     };
     let contestant = kind.name().to_owned();
     Ok(Sample { workload: question.workload.name(), contestant, round: question.round, figures })

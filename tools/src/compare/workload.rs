@@ -1,5 +1,7 @@
 //! What `compare` measures, and the sizes it does it at.
 
+use crate::contestant::Kind;
+use crate::size;
 use serde::{Deserialize, Serialize};
 
 /// One workload.
@@ -16,6 +18,8 @@ pub(super) enum Workload {
     Drift { capacity: u64 },
     /// A cache filled to twice its capacity.
     Overhead { capacity: u64, value_bytes: u64 },
+    /// A cache filled with values of all sizes up to one: what its slots leave unused.
+    Waste { capacity: u64, longest: u64 },
 }
 
 impl Workload {
@@ -29,7 +33,15 @@ impl Workload {
         all.push(Self::Churn { entries, value_bytes: 256 });
         all.push(Self::Drift { capacity });
         all.extend([64, 256].map(|value_bytes| Self::Overhead { capacity, value_bytes }));
+        // Pages of 2 MiB begin at 1 GiB: below, the longest values take pages of their own.
+        let wastes = [(capacity, 4 << 10), (capacity, 1 << 20), (1 << 30, 1 << 20)];
+        all.extend(wastes.map(|(capacity, longest)| Self::Waste { capacity, longest }));
         all
+    }
+
+    /// Whether a contestant can be asked for it: only ours has slots.
+    pub(super) fn suits(&self, contestant: Kind) -> bool {
+        !matches!(self, Self::Waste { .. }) || contestant == Kind::Ours
     }
 
     /// As the table prints it.
@@ -40,8 +52,13 @@ impl Workload {
             Self::Churn { .. } => "churn".to_owned(),
             Self::Drift { .. } => "drift".to_owned(),
             Self::Overhead { value_bytes, .. } => format!("overhead/{value_bytes}"),
+            Self::Waste { capacity, longest } => format!("waste/{} in {}", plain(*longest), plain(*capacity)),
         }
     }
+}
+
+fn plain(bytes: u64) -> String {
+    size::bytes(bytes).replace(' ', "")
 }
 
 fn short(entries: u64) -> String {

@@ -39,6 +39,10 @@ impl Contestant for Moka {
         true
     }
 
+    fn holds(&self, key: &[u8]) -> bool {
+        self.0.contains_key(key)
+    }
+
     fn entries(&self) -> u64 {
         self.0.entry_count()
     }

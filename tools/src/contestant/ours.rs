@@ -2,7 +2,7 @@
 
 use super::{Capacity, Contestant};
 use crate::failure::Result;
-use also_cache::{Builder, Cache};
+use also_cache::{Builder, Cache, Place, Stats};
 
 /// How the builder is asked for the same engine with values on the heap. `None` until the library has that form.
 pub(super) const VALUES_ON_HEAP: Option<fn(Builder) -> Builder> = None;
@@ -42,5 +42,13 @@ impl Contestant for Ours {
 
     fn entries(&self) -> u64 {
         self.0.len()
+    }
+
+    fn holds(&self, key: &[u8]) -> bool {
+        self.0.explain(key).is_ok_and(|found| matches!(found.place, Place::Probation | Place::Main))
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        Some(self.0.stats())
     }
 }

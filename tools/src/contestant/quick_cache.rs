@@ -36,6 +36,10 @@ impl Contestant for QuickCache {
         true
     }
 
+    fn holds(&self, key: &[u8]) -> bool {
+        self.0.contains_key(key)
+    }
+
     fn entries(&self) -> u64 {
         self.0.len() as u64
     }

@@ -41,6 +41,10 @@ impl Contestant for S3Fifo {
         number.is_some()
     }
 
+    fn holds(&self, key: &[u8]) -> bool {
+        key_number(key).is_some_and(|number| self.lock().holds(number))
+    }
+
     fn entries(&self) -> u64 {
         self.lock().len() as u64
     }

@@ -6,6 +6,7 @@
 //! ```
 
 use super::journey::{Outcome, Question};
+use super::{ReplayOptions, at_equal_memory};
 use crate::contestant::{Capacity, Kind};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
@@ -16,7 +17,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Runs foyer, TinyUFO and segcache over one trace, at the same capacities.
-pub(super) fn run(program: &Path, questions: &[Question], numbers: &[u8], bar: &ProgressBar) -> Result<Vec<Outcome>> {
+pub(super) fn run(
+    program: &Path,
+    options: &ReplayOptions,
+    questions: &[Question],
+    numbers: &[u8],
+    bar: &ProgressBar,
+) -> Result<Vec<Outcome>> {
     let places = || questions.iter().filter(|question| question.contestant == Kind::Ours);
     bar.inc_length((places().count() * PEERS.len()) as u64);
     let mut outcomes = Vec::new();
@@ -25,7 +32,8 @@ pub(super) fn run(program: &Path, questions: &[Question], numbers: &[u8], bar: &
             interrupt::check()?;
             bar.set_message(format!("{} at {}: {peer}", place.source.name(), place.label));
             if suits(peer, place.capacity) {
-                outcomes.push(ask(program, peer, place, numbers)?);
+                let ask = |place: &Question| ask(program, peer, place, numbers);
+                outcomes.extend(at_equal_memory(options, place, ask(place)?, ask)?);
             }
             bar.inc(1);
         }
@@ -70,8 +78,16 @@ fn ask(program: &Path, peer: &str, place: &Question, numbers: &[u8]) -> Result<O
         Capacity::Entries { entries, .. } | Capacity::Population { entries, .. } => (entries, None, 0),
         Capacity::Bytes { bytes, overhead } => (bytes / 512, Some(bytes), overhead),
     };
-    let (value_bytes, threads) = (place.value_bytes, place.threads);
-    let question = PeerQuestion { peer, entries, bytes, overhead, value_bytes, threads, accesses: place.accesses };
+    let question = PeerQuestion {
+        peer,
+        entries,
+        bytes,
+        overhead,
+        value_bytes: place.value_bytes,
+        by_logarithm: place.by_logarithm,
+        threads: place.threads,
+        accesses: place.accesses,
+    };
     let mut process = Command::new(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -98,6 +114,7 @@ struct PeerQuestion<'a> {
     bytes: Option<u64>,
     overhead: u64,
     value_bytes: (u64, u64),
+    by_logarithm: bool,
     threads: u16,
     accesses: u64,
 }
@@ -126,6 +143,7 @@ impl PeerAnswer {
             wrong: self.wrong,
             refused: self.refused,
             entries: self.entries,
+            entries_max: place.entries_max(),
             seconds: self.seconds,
             resident_bytes: self.resident_bytes,
         }

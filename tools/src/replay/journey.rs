@@ -22,12 +22,22 @@ pub(crate) struct Question {
     pub(crate) capacity: Capacity,
     /// Shortest and longest value.
     pub(crate) value_bytes: (u64, u64),
+    /// Whether lengths are spread evenly by their logarithm.
+    pub(crate) by_logarithm: bool,
     pub(crate) threads: u16,
     /// Accesses of the trace, whose numbers come attached: four bytes each.
     pub(crate) accesses: u64,
 }
 
 impl Question {
+    /// Entries that the cache may hold, where the capacity is in entries.
+    pub(crate) fn entries_max(&self) -> Option<u64> {
+        match self.capacity {
+            Capacity::Entries { entries, .. } => Some(entries),
+            Capacity::Bytes { .. } | Capacity::Population { .. } => None,
+        }
+    }
+
     /// As the progress bar prints it.
     pub(crate) fn title(&self) -> String {
         format!("{} at {}: {}", self.source.name(), self.label, self.contestant.name())
@@ -50,6 +60,8 @@ pub(crate) struct Outcome {
     /// Fills that the cache refused.
     pub(crate) refused: u64,
     pub(crate) entries: u64,
+    /// Entries that it may hold, where the capacity is in entries.
+    pub(crate) entries_max: Option<u64>,
     pub(crate) seconds: f64,
     /// Memory taken since just before the cache was opened, at the end.
     pub(crate) resident_bytes: u64,
@@ -59,6 +71,11 @@ impl Outcome {
     /// Hits in percent of the accesses.
     pub(crate) fn hit_percent(&self) -> f64 {
         100.0 * self.hits as f64 / self.accesses as f64
+    }
+
+    /// Entries held over entries allowed, where that is bounded.
+    pub(crate) fn fullness(&self) -> Option<f64> {
+        Some(self.entries as f64 / self.entries_max? as f64)
     }
 
     /// Accesses per second, in millions.
@@ -80,6 +97,7 @@ pub(crate) fn measure(question: &Question, trace: &mut dyn Read) -> Result<Outco
         contestant: question.contestant.name().to_owned(),
         threads: question.threads,
         accesses: accesses.len() as u64,
+        entries_max: question.entries_max(),
         ..tally
     })
 }
@@ -119,6 +137,7 @@ impl Journey for Replay<'_> {
             wrong: sum(|tally| tally.wrong),
             refused: sum(|tally| tally.refused),
             entries: contestant.entries(),
+            entries_max: None,
             seconds,
             resident_bytes: machine::resident().now.saturating_sub(self.before),
         }
@@ -153,7 +172,11 @@ impl Replay<'_> {
         }
         if C::STORES_VALUES {
             let (shortest, longest) = self.question.value_bytes;
-            value::write(buffer, number, 0, value::length(number, 0, shortest, longest));
+            let length = match self.question.by_logarithm {
+                true => value::length_by_logarithm(number, shortest, longest),
+                false => value::length(number, 0, shortest, longest),
+            };
+            value::write(buffer, number, 0, length);
         }
         tally.refused += u64::from(!contestant.fill(&key, buffer));
     }

@@ -58,6 +58,11 @@ impl Reference {
         if returning { self.main.push_back(key) } else { self.small.push_back(key) }
     }
 
+    /// Whether a key is resident, which is no access.
+    pub(crate) fn holds(&self, key: u64) -> bool {
+        self.frequency.contains_key(&key)
+    }
+
     /// Keys resident now.
     pub(crate) fn len(&self) -> usize {
         self.frequency.len()

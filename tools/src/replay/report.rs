@@ -22,6 +22,9 @@ pub(crate) fn print(outcomes: &[Outcome], json: bool) -> Result<()> {
     if let Some(ahead) = ahead(&summaries) {
         writeln!(out, "  {ahead}")?;
     }
+    for line in overfull(&summaries) {
+        writeln!(out, "  {line}")?;
+    }
     writeln!(out, "  {}", checks(outcomes))?;
     Ok(())
 }
@@ -38,6 +41,8 @@ struct Summary {
     contestant: String,
     cells: usize,
     mean_hit_percent: f64,
+    /// Most entries held over entries allowed, at the end of a cell; `None` with a capacity in bytes.
+    fullness_max: Option<f64>,
     median_millions_per_second: f64,
     resident_bytes_max: u64,
     refused: u64,
@@ -53,6 +58,7 @@ impl Summary {
             contestant: name.to_owned(),
             cells: mine.len(),
             mean_hit_percent: mine.iter().map(|outcome| outcome.hit_percent()).sum::<f64>() / mine.len() as f64,
+            fullness_max: mine.iter().filter_map(|outcome| outcome.fullness()).max_by(f64::total_cmp),
             median_millions_per_second: speeds[speeds.len() / 2],
             resident_bytes_max: mine.iter().map(|outcome| outcome.resident_bytes).max().unwrap_or(0),
             refused: mine.iter().map(|outcome| outcome.refused).sum(),
@@ -117,6 +123,13 @@ fn ahead(summaries: &[Summary]) -> Option<String> {
     let reference = summaries.iter().find(|summary| summary.contestant == SIMULATION)?;
     let points = ours.mean_hit_percent - reference.mean_hit_percent;
     Some(format!("{} is {points:+.2} points from S3-FIFO in the mean of {} cells.", ours.contestant, ours.cells))
+}
+
+/// A hit ratio says nothing where more was held than the capacity allows.
+fn overfull(summaries: &[Summary]) -> Vec<String> {
+    let over = |summary: &Summary| Some((summary.contestant.clone(), summary.fullness_max.filter(|most| *most > 1.01)?));
+    let line = |(name, most)| format!("{name} held up to {most:.2} times as many entries as it may.");
+    summaries.iter().filter_map(over).map(line).collect()
 }
 
 fn checks(outcomes: &[Outcome]) -> String {
