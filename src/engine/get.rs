@@ -159,6 +159,10 @@ impl Engine {
     /// The value's bytes, in the arena.
     #[inline]
     pub(crate) fn value<'g>(&'g self, _guard: &'g Guard, hit: &Hit) -> &'g [u8] {
+        #[cfg(feature = "values-on-heap")]
+        if self.has_heap_values() {
+            return self.heap_value(hit.handle, hit.value_start.into());
+        }
         // SAFETY: a hit is used with the guard that it was found under, which was there before the search; it was made
         // of an extent that lies in the region.
         unsafe {
@@ -168,6 +172,10 @@ impl Engine {
 
     /// The value's bytes of an entry that the caller has pinned.
     pub(crate) fn pinned_value(&self, hit: &Hit) -> &[u8] {
+        #[cfg(feature = "values-on-heap")]
+        if self.has_heap_values() {
+            return self.heap_value(hit.handle, hit.value_start.into());
+        }
         // SAFETY: the caller's pin keeps the slot from being reused.
         unsafe { self.region.view().payload(hit.handle.offset(), hit.value_start.into(), hit.value_bytes.into()) }
     }

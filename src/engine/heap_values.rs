@@ -24,6 +24,7 @@ use crate::arena::classes::ClassId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
+use crate::engine::insert::Draft;
 use crate::eviction::policy::Filling;
 use crate::sync::{GaugeU64, Mutex, Ordering, bite, lock};
 use crate::types::handle::Handle;
@@ -125,25 +126,25 @@ impl Engine {
         self.held(slot.handle(), extent.value_start)
     }
 
-    /// Makes a fresh draft hold `held`, `start` bytes into its slot.
-    fn hold(&self, handle: Handle, start: u64, held: Held) {
-        // SAFETY: callers own the draft, and nobody else looks at it.
-        let bytes = unsafe { self.region.view().payload_mut(handle.offset(), start, HELD_BYTES) };
+    fn hold(&self, draft: &mut Draft, held: Held) {
+        // SAFETY: a draft's slot is WRITING and owned by it, and it is borrowed exclusively.
+        let bytes = unsafe { self.region.view().payload_mut(draft.handle.offset(), draft.value_start(), HELD_BYTES) };
         bytes.copy_from_slice(held.as_bytes());
     }
 
     /// A fresh draft holds nothing but the length of its value.
-    pub(super) fn begin_on_heap(&self, handle: Handle, class: ClassId, start: u64, length: u64) {
+    pub(super) fn begin_on_heap(&self, mut draft: Draft, length: u64) -> Draft {
         if self.has_heap_values() {
-            self.hold(handle, start, Held { address: U64::ZERO, length: U64::new(length) });
-            self.weigh(class, length);
+            self.hold(&mut draft, Held { address: U64::ZERO, length: U64::new(length) });
+            self.weigh(draft.class, length);
         }
+        draft
     }
 
     /// Allocates the value of a draft; `false` if values belong into the arena.
-    pub(super) fn fill_on_heap(&self, handle: Handle, start: u64, value: &[u8]) -> bool {
+    pub(super) fn fill_on_heap(&self, draft: &mut Draft, value: &[u8]) -> bool {
         if self.has_heap_values() {
-            self.hold(handle, start, Held::of(value.into()));
+            self.hold(draft, Held::of(value.into()));
         }
         self.has_heap_values()
     }
@@ -156,13 +157,13 @@ impl Engine {
     }
 
     /// The value of a draft, to be written; zeros at first.
-    pub(super) fn heap_draft_mut(&self, handle: Handle, start: u64) -> &mut [u8] {
-        let mut held = self.held(handle, start);
+    pub(super) fn heap_draft_mut<'d>(&self, draft: &'d mut Draft) -> &'d mut [u8] {
+        let mut held = self.held(draft.handle, draft.value_start());
         if held.address.get() == 0 && held.length.get() > 0 {
             held = Held::of(vec![0; held.length.get() as usize].into());
-            self.hold(handle, start, held);
+            self.hold(draft, held);
         }
-        // SAFETY: callers have borrowed their draft exclusively, for as long as they keep the bytes.
+        // SAFETY: the draft is borrowed exclusively for as long as the bytes are.
         unsafe { held.bytes_mut() }
     }
 
@@ -181,11 +182,11 @@ impl Engine {
     }
 
     /// A draft is given back. One that was LIVE goes the way of all retired slots.
-    pub(super) fn let_go_of_draft(&self, handle: Handle, class: ClassId, start: u64) {
-        let is_live = self.slot(handle).is_some_and(|slot| slot.control().state() == Some(State::Live));
+    pub(super) fn let_go_of_draft(&self, draft: &Draft) {
+        let is_live = self.slot(draft.handle).is_some_and(|slot| slot.control().state() == Some(State::Live));
         if self.has_heap_values() && !is_live && !bite("heap.draft-kept") {
-            let held = self.held(handle, start);
-            self.lighten(class, held.length.get());
+            let held = self.held(draft.handle, draft.value_start());
+            self.lighten(draft.class, held.length.get());
             self.drop_holder(held);
         }
     }

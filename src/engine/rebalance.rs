@@ -322,6 +322,8 @@ impl Engine {
         // The hand may have lowered it since the caller looked.
         copy.set_frequency(slot.frequency().saturating_sub(1));
         let queued = slot.control().is_queued();
+        #[cfg(feature = "values-on-heap")]
+        self.share_heap_value(copy, class);
         copy.publish(self.run, queued);
         let word = IndexWord::new(self.hash(key), generation, to);
         // Relaxed: gauges, raised first, since whoever unlinks the copy lowers them.
