@@ -39,7 +39,8 @@ impl Journey for Full {
             ("entries per MiB resident".to_owned(), entries / (resident / 1_048_576.0).max(1e-9)),
         ];
         // Where there are classes: a slot is header, key, padding, value, and what the class leaves unused.
-        let slot_bytes = contestant.stats().and_then(|stats| stats.classes.iter().max_by_key(|class| class.live).copied());
+        let slot_bytes =
+            contestant.stats().and_then(|stats| stats.classes.iter().max_by_key(|class| class.live).copied());
         if let Some(unused) = slot_bytes.map(|class| class.slot_bytes as f64 - (HEADER_BYTES + entry) as f64) {
             figures.push(("padding and class waste, bytes per entry".to_owned(), unused));
             figures.push(("overhead apart from these, bytes per entry".to_owned(), overhead - unused));
