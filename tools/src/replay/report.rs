@@ -127,7 +127,8 @@ fn ahead(summaries: &[Summary]) -> Option<String> {
 
 /// A hit ratio says nothing where more was held than the capacity allows.
 fn overfull(summaries: &[Summary]) -> Vec<String> {
-    let over = |summary: &Summary| Some((summary.contestant.clone(), summary.fullness_max.filter(|most| *most > 1.01)?));
+    let over =
+        |summary: &Summary| Some((summary.contestant.clone(), summary.fullness_max.filter(|most| *most > 1.01)?));
     let line = |(name, most)| format!("{name} held up to {most:.2} times as many entries as it may.");
     summaries.iter().filter_map(over).map(line).collect()
 }
