@@ -26,12 +26,12 @@ mod victim;
 mod workload;
 
 pub(crate) use child::{ChildOptions, serve};
+pub(crate) use place::Place;
 
 use crate::failure::{Failure, Result};
 use crate::{interrupt, machine, progress, size, value};
 use also_cache::{Cache, Recovery};
 use clap::Args;
-use place::Place;
 use report::{Opened, Report, Served, Warm};
 use std::time::{Duration, Instant};
 use victim::Victim;

@@ -1,4 +1,4 @@
-//! What the machine says: memory of this process, free space of a file system, processors.
+//! What the machine says: memory of this process, free space of a file system, processors, the clock that all processes share.
 
 use std::path::Path;
 
@@ -30,6 +30,12 @@ pub(crate) fn forget_peak() {
 pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let answer = rustix::fs::statvfs(folder).ok()?;
     Some(answer.f_bavail.saturating_mul(answer.f_frsize))
+}
+
+/// The monotonic clock in nanoseconds, the same in all processes.
+pub(crate) fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Processors that this process may use, at least 1.

@@ -4,6 +4,7 @@
 //!   demo      serve, kill -9, reopen, check every value, go on warm
 //!   replay    access traces through the real cache, beside quick_cache, moka and S3-FIFO
 //!   compare   throughput, latency and memory beside quick_cache and moka
+//!   reopen    kill -9 and reopen a large arena: time to the first hit, what is left
 //!   inspect   what is in the file of an arena             verify    what is wrong with it
 //!
 //!   machine  failure  interrupt  progress  table       what every subcommand uses
@@ -24,6 +25,7 @@ mod interrupt;
 mod machine;
 mod progress;
 mod random;
+mod reopen;
 mod replay;
 mod size;
 mod table;
@@ -49,6 +51,8 @@ enum Command {
     Replay(replay::ReplayOptions),
     /// Throughput, latency and memory beside other caches.
     Compare(compare::CompareOptions),
+    /// Kill a large cache and reopen it: time to the first hit, entries kept, reads of the first second.
+    Reopen(reopen::ReopenOptions),
     /// What is in the file of an arena, also of a live or a broken one.
     Inspect(inspect::InspectOptions),
     /// Every index word, slot and checksum of an arena's file.
@@ -56,6 +60,9 @@ enum Command {
     /// The process that `demo` kills.
     #[command(hide = true)]
     DemoChild(demo::ChildOptions),
+    /// The process that `reopen` kills.
+    #[command(hide = true)]
+    ReopenChild(reopen::ChildOptions),
     /// One measurement of `replay`, described in JSON on standard input.
     #[command(hide = true)]
     ReplayCell,
@@ -69,6 +76,8 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Compare(options) => compare::run(&options),
+        Command::Reopen(options) => reopen::run(&options),
+        Command::ReopenChild(options) => reopen::live(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::DemoChild(options) => demo::serve(&options),

@@ -43,9 +43,9 @@ impl Journey for Drift {
             // After the memory was looked at: the census takes some of its own.
             let data = 100.0 * self.resident_data(contestant, phase) as f64 / self.bytes as f64;
             figures.push((format!("keys + values, % of capacity, phase {}", phase + 1), data));
-            if let Some(percent) = contestant.stats().map(|stats| live_slots_percent(&stats)) {
-                figures.push((format!("live slots, % of data pages, phase {}", phase + 1), percent));
-            }
+            let shares = contestant.stats().map(|stats| shares(&stats));
+            let named = |(name, percent)| (format!("{name}, phase {}", phase + 1), percent);
+            figures.extend(shares.into_iter().flatten().map(named));
         }
         figures.push(("RSS / capacity, most".to_owned(), self.over_capacity(machine::resident().peak)));
         figures.push(("hit %".to_owned(), 100.0 * hits as f64 / reads.max(1) as f64));
@@ -100,12 +100,17 @@ impl Drift {
     }
 }
 
-/// Bytes of the slots with an entry, in percent of the pages that hold slots.
-fn live_slots_percent(stats: &Stats) -> f64 {
+/// Of the pages that hold slots how much is slots with an entry; of the capacity how much is such pages, and the index.
+fn shares(stats: &Stats) -> [(&'static str, f64); 3] {
     let slots = || stats.classes.iter().filter(|class| !class.is_large);
     let live: u64 = slots().map(|class| class.live * class.slot_bytes).sum();
     let pages: u64 = slots().map(|class| class.pages * stats.page_bytes).sum();
-    100.0 * live as f64 / pages.max(1) as f64
+    let percent = |bytes: u64, all: u64| 100.0 * bytes as f64 / all.max(1) as f64;
+    [
+        ("live slots, % of data pages", percent(live, pages)),
+        ("data pages, % of capacity", percent(pages, stats.capacity)),
+        ("index pages, % of capacity", percent(stats.pages_index * stats.page_bytes, stats.capacity)),
+    ]
 }
 
 const PHASES: [(u64, u64); 4] = [(64, 256), (300, 900), (2 << 10, 6 << 10), (64, 6 << 10)];

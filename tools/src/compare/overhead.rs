@@ -1,6 +1,7 @@
 //! Bytes per entry beyond key and value: resident memory of a full cache, divided by what it holds.
 //!
-//! Everything counts: index, links, ghosts, rings, allocator rounding, class waste, slots kept in reserve.
+//! Everything counts: index, links, ghosts, rings, allocator rounding, slots kept in reserve; class waste and the padding
+//! of keys count too, and stand apart as well.
 
 use crate::contestant::{self, Capacity, Contestant, Journey, Kind};
 use crate::failure::Result;
@@ -32,9 +33,20 @@ impl Journey for Full {
         contestant.settle();
         let entries = contestant.entries().max(1) as f64;
         let resident = machine::resident().now.saturating_sub(self.before) as f64;
-        vec![
-            ("overhead, bytes per entry".to_owned(), resident / entries - entry as f64),
+        let overhead = resident / entries - entry as f64;
+        let mut figures = vec![
+            ("overhead, bytes per entry".to_owned(), overhead),
             ("entries per MiB resident".to_owned(), entries / (resident / 1_048_576.0).max(1e-9)),
-        ]
+        ];
+        // Where there are classes: a slot is header, key, padding, value, and what the class leaves unused.
+        let slot_bytes =
+            contestant.stats().and_then(|stats| stats.classes.iter().max_by_key(|class| class.live).copied());
+        if let Some(unused) = slot_bytes.map(|class| class.slot_bytes as f64 - (HEADER_BYTES + entry) as f64) {
+            figures.push(("padding and class waste, bytes per entry".to_owned(), unused));
+            figures.push(("overhead apart from these, bytes per entry".to_owned(), overhead - unused));
+        }
+        figures
     }
 }
+
+const HEADER_BYTES: u64 = 32;

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// The arena's file, removed when this is dropped unless it is to be kept.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     file: PathBuf,
     keep: bool,
 }
 
 impl Place {
     /// Finds a folder with room for `capacity` and an eighth to spare.
-    pub(super) fn find(capacity: u64, keep: bool) -> Result<Self> {
+    pub(crate) fn find(capacity: u64, keep: bool) -> Result<Self> {
         let needed = capacity + capacity / 8;
         let folders = [PathBuf::from("/dev/shm"), std::env::temp_dir()];
         let room = |folder: &&PathBuf| folder.is_dir() && machine::free_bytes(folder).is_none_or(|free| free >= needed);
@@ -24,11 +24,11 @@ impl Place {
                 bound: format!("neither /dev/shm nor {} has {} free", folders[1].display(), size::bytes(needed)),
             });
         };
-        Ok(Self { file: folder.join(format!("also-cache-demo-{}.arena", std::process::id())), keep })
+        Ok(Self { file: folder.join(format!("also-cache-{}.arena", std::process::id())), keep })
     }
 
     /// The file.
-    pub(super) fn file(&self) -> &Path {
+    pub(crate) fn file(&self) -> &Path {
         &self.file
     }
 }

@@ -4,7 +4,7 @@
 //!   ci       the steps of .ci/run that install nothing
 //!   loom     the interleaving models:  RUSTFLAGS="--cfg loom", a target folder of its own
 //!   bite     each listed defect compiled in, one at a time; the check that names it must go red
-//!   numbers  the goals beside what compare, replay and criterion measured
+//!   numbers  the goals beside what compare, replay, reopen and criterion measured
 //! ```
 
 #![forbid(unsafe_code)]
@@ -61,5 +61,5 @@ Chores of also-cache
   cargo xtask ci [--only TEXT] [--list]           format, lints, tests, docs, loom, bite, benches, demo
   cargo xtask loom [TEST] [-- ARGUMENTS]          the models; LOOM_MAX_PREEMPTIONS=3 searches deeper
   cargo xtask bite [--only NAME] [--list]         every listed defect must turn its check red
-  cargo xtask numbers [--quick] [--traces FOLDER] [--compare FILE] [--replay FILE] [--criterion FOLDER]
-                                                  goal, ours, peer, spread, reached";
+  cargo xtask numbers [--traces FOLDER] [--write] [--quick] [--only TEXT] [--from FOLDER]
+                                                  goal, ours, peer, spread, reached; --write: docs/PERFORMANCE.md";

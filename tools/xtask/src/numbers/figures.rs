@@ -12,9 +12,27 @@ pub(super) struct Figure {
     pub(super) most: f64,
 }
 
+/// Workload, figure, contestant.
+pub(super) type Name = (String, String, String);
+
 /// All figures of a run.
 #[derive(Default)]
-pub(super) struct Figures(BTreeMap<(String, String, String), Figure>);
+pub(super) struct Figures(BTreeMap<Name, Figure>);
+
+impl Figure {
+    /// Each figure over several runs: the median of the medians, with the least and the most of them.
+    pub(super) fn medians(runs: &[Figures]) -> BTreeMap<Name, Self> {
+        let mut values: BTreeMap<Name, Vec<f64>> = BTreeMap::new();
+        for (name, figure) in runs.iter().flat_map(|run| &run.0) {
+            values.entry(name.clone()).or_default().push(figure.median);
+        }
+        let over = |mut values: Vec<f64>| {
+            values.sort_by(f64::total_cmp);
+            Self { median: values[values.len() / 2], least: values[0], most: values[values.len() - 1] }
+        };
+        values.into_iter().map(|(name, values)| (name, over(values))).collect()
+    }
+}
 
 impl Figures {
     /// The figure of one contestant.
@@ -36,10 +54,10 @@ impl Figures {
         names.iter().filter_map(move |name| Some(((*name).to_owned(), self.of(workload, figure, name)?)))
     }
 
-    /// Takes what `also-cache compare --json` printed.
-    pub(super) fn add_compare(&mut self, text: &str) -> Result<(), String> {
-        let report: Value = serde_json::from_str(text).map_err(|error| format!("compare's JSON: {error}"))?;
-        for median in report["medians"].as_array().ok_or("compare's JSON has no medians")? {
+    /// Takes an answer with medians.
+    pub(super) fn add_medians(&mut self, text: &str) -> Result<(), String> {
+        let report: Value = serde_json::from_str(text).map_err(|error| format!("its JSON: {error}"))?;
+        for median in report["medians"].as_array().ok_or("its JSON has no medians")? {
             let word = |name: &str| median[name].as_str().unwrap_or_default().to_owned();
             let number = |name: &str| median[name].as_f64().unwrap_or(f64::NAN);
             let figure = Figure { median: number("median"), least: number("least"), most: number("most") };
@@ -49,15 +67,31 @@ impl Figures {
     }
 
     /// Takes what `also-cache replay --json` printed.
-    pub(super) fn add_replay(&mut self, text: &str) -> Result<(), String> {
-        let report: Value = serde_json::from_str(text).map_err(|error| format!("replay's JSON: {error}"))?;
-        for summary in report["contestants"].as_array().ok_or("replay's JSON has no contestants")? {
-            let mean = summary["mean_hit_percent"].as_f64().unwrap_or(f64::NAN);
-            let name = summary["contestant"].as_str().unwrap_or_default().to_owned();
-            let figure = Figure { median: mean, least: mean, most: mean };
-            self.0.insert(("replay".to_owned(), "mean hit %".to_owned(), name), figure);
+    pub(super) fn add_replay(&mut self, workload: &str, text: &str) -> Result<(), String> {
+        let report: Value = serde_json::from_str(text).map_err(|error| format!("its JSON: {error}"))?;
+        for summary in report["contestants"].as_array().ok_or("its JSON has no contestants")? {
+            let name = summary["contestant"].as_str().unwrap_or_default();
+            let named = [("mean hit %", "mean_hit_percent"), ("entries / allowed, most", "fullness_max")];
+            for (figure, field) in named {
+                if let Some(value) = summary[field].as_f64() {
+                    self.add(workload, figure, name, value);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// How far the hit ratio of four threads is from that of one.
+    pub(super) fn compare_threads(&mut self) {
+        let mean = |workload| self.of(workload, "mean hit %", "also-cache").map(|figure| figure.median);
+        if let (Some(one), Some(four)) = (mean("replay"), mean("replay-4-threads")) {
+            self.add("replay-4-threads", "points from one thread", "also-cache", (four - one).abs());
+        }
+    }
+
+    fn add(&mut self, workload: &str, figure: &str, contestant: &str, value: f64) {
+        let key = (workload.to_owned(), figure.to_owned(), contestant.to_owned());
+        self.0.insert(key, Figure { median: value, least: value, most: value });
     }
 
     /// Takes the estimates that criterion left, if it was run: nanoseconds become millions a second.
@@ -105,9 +139,33 @@ mod tests {
             {"workload": "churn", "figure": "M ops/s, 1 thread", "contestant": "moka", "median": 2.0, "least": 1.0, "most": 3.0},
             {"workload": "churn", "figure": "M ops/s, 1 thread", "contestant": "quick_cache", "median": 4.0, "least": 4.0, "most": 4.0}
         ], "samples": []}"#;
-        figures.add_compare(text).expect("well-formed");
+        figures.add_medians(text).expect("well-formed");
         let (name, best) = figures.best("churn", "M ops/s, 1 thread", &["moka", "quick_cache", "foyer"]).expect("two");
         assert_eq!((name.as_str(), best.median), ("quick_cache", 4.0));
         assert!(figures.of("churn", "M ops/s, 1 thread", "foyer").is_none());
+    }
+
+    #[test]
+    fn runs_of_a_bench_become_one_median() {
+        let run = |value| {
+            let mut run = Figures::default();
+            run.add("get_hit", "criterion", "moka", value);
+            run
+        };
+        let medians = Figure::medians(&[run(3.0), run(1.0), run(2.0)]);
+        let figure = medians.values().next().expect("one figure");
+        assert_eq!((figure.median, figure.least, figure.most), (2.0, 1.0, 3.0));
+    }
+
+    #[test]
+    fn four_threads_are_held_against_one() {
+        let mut figures = Figures::default();
+        let text =
+            |mean: f64| format!(r#"{{"contestants": [{{"contestant": "also-cache", "mean_hit_percent": {mean}}}]}}"#);
+        figures.add_replay("replay", &text(48.0)).expect("well-formed");
+        figures.add_replay("replay-4-threads", &text(47.75)).expect("well-formed");
+        figures.compare_threads();
+        let apart = figures.of("replay-4-threads", "points from one thread", "also-cache").expect("both are there");
+        assert_eq!(apart.median, 0.25);
     }
 }
