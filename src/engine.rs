@@ -19,6 +19,8 @@ pub(crate) mod allocate;
 pub(crate) mod apply;
 pub(crate) mod changes;
 pub(crate) mod clear;
+#[cfg(not(loom))]
+pub(crate) mod close;
 pub(crate) mod evict;
 pub(crate) mod explain;
 pub(crate) mod get;

@@ -122,9 +122,10 @@ impl Reader<'_> {
         Some(engine.value(&self.guard, &hit?))
     }
 
-    /// Lets go and pins anew, so that what was retired meanwhile can be reused.
+    /// Lets go and pins anew, so that what was retired meanwhile can be reused. Without effect while the thread holds a
+    /// value or another reader of the same cache.
     pub fn refresh(&mut self) {
-        self.guard = self.cache.engine().pin();
+        self.guard.repin();
     }
 }
 

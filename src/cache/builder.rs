@@ -70,8 +70,8 @@ impl Builder {
         self
     }
 
-    /// By how many percent each time to live is shortened or lengthened at most, differently per key, so that what was
-    /// loaded together does not expire together. 0 to 50; default 0.
+    /// By how many percent each time to live is shortened at most, differently per key, so that what was loaded together
+    /// does not expire together. 0 to 50, more counts as 50; default 0.
     pub fn ttl_jitter_percent(mut self, percent: u32) -> Self {
         self.ttl_jitter_percent = percent.min(50);
         self

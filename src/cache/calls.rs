@@ -333,9 +333,6 @@ impl Cache {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn close(self) -> Result<(), OpenError> {
-        if self.engine().is_closed() {
-            return Ok(());
-        }
         self.engine().seal().map_err(OpenError::from)
     }
 }

@@ -136,12 +136,7 @@ impl Engine {
         }
         failpoint!("evict.chosen");
         if is_promoted(slot.frequency()) && !self.is_dead(slot) {
-            // Until it is said, also past pins that change the word: what is neither in the ring nor unmarked would
-            // never be looked at again.
-            let mut control = control;
-            while control.is(State::Live, self.run) && control.is_queued() && !slot.requeue(control, false) {
-                control = slot.control();
-            }
+            self.unqueue(slot.handle());
             slot.set_frequency(0);
             return false;
         }
@@ -246,14 +241,23 @@ impl Engine {
             let occupied = self.pages.occupied(class).min(u64::from(u32::MAX)) as u32;
             probation.reserve(self.policy(class).share.ring_cells(occupied).max(16));
         }
-        if let Some(displaced) = probation.push(number)
-            && displaced != number
-        {
-            self.leave_ring(displaced, class);
-        } else if probation.capacity() == 0
-            && let Some(slot) = self.slot(handle)
-        {
-            slot.requeue(slot.control(), false);
+        match probation.push(number) {
+            None => {}
+            Some(displaced) if displaced != number => {
+                self.leave_ring(displaced, class);
+            }
+            // The ring has no cells, or held this number from an earlier life of the slot: main has it.
+            Some(_) => self.unqueue(handle),
+        }
+    }
+
+    /// Hands an entry of the ring to main, also past pins that change its word: what is neither in the ring nor unmarked
+    /// would never be looked at again.
+    fn unqueue(&self, handle: Handle) {
+        let Some(slot) = self.slot(handle) else { return };
+        let mut control = slot.control();
+        while control.is(State::Live, self.run) && control.is_queued() && !slot.requeue(control, false) {
+            control = slot.control();
         }
     }
 

@@ -119,7 +119,7 @@ fn judge(block: &Superblock, identity: FileIdentity, length: u64) -> Result<Layo
     if (block.device.get(), block.inode.get()) != (identity.device, identity.inode) {
         return Err(ColdReason::Copied { found: identity.inode, expected: block.inode.get() });
     }
-    let rebooted = block.boot_id != boot_id().unwrap_or_default() && !bite("seal.ignored-boot");
+    let rebooted = !is_of_this_boot(block) && !bite("seal.ignored-boot");
     if rebooted && block.sealed.get() == 0 {
         return Err(ColdReason::Rebooted);
     }
@@ -133,6 +133,11 @@ fn judge(block: &Superblock, identity: FileIdentity, length: u64) -> Result<Layo
     Ok(layout)
 }
 
+/// Whether the machine has been up since. A kernel that does not tell counts as another boot.
+fn is_of_this_boot(block: &Superblock) -> bool {
+    boot_id().is_some_and(|id| id == block.boot_id)
+}
+
 fn start_cold(
     request: &Request,
     opened: OpenedFile,
@@ -140,6 +145,8 @@ fn start_cold(
     capacity: u64,
 ) -> Result<(Engine, Recovery), OpenFailure> {
     let layout = Layout::for_capacity(capacity);
+    // What could not be replaced is left as it is.
+    opened.check_room(layout.len(), &[layout.hole()])?;
     opened.truncate(0)?;
     let engine = create_file(request, opened, layout, 0)?;
     Ok((engine, Recovery::Cold { reason }))
@@ -215,7 +222,7 @@ fn warm(
     short_lives: u32,
 ) -> Result<(Engine, Recovery), OpenFailure> {
     let identity = opened.identity();
-    let same_boot = block.boot_id == boot_id().unwrap_or_default();
+    let same_boot = is_of_this_boot(&block);
     let sealed = block.sealed.get() == 1;
     let wanted = old.resized(request.capacity);
     if wanted.pages != Layout::pages_within(request.capacity, old.page_bytes) {
@@ -242,6 +249,10 @@ fn warm(
     // Before anything else is written: what this life changes in slots carries its run, and if it ends in the middle of
     // the load, no later life may take that run for its own.
     block.write(engine.region().view());
+    if sealed && engine.region().on_disk() {
+        // Else the disk would say "sealed" of what this life changes, until the kernel writes the block back.
+        engine.region().sync_all()?;
+    }
     failpoint!("open.run_raised");
     let ahead_us = floor.micros().saturating_sub(engine.clock().fine_us());
     let loaded = if ahead_us > CEILING_AHEAD_MAX_US {
@@ -362,35 +373,5 @@ impl Engine {
                 self.pages.leave_dirty(*page);
             }
         }
-    }
-
-    /// Notes figures that the next open tells before it knows better.
-    pub(crate) fn note_entries(&self) {
-        // Relaxed: read by the next life only.
-        self.region.view().word(live::ENTRIES).store(self.len(), Ordering::Relaxed);
-        self.region.view().word(live::ALIVE).store(self.clock.fine_us(), Ordering::Relaxed);
-    }
-
-    /// Notes that the life ended in order, however short it was: no crash, to those who count them.
-    pub(crate) fn note_end(&self) {
-        self.note_entries();
-        let enough = self.superblock().opened_us.get().saturating_add(SHORT_LIFE_MS * 1_000);
-        // Relaxed: read by the next life only.
-        self.region.view().word(live::ALIVE).fetch_max(enough, Ordering::Relaxed);
-    }
-
-    /// Writes the superblock that says: closed in order. Later writes are refused.
-    pub(crate) fn seal(&self) -> Result<(), RegionError> {
-        // Release: pairs with the Acquire in `is_closed`.
-        self.closed.store(true, Ordering::Release);
-        self.note_entries();
-        failpoint!("close.sealing");
-        let mut block = self.superblock();
-        self.region.sync_all()?;
-        block.sealed = U32::new(1);
-        block.short_lives = U32::new(0);
-        block.write(self.region.view());
-        self.set_superblock(block);
-        self.region.sync_all()
     }
 }

@@ -4,8 +4,8 @@
 //!   stripe = thread number % STRIPES:   | hits | misses | inserts | replaced | ... |   128 B aligned
 //! ```
 //!
-//! Hits and misses are written without a read-modify-write: as long as fewer than [`STRIPES`] threads use the cache at
-//! one time each has a stripe of its own and the sums are exact.
+//! Hits and misses are written without a read-modify-write. Threads are numbered as they come, so two of them share a
+//! stripe only if a multiple of [`STRIPES`] lies between them; what they count at the same moment may then count once.
 
 use crate::arena::classes::ClassId;
 use crate::engine::Engine;

@@ -100,6 +100,11 @@ impl OpenedFile {
         self.locked.file.set_len(len).map_err(|source| io_error("truncating", &self.locked.path, source))
     }
 
+    /// Refuses if a file of this length could not be backed, what this one has already counted in.
+    pub(crate) fn check_room(&self, len: u64, holes: &[Range<u64>]) -> Result<(), RegionError> {
+        self.require_room(&solid_ranges(len, holes, self.file_system.granule()), &MemoryProbe::default())
+    }
+
     /// Writes bytes at an offset, in a file that is not mapped yet.
     pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), RegionError> {
         let written = self.locked.file.write_all_at(bytes, offset);

@@ -57,7 +57,7 @@ mod real {
                     self.0.len() - 1
                 }
             };
-            self.0.swap(0, at);
+            self.0[..=at].rotate_right(1);
             let local = &self.0[0].1;
             LAST.set((domain.id, NonNull::from(local)));
             local
@@ -67,6 +67,13 @@ mod real {
     impl Drop for Locals {
         fn drop(&mut self) {
             LAST.set((0, NonNull::dangling()));
+        }
+    }
+
+    impl Guard {
+        /// Lets go of what was protected and protects what is there now, unless the thread holds another guard.
+        pub(crate) fn repin(&mut self) {
+            self.0.repin();
         }
     }
 

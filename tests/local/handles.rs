@@ -138,3 +138,36 @@ fn a_byte_that_changed_in_the_file_is_never_served() {
     assert_eq!((0..100).filter(|number| cache.contains(key(*number))).count(), 99);
     assert_eq!(cache.stats().damaged, 1);
 }
+
+#[test]
+fn a_reader_that_refreshes_lets_what_was_retired_go() {
+    let cache = Cache::builder().capacity(1 << 20).background(false).open().expect("opens");
+    let retired = || {
+        for _ in 0..20 {
+            cache.maintain(Duration::from_millis(1));
+        }
+        cache.stats().retired_bytes
+    };
+    cache.insert("k", "old").expect("fits");
+    let mut reader = cache.reader();
+    cache.insert("k", "new").expect("fits");
+    assert!(retired() > 0, "the reader may still be looking at the old value");
+    assert_eq!(reader.get("k"), Some(b"new".as_slice()));
+    reader.refresh();
+    cache.maintain(Duration::from_millis(1));
+    reader.refresh();
+    assert_eq!(retired(), 0, "nobody looks at the old value any more");
+}
+
+#[test]
+fn what_can_not_be_replaced_is_left_as_it_is() {
+    let folder = Folder::new();
+    let path = folder.path();
+    open(&path, 4 << 20).expect("opens").insert("k", "v").expect("fits");
+    // More than any machine has, and than this file can grow to.
+    let refused = open(&path, 1 << 38).expect_err("no machine has so much");
+    assert!(matches!(refused, OpenError::NotEnoughMemory { .. }), "{refused}");
+    let cache = open(&path, 4 << 20).expect("opens");
+    assert!(matches!(cache.recovery(), Recovery::Warm { .. }), "{}", cache.recovery());
+    assert!(cache.contains("k"));
+}
