@@ -319,16 +319,6 @@ impl Engine {
         }
     }
 
-    /// The superblock as last written.
-    pub(crate) fn superblock(&self) -> Superblock {
-        *crate::sync::lock(&self.superblock)
-    }
-
-    /// Remembers the superblock as written.
-    pub(crate) fn set_superblock(&self, block: Superblock) {
-        *crate::sync::lock(&self.superblock) = block;
-    }
-
     /// Entries that a read can find.
     pub(crate) fn len(&self) -> u64 {
         // Relaxed: gauges.

@@ -63,8 +63,19 @@ pub(crate) fn lock_within<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
 /// all of them. It is read once; only the first call allocates.
 #[cfg(any(loom, also_cache_bite))]
 pub(crate) fn bite(name: &str) -> bool {
-    static WANTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    WANTED.get_or_init(|| std::env::var("ALSO_CACHE_BITE").ok()).as_deref() == Some(name)
+    use std::sync::atomic::AtomicPtr;
+    // Not a OnceLock: no sanitizer sees into std.
+    static WANTED: AtomicPtr<String> = AtomicPtr::new(std::ptr::null_mut());
+    // Acquire: pairs with the exchange below.
+    let mut wanted = WANTED.load(Ordering::Acquire);
+    if wanted.is_null() {
+        let read = Box::into_raw(Box::new(std::env::var("ALSO_CACHE_BITE").unwrap_or_default()));
+        // Release: who finds the pointer finds the text. Where two threads come first together, one text is lost.
+        let stored = WANTED.compare_exchange(wanted, read, Ordering::AcqRel, Ordering::Acquire);
+        wanted = stored.map_or_else(|theirs| theirs, |_| read);
+    }
+    // SAFETY: what was stored once is neither changed nor freed.
+    unsafe { &*wanted == name }
 }
 
 /// As above: in every other build a constant, which leaves no code behind.

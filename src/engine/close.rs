@@ -4,7 +4,7 @@
 //!   no more writes -> figures -> all pages to the disk -> the block that says "sealed" -> that to the disk
 //! ```
 
-use crate::arena::header::live;
+use crate::arena::header::{Superblock, live};
 use crate::engine::Engine;
 use crate::region::RegionError;
 use crate::sync::Ordering;
@@ -13,6 +13,16 @@ use crate::types::limits::SHORT_LIFE_MS;
 use zerocopy::little_endian::U32;
 
 impl Engine {
+    /// The superblock as last written.
+    pub(crate) fn superblock(&self) -> Superblock {
+        *crate::sync::lock(&self.superblock)
+    }
+
+    /// Remembers the superblock as written.
+    pub(crate) fn set_superblock(&self, block: Superblock) {
+        *crate::sync::lock(&self.superblock) = block;
+    }
+
     /// Notes figures that the next open tells before it knows better.
     pub(crate) fn note_entries(&self) {
         // Relaxed: read by the next life only.
