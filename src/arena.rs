@@ -7,16 +7,21 @@
 //!                                   sparse: room for 16 x    data (one size class) | large | index | ...
 //!
 //!   layout    offsets and page size from a capacity        classes   slot sizes
-//!   frame     the immutable bytes of a slot                slot      the control word and its states
-//!   page      what each page is, and its free slots        reclaim   retired slots that wait for readers
-//!   large     contiguous blocks for large values           pin       counted pins with a budget
-//!   header    the superblocks
+//!   frame     the immutable bytes of a slot                slot      its states           control   the word of them
+//!   page      what each page is                            entry     a frame, read where it lies
+//!   free      its free slots                               reclaim   retired slots that wait for readers
+//!   turnover  its life from free to free                   large     contiguous blocks for large values
+//!   header    the superblocks     descriptor  of pages     pin       counted pins with a budget
 //! ```
 //!
 //! Free space is never stored in the file: it is derived from the control words, page by page, after an open.
 
 pub(crate) mod classes;
+mod control;
+mod descriptor;
+mod entry;
 pub(crate) mod frame;
+mod free;
 pub(crate) mod header;
 pub(crate) mod large;
 pub(crate) mod layout;
@@ -26,3 +31,4 @@ pub(crate) mod page;
 pub(crate) mod pin;
 pub(crate) mod reclaim;
 pub(crate) mod slot;
+mod turnover;

@@ -15,6 +15,7 @@ mod error;
 mod explain;
 mod housekeeping;
 mod options;
+mod reads;
 mod reservation;
 mod stats;
 mod value;

@@ -22,6 +22,8 @@ pub(crate) mod clear;
 pub(crate) mod evict;
 pub(crate) mod explain;
 pub(crate) mod get;
+#[cfg(feature = "values-on-heap")]
+pub(crate) mod heap_values;
 pub(crate) mod insert;
 pub(crate) mod large;
 #[cfg(loom)]
@@ -31,6 +33,8 @@ pub(crate) mod open;
 pub(crate) mod prepare;
 pub(crate) mod rebalance;
 pub(crate) mod reclaim;
+#[cfg(not(loom))]
+pub(crate) mod recovery;
 pub(crate) mod remove;
 #[cfg(not(loom))]
 pub(crate) mod resize;
@@ -68,6 +72,9 @@ pub(crate) struct Settings {
     pub(crate) entries_max: Option<u64>,
     pub(crate) ttl: TimeToLive,
     pub(crate) ttl_jitter_percent: u32,
+    /// The most bytes of slots and values together, with values on the heap. `None`: they are in the arena.
+    #[cfg(feature = "values-on-heap")]
+    pub(crate) heap_bytes_max: Option<u64>,
 }
 
 impl Default for Settings {
@@ -77,6 +84,8 @@ impl Default for Settings {
             entries_max: None,
             ttl: TimeToLive::NEVER,
             ttl_jitter_percent: 0,
+            #[cfg(feature = "values-on-heap")]
+            heap_bytes_max: None,
         }
     }
 }
@@ -111,6 +120,8 @@ pub(crate) struct Engine {
     rebalance: rebalance::Rebalance,
     sweep: sweep::Sweep,
     superblock: Mutex<Superblock>,
+    #[cfg(feature = "values-on-heap")]
+    heap: heap_values::HeapValues,
     region: Region,
 }
 
@@ -161,6 +172,8 @@ impl Engine {
             rebalance: rebalance::Rebalance::new(classes.len() + 1),
             sweep: sweep::Sweep::default(),
             superblock: Mutex::new(Superblock::new_zeroed()),
+            #[cfg(feature = "values-on-heap")]
+            heap: heap_values::HeapValues::default(),
             pages: Pages::new(layout, classes),
             region,
         }
@@ -267,6 +280,8 @@ impl Engine {
             slot.retire(self.run)
         };
         let Some(before) = retired else { return };
+        #[cfg(feature = "values-on-heap")]
+        self.note_retired_value(slot);
         crate::sync::failpoint::failpoint!("retire.marked");
         let state = self.pages.class(class);
         // Relaxed: gauges. An entry of an old run that was never adopted was never counted in.

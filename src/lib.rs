@@ -31,7 +31,7 @@ pub use cache::{
     Reader, Reservation, Stats, Value,
 };
 #[cfg(not(loom))]
-pub use engine::open::{ColdReason, Recovery};
+pub use engine::recovery::{ColdReason, Recovery};
 pub use types::clock::ManualClock;
 pub use types::limits;
 pub use types::version::{Order, Version};

@@ -6,7 +6,7 @@
 //!   Mutex, Arc         std::sync                      loom::sync
 //!   epoch::Domain      crossbeam_epoch::Collector     an exact grace period model
 //!   failpoint!         debug builds: park or kill     nothing
-//!   bite("name")       a listed defect, compiled in only by `cargo xtask bite`
+//!   bite("name")       a listed defect, turned on only by `cargo xtask bite`
 //! ```
 //!
 //! Invariant: no other file names `std::sync::atomic`, `loom` or `crossbeam_epoch`.
@@ -57,25 +57,21 @@ pub(crate) fn lock_within<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
-/// Whether the named defect is compiled in.
+/// Whether the named defect is turned on.
 ///
-/// `cargo xtask bite` sets `ALSO_CACHE_BITE` for one build at a time and demands that a check goes red. Unset, as in
-/// every other build, this is the constant `false` and leaves no code behind. Models ask when they run, so that one
-/// build serves for all defects.
-#[cfg(not(loom))]
-#[inline(always)]
-pub(crate) const fn bite(name: &str) -> bool {
-    match option_env!("ALSO_CACHE_BITE") {
-        None => false,
-        Some(wanted) => same(wanted.as_bytes(), name.as_bytes()),
-    }
-}
-
-/// As above, decided at run time.
-#[cfg(loom)]
+/// Under loom and under `--cfg also_cache_bite` the variable `ALSO_CACHE_BITE` names the one, so that one build serves for
+/// all of them. It is read once; only the first call allocates.
+#[cfg(any(loom, also_cache_bite))]
 pub(crate) fn bite(name: &str) -> bool {
     static WANTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     WANTED.get_or_init(|| std::env::var("ALSO_CACHE_BITE").ok()).as_deref() == Some(name)
+}
+
+/// As above: in every other build a constant, which leaves no code behind.
+#[cfg(not(any(loom, also_cache_bite)))]
+#[inline(always)]
+pub(crate) const fn bite(_name: &str) -> bool {
+    false
 }
 
 /// A point where threads of a model may take turns; nothing outside of loom.
@@ -113,21 +109,6 @@ impl Turn {
 
     #[inline(always)]
     pub(crate) const fn take(&self) {}
-}
-
-#[cfg(not(loom))]
-const fn same(left: &[u8], right: &[u8]) -> bool {
-    if left.len() != right.len() {
-        return false;
-    }
-    let mut at = 0;
-    while at < left.len() {
-        if left[at] != right[at] {
-            return false;
-        }
-        at += 1;
-    }
-    true
 }
 
 /// A small number that differs between threads which run at the same time, for spreading them over stripes.

@@ -1,9 +1,7 @@
 //! Journeys of an entry against each other, through the whole engine: what is read is right, and every slot and gauge is
 //! accounted for when all is quiet.
 //!
-//! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`: `insert.no-second-look`, `insert.loser-counts-too`,
-//! `insert.frees-at-once`, `insert.counts-late`, `index.swap-relaxed-lost`, `evict.retires-loser`, `get.retired-is-damage`,
-//! `rebalance.evicts-unlinked`, `slot.adopt-store`, `reclaim.no-grace`, `reclaim.tag-early`.
+//! The defects that must turn these red stand in `tools/xtask/bites.txt`.
 
 #![cfg(loom)]
 
@@ -22,7 +20,7 @@ const OTHER: u8 = 2;
 fn two_inserts_of_one_key_leave_one_entry() {
     static OLDER_FIRST: Reached = Reached::new();
     static SUPERSEDED: Reached = Reached::new();
-    explore("insert x insert", || {
+    explore("insert x insert", 2, || {
         let model = Arc::new(Model::new(3, 2));
         let other = model.clone();
         let other = thread::spawn(move || other.store(KEY, 20));
@@ -44,11 +42,14 @@ fn two_inserts_of_one_key_leave_one_entry() {
 fn an_insert_and_a_remove_leave_the_counts_right() {
     static REMOVED: Reached = Reached::new();
     static MISSED: Reached = Reached::new();
-    explore("insert x remove", || {
+    explore("insert x remove", 2, || {
         let model = Arc::new(Model::new(2, 1));
         let inserter = model.clone();
         let inserter = thread::spawn(move || assert_eq!(inserter.store(KEY, 10), Stored::Yes));
         let removed = model.remove(KEY);
+        // It was counted in before it could be found, so at no moment are fewer counted than there are.
+        let counted = model.entries();
+        assert!(counted <= 1, "{} entries", counted.cast_signed());
         inserter.join().expect(JOINED);
         REMOVED.note(removed);
         MISSED.note(!removed);
@@ -63,11 +64,11 @@ fn an_insert_and_a_remove_leave_the_counts_right() {
 fn a_replace_a_remove_and_a_get_lose_and_resurrect_nothing() {
     static REMOVED_FIRST: Reached = Reached::new();
     static SEEN_ABSENT: Reached = Reached::new();
-    explore("replace x remove x get", || {
+    explore("replace x remove x get", 2, || {
         let model = Arc::new(Model::new(3, 2));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let reader = model.clone();
-        let reader = thread::spawn(move || (reader.get(KEY), reader.get(KEY)));
+        let reader = thread::spawn(move || (reader.search(KEY), reader.search(KEY)));
         let writer = model.clone();
         let writer = thread::spawn(move || assert_eq!(writer.store(KEY, 20), Stored::Yes));
         assert!(model.remove(KEY), "the key was present until removed");
@@ -88,7 +89,7 @@ fn a_replace_a_remove_and_a_get_lose_and_resurrect_nothing() {
 fn whoever_takes_the_word_out_alone_retires_and_counts() {
     static EVICTED_FIRST: Reached = Reached::new();
     static BOTH: Reached = Reached::new();
-    explore("replace x evict", || {
+    explore("replace x evict", 2, || {
         let model = Arc::new(Model::new(3, 2));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let evictor = model.clone();
@@ -112,7 +113,7 @@ fn a_reservation_beside_a_replace_is_committed_or_given_back() {
     static COMMITTED: Reached = Reached::new();
     static SUPERSEDED: Reached = Reached::new();
     static LOST_AFTER_LIVE: Reached = Reached::new();
-    explore("reserve, commit x replace", || {
+    explore("reserve, commit x replace", 2, || {
         let model = Arc::new(Model::new(3, 2));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let dropped = model.reserve(KEY, 15).expect("there are four slots");
@@ -138,7 +139,7 @@ fn a_reservation_beside_a_replace_is_committed_or_given_back() {
 #[test]
 fn an_evictor_never_reads_a_slot_that_lost_and_was_reused() {
     static LOST: Reached = Reached::new();
-    explore("replace, reserve x replace, evict", || {
+    explore("replace, reserve x replace, evict", 2, || {
         let model = Arc::new(Model::new(3, 2));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let newer = model.reserve(KEY, 30).expect("there are four slots");
@@ -162,7 +163,7 @@ fn an_evictor_never_reads_a_slot_that_lost_and_was_reused() {
 fn a_reader_never_sees_reused_bytes() {
     static OLD: Reached = Reached::new();
     static REUSED: Reached = Reached::new();
-    explore("reader x replace, reclaim, insert", || {
+    explore("reader x replace, reclaim, insert", 2, || {
         let model = Arc::new(Model::new(2, 1));
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let reader = model.clone();
@@ -188,7 +189,7 @@ fn a_reader_never_sees_reused_bytes() {
 #[test]
 fn a_replace_during_a_split_is_neither_lost_nor_doubled() {
     static DURING: Reached = Reached::new();
-    explore("split x replace", || {
+    explore("split x replace", 2, || {
         let model = Arc::new(Model::new(3, 2));
         let (stays, moves) = (model.key_with(0, 0), model.key_with(1, 0));
         assert_eq!((model.store(stays, 5), model.store(moves, 10)), (Stored::Yes, Stored::Yes));
@@ -224,7 +225,7 @@ fn ready_to_move() -> Arc<Model> {
 fn a_replace_beside_a_page_move_is_neither_lost_nor_doubled() {
     static MOVED: Reached = Reached::new();
     static REPLACED_FIRST: Reached = Reached::new();
-    explore("page move x replace", || {
+    explore("page move x replace", 2, || {
         let model = ready_to_move();
         let mover = model.clone();
         let mover = thread::spawn(move || mover.drain());
@@ -242,9 +243,57 @@ fn a_replace_beside_a_page_move_is_neither_lost_nor_doubled() {
 }
 
 #[test]
+fn a_replace_that_a_page_move_meets_half_done_is_not_evicted() {
+    static MOVED: Reached = Reached::new();
+    explore("page move x commit", 2, || {
+        let model = Model::new(4, 3);
+        assert_eq!(model.store(KEY, 10), Stored::Yes);
+        assert_eq!((model.get(KEY), model.get(KEY)), (Some(10), Some(10)));
+        let neighbour = model.reserve(OTHER, 1).expect("there are six slots");
+        let newer = model.reserve(KEY, 20).expect("there are six slots");
+        model.aim_at_reserved(&newer);
+        let model = Arc::new(model);
+        let mover = model.clone();
+        let mover = thread::spawn(move || mover.drain());
+        assert_eq!(model.commit(KEY, 20, &newer), Stored::Yes);
+        mover.join().expect(JOINED);
+        let [_, relocated, _] = model.counts();
+        MOVED.note(relocated > 0);
+        assert_eq!(model.get(KEY), Some(20));
+        model.abandon(&neighbour);
+        model.census().check();
+    });
+    MOVED.assert("the entry was moved");
+}
+
+#[test]
+fn a_page_seen_under_a_guard_is_nobody_elses_before_the_guard_is_gone() {
+    static LEFT: Reached = Reached::new();
+    static FREED: Reached = Reached::new();
+    static WAITED: Reached = Reached::new();
+    explore("page move x walk", 2, || {
+        let model = Arc::new(Model::new(2, 2));
+        model.aim_at_first();
+        let mover = model.clone();
+        let mover = thread::spawn(move || {
+            assert!(mover.drain(), "every slot is free");
+            (0..3).filter(|_| mover.hasten_page()).count()
+        });
+        let [before, after] = model.walk_first_page();
+        LEFT.note(before.of_its_class && !after.of_its_class);
+        WAITED.note(before.of_its_class && mover.join().expect(JOINED) == 3);
+        FREED.note(before.free);
+        assert!(!(before.of_its_class && after.free), "it was zeroed and given away under a guard: {after:?}");
+    });
+    LEFT.assert("the page left its class under the guard");
+    FREED.assert("the page was free before the guard");
+    WAITED.assert("the page had to wait");
+}
+
+#[test]
 fn a_key_is_found_throughout_a_page_move() {
     static MOVED: Reached = Reached::new();
-    explore("page move x get", || {
+    explore("page move x get", 2, || {
         let model = ready_to_move();
         let mover = model.clone();
         let mover = thread::spawn(move || mover.drain());
@@ -262,7 +311,7 @@ fn a_key_is_found_throughout_a_page_move() {
 fn a_key_of_an_old_run_is_found_throughout_a_replace() {
     static OLD: Reached = Reached::new();
     static NEW: Reached = Reached::new();
-    explore("first read x replace", || {
+    explore("first read x replace", 2, || {
         let model = Model::new(3, 2);
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let model = Arc::new(model.reopen());
@@ -283,7 +332,7 @@ fn a_key_of_an_old_run_is_found_throughout_a_replace() {
 #[test]
 fn a_slot_of_an_old_run_is_settled_by_one_thread() {
     static SETTLED_FIRST: Reached = Reached::new();
-    explore("prepare x remove x first read", || {
+    explore("prepare x remove x first read", 2, || {
         let model = Model::new(2, 1);
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let model = Arc::new(model.reopen());
@@ -300,4 +349,35 @@ fn a_slot_of_an_old_run_is_settled_by_one_thread() {
         assert_eq!((census.live_gauge, census.limbo_gauge, census.free), (0, 1, 1), "{census:?}");
     });
     SETTLED_FIRST.assert("it was read");
+}
+
+#[test]
+fn an_overflow_bucket_of_an_old_run_is_given_back_once() {
+    static DURING: Reached = Reached::new();
+    explore("prepare of overflow x insert", 2, || {
+        let model = Model::new(6, 5);
+        let keys: [u8; 5] = std::array::from_fn(|nth| model.key_with(0, nth));
+        // Two words in the home bucket, the third in one behind it, which is empty when the process ends.
+        for key in &keys[..3] {
+            assert_eq!(model.store(*key, 10), Stored::Yes);
+        }
+        assert!(model.remove(keys[2]));
+        let model = Arc::new(model.reopen());
+        while model.prepare() {}
+        assert!(model.remove(keys[0]));
+        // Here the empty bucket would leave its chain, and be free two grace periods later.
+        assert_eq!(model.store(keys[3], 20), Stored::Yes);
+        model.reclaim();
+        model.reclaim();
+        let [buckets, .., unknown_before] = model.overflow();
+        let preparer = model.clone();
+        let preparer = thread::spawn(move || while preparer.prepare_overflow() {});
+        assert_eq!(model.store(keys[4], 30), Stored::Yes);
+        let [.., unknown_after] = model.overflow();
+        DURING.note(unknown_before == buckets && unknown_after == 0);
+        preparer.join().expect(JOINED);
+        assert_eq!([1, 3, 4].map(|nth| model.get(keys[nth])), [Some(10), Some(20), Some(30)]);
+        assert_eq!(model.overflow(), [buckets, 1, buckets - 1, 0], "buckets, linked, free, unknown");
+    });
+    DURING.assert("all buckets were looked at during the insert");
 }

@@ -1,19 +1,17 @@
 //! The eviction structures: each number leaves the ring once, no slot is claimed twice in a lap, a ghost is taken once.
 //!
-//! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`:
-//! `eviction.pop-load-instead-of-swap`, `eviction.push-store-instead-of-swap`, `eviction.tail-relaxed`,
-//! `eviction.shape-relaxed`, `eviction.claim-without-cas`, `eviction.claim-ignores-lost-cas`,
-//! `eviction.ghost-take-without-cas`.
+//! The defects that must turn these red stand in `tools/xtask/bites.txt`.
 
 #![cfg(loom)]
 
+mod common;
+
 use also_cache::loom_internals::eviction::{Ghosts, Hand, Ring};
+use common::{Reached, explore};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::AtomicBool;
+use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use loom::thread;
-// Counts over all interleavings, so not one of loom's.
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A ring with a payload for each number: who holds a number writes its payload, so loom sees an overlap or a missing
 /// happens-before between two holders.
@@ -68,26 +66,12 @@ impl Slots {
     }
 }
 
-/// A model that never meets the states it is about shows nothing.
-fn reached(states: &[(&str, &AtomicU32)]) {
-    for (state, count) in states {
-        println!("{state}: {}", count.load(Relaxed));
-    }
-    assert!(states.iter().all(|(_, count)| count.load(Relaxed) > 0), "a state was never reached");
-}
-
-fn model(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(body);
-}
-
 #[test]
 fn each_number_leaves_the_ring_exactly_once() {
-    static POPPED: AtomicU32 = AtomicU32::new(0);
-    static DISPLACED: AtomicU32 = AtomicU32::new(0);
-    static MISSED: AtomicU32 = AtomicU32::new(0);
-    model(3, || {
+    static POPPED: Reached = Reached::new();
+    static DISPLACED: Reached = Reached::new();
+    static MISSED: Reached = Reached::new();
+    explore("push x push x pop, pop", 3, || {
         let slots = Slots::with_cells(1);
         let pushers: Vec<_> = (0..2)
             .map(|worker| {
@@ -96,22 +80,24 @@ fn each_number_leaves_the_ring_exactly_once() {
             })
             .collect();
         let mut out: Vec<u32> = slots.pop().into_iter().chain(slots.pop()).collect();
-        if out.is_empty() { &MISSED } else { &POPPED }.fetch_add(1, Relaxed);
+        MISSED.note(out.is_empty());
+        POPPED.note(!out.is_empty());
         for pusher in pushers {
-            if let Some(displaced) = pusher.join().expect("a pusher does not panic") {
-                DISPLACED.fetch_add(1, Relaxed);
-                out.push(displaced);
-            }
+            let displaced = pusher.join().expect("a pusher does not panic");
+            DISPLACED.note(displaced.is_some());
+            out.extend(displaced);
         }
         assert_eq!(slots.settle(out), [0, 1]);
     });
-    reached(&[("popped", &POPPED), ("displaced", &DISPLACED), ("missed", &MISSED)]);
+    POPPED.assert("popped");
+    DISPLACED.assert("displaced");
+    MISSED.assert("missed");
 }
 
 #[test]
 fn two_poppers_never_take_the_same_number() {
-    static BOTH: AtomicU32 = AtomicU32::new(0);
-    model(3, || {
+    static BOTH: Reached = Reached::new();
+    explore("pop x pop x push", 3, || {
         let slots = Slots::with_cells(2);
         assert_eq!((slots.push(0), slots.push(1)), (None, None));
         let other = {
@@ -124,20 +110,18 @@ fn two_poppers_never_take_the_same_number() {
         };
         let mut out: Vec<u32> = slots.pop().into_iter().collect();
         out.extend(other.join().expect("a popper does not panic"));
-        if out.len() == 2 {
-            BOTH.fetch_add(1, Relaxed);
-        }
+        BOTH.note(out.len() == 2);
         out.extend(third.join().expect("a pusher does not panic"));
         assert_eq!(slots.settle(out), [0, 1, 2]);
     });
-    reached(&[("both popped", &BOTH)]);
+    BOTH.assert("both popped");
 }
 
 #[test]
 fn growth_under_way_loses_no_number() {
-    static GREW_FIRST: AtomicU32 = AtomicU32::new(0);
-    static DISPLACED: AtomicU32 = AtomicU32::new(0);
-    model(3, || {
+    static GREW_FIRST: Reached = Reached::new();
+    static DISPLACED: Reached = Reached::new();
+    explore("push, push x grow x pop", 3, || {
         let slots = Slots::with_cells(1);
         assert_eq!(slots.push(0), None);
         let pusher = {
@@ -151,19 +135,21 @@ fn growth_under_way_loses_no_number() {
         let mut out: Vec<u32> = slots.pop().into_iter().collect();
         let displaced = pusher.join().expect("a pusher does not panic");
         grower.join().expect("a grower does not panic");
-        if displaced == [None, None] { &GREW_FIRST } else { &DISPLACED }.fetch_add(1, Relaxed);
+        GREW_FIRST.note(displaced == [None, None]);
+        DISPLACED.note(displaced != [None, None]);
         out.extend(displaced.into_iter().flatten());
         assert_eq!(slots.settle(out), [0, 1, 2]);
     });
-    reached(&[("grew before the pushes", &GREW_FIRST), ("displaced", &DISPLACED)]);
+    GREW_FIRST.assert("grew before the pushes");
+    DISPLACED.assert("displaced");
 }
 
 #[test]
 fn a_ring_that_gets_its_first_cells_while_in_use_is_sound() {
-    static REFUSED: AtomicU32 = AtomicU32::new(0);
-    static ENTERED: AtomicU32 = AtomicU32::new(0);
-    static POPPED: AtomicU32 = AtomicU32::new(0);
-    model(3, || {
+    static REFUSED: Reached = Reached::new();
+    static ENTERED: Reached = Reached::new();
+    static POPPED: Reached = Reached::new();
+    explore("first cells x push x pop", 3, || {
         let slots = Slots::with_cells(0);
         // Loom looks for other orders only at the last access of an atomic before a write to it, and the grower's own load
         // hides those of the others. These relaxed flags order nothing; racing on them, each thread also runs late.
@@ -186,22 +172,25 @@ fn a_ring_that_gets_its_first_cells_while_in_use_is_sound() {
         };
         late[1].load(Relaxed);
         let mut out: Vec<u32> = slots.pop().into_iter().collect();
-        POPPED.fetch_add(u32::from(!out.is_empty()), Relaxed);
+        POPPED.note(!out.is_empty());
         let back = pusher.join().expect("a pusher does not panic");
         grower.join().expect("a grower does not panic");
-        if back.is_some() { &REFUSED } else { &ENTERED }.fetch_add(1, Relaxed);
+        REFUSED.note(back.is_some());
+        ENTERED.note(back.is_none());
         out.extend(back);
         assert_eq!(slots.settle(out), [0]);
     });
-    reached(&[("refused", &REFUSED), ("entered", &ENTERED), ("popped", &POPPED)]);
+    REFUSED.assert("refused");
+    ENTERED.assert("entered");
+    POPPED.assert("popped");
 }
 
 #[test]
 fn spans_of_one_lap_are_disjoint() {
-    static INTERLEAVED: AtomicU32 = AtomicU32::new(0);
-    static WRAPPED: AtomicU32 = AtomicU32::new(0);
+    static INTERLEAVED: Reached = Reached::new();
+    static WRAPPED: Reached = Reached::new();
     const PAGES: [(u32, u32); 2] = [(1, 2), (4, 1)];
-    model(3, || {
+    explore("claim, claim x claim, claim", 3, || {
         let hand = Arc::new(Hand::default());
         let workers: Vec<_> = (0..2)
             .map(|_| {
@@ -212,20 +201,21 @@ fn spans_of_one_lap_are_disjoint() {
         let claims: Vec<_> =
             workers.into_iter().map(|worker| worker.join().expect("an evictor does not panic")).collect();
         let mut spans: Vec<_> = claims.into_iter().flatten().map(|span| span.expect("the class has pages")).collect();
-        INTERLEAVED.fetch_add(u32::from(!spans.is_sorted() && spans[0] < spans[3]), Relaxed);
+        INTERLEAVED.note(!spans.is_sorted() && spans[0] < spans[3]);
         spans.sort_unstable();
         // Four claims of one slot over three slots: every slot of the lap once, and the first of the next lap.
         assert_eq!(spans, [(0, 1, 0, 1), (0, 1, 1, 1), (0, 4, 0, 1), (1, 1, 0, 1)]);
-        WRAPPED.fetch_add(u32::from(spans[3].0), Relaxed);
+        WRAPPED.note(spans[3].0 > 0);
     });
-    reached(&[("interleaved", &INTERLEAVED), ("wrapped", &WRAPPED)]);
+    INTERLEAVED.assert("interleaved");
+    WRAPPED.assert("wrapped");
 }
 
 #[test]
 fn a_ghost_is_taken_by_one_thread() {
-    static FIRST: AtomicU32 = AtomicU32::new(0);
-    static SECOND: AtomicU32 = AtomicU32::new(0);
-    model(3, || {
+    static FIRST: Reached = Reached::new();
+    static SECOND: Reached = Reached::new();
+    explore("take x take", 3, || {
         let ghosts = Arc::new(Ghosts::default());
         ghosts.insert(7 << 32);
         let other = {
@@ -235,7 +225,9 @@ fn a_ghost_is_taken_by_one_thread() {
         let here = ghosts.take(7 << 32);
         let there = other.join().expect("a taker does not panic");
         assert!(here != there, "one ghost, taken here: {here}, there: {there}");
-        if here { &FIRST } else { &SECOND }.fetch_add(1, Relaxed);
+        FIRST.note(here);
+        SECOND.note(there);
     });
-    reached(&[("taken here", &FIRST), ("taken there", &SECOND)]);
+    FIRST.assert("taken here");
+    SECOND.assert("taken there");
 }

@@ -2,46 +2,21 @@
 //!
 //! Under loom a bucket has two words and an index one or two stripes. Every model counts, outside of the model's own
 //! state, how often the state that it is about was reached, and fails if that was never.
+//!
+//! The defects that must turn these red stand in `tools/xtask/bites.txt`.
 #![cfg(loom)]
 
+mod common;
+
 use also_cache::loom_internals::index::Model;
+use common::{Reached, explore};
 use loom::sync::Arc;
 use loom::thread;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Key 0 stays in bucket 0 at the first split, the others move to bucket 1.
 const STAYS: u64 = 0x0001_0000_0000_0000;
 const MOVES: u64 = 0x0002_0000_0000_0001;
 const MOVES_TOO: u64 = 0x0003_0000_0000_0001;
-
-/// Counts executions that reached a state. Std, so that loom neither sees nor resets it.
-struct Reached(AtomicUsize);
-
-impl Reached {
-    const fn new() -> Self {
-        Self(AtomicUsize::new(0))
-    }
-
-    fn note(&self, reached: bool) {
-        self.0.fetch_add(usize::from(reached), Ordering::Relaxed);
-    }
-
-    fn assert(&self, what: &str) {
-        let times = self.0.load(Ordering::Relaxed);
-        println!("{what}: {times} executions");
-        assert!(times > 0, "no execution reached: {what}");
-    }
-}
-
-/// Explores with at most two preemptions, unless `LOOM_MAX_PREEMPTIONS` says otherwise.
-fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
-        builder.preemption_bound = Some(2);
-    }
-    builder.max_branches = 10_000;
-    builder.check(model);
-}
 
 fn named(model: &Model, slots: &[usize]) -> Vec<usize> {
     model.walk().into_iter().filter(|slot| slots.contains(slot)).collect()
@@ -50,7 +25,7 @@ fn named(model: &Model, slots: &[usize]) -> Vec<usize> {
 #[test]
 fn two_inserts_of_one_key_leave_one_word() {
     static RACED: Reached = Reached::new();
-    explore(|| {
+    explore("insert x insert", 2, || {
         let model = Arc::new(Model::new(1, &[MOVES, MOVES]));
         let other = model.clone();
         let thread = thread::spawn(move || other.insert(1));
@@ -71,7 +46,7 @@ fn two_inserts_of_one_key_leave_one_word() {
 fn an_insert_a_remove_and_a_get_lose_and_resurrect_nothing() {
     static REMOVED_FIRST: Reached = Reached::new();
     static SEEN_ABSENT: Reached = Reached::new();
-    explore(|| {
+    explore("insert x remove x get", 2, || {
         let model = Arc::new(Model::new(1, &[MOVES, MOVES]));
         model.insert(0).expect("nobody holds the stripe");
         let (inserter, remover) = (model.clone(), model.clone());
@@ -98,7 +73,7 @@ fn an_insert_a_remove_and_a_get_lose_and_resurrect_nothing() {
 #[test]
 fn whoever_wins_the_exchange_alone_retires_the_slot() {
     static LOST: Reached = Reached::new();
-    explore(|| {
+    explore("replace x remove x replace", 2, || {
         let model = Arc::new(Model::new(1, &[MOVES, MOVES, MOVES]));
         model.insert(0).expect("nobody holds the stripe");
         let (one, two) = (model.clone(), model.clone());
@@ -123,7 +98,7 @@ fn whoever_wins_the_exchange_alone_retires_the_slot() {
 fn a_key_present_throughout_a_split_is_always_found() {
     static THROUGH_COPY: Reached = Reached::new();
     static OVERTAKEN: Reached = Reached::new();
-    explore(|| {
+    explore("split x get", 2, || {
         let model = Arc::new(Model::new(1, &[STAYS, MOVES]));
         model.insert(0).expect("nobody holds the stripe");
         model.insert(1).expect("nobody holds the stripe");
@@ -146,7 +121,7 @@ fn a_key_present_throughout_a_split_is_always_found() {
 #[test]
 fn keys_in_overflow_are_found_throughout_a_split() {
     static DURING: Reached = Reached::new();
-    explore(|| {
+    explore("split of a chain x get", 2, || {
         let keys = [STAYS, MOVES, MOVES_TOO, 0x0004_0000_0000_0001];
         let model = Arc::new(Model::new(1, &keys));
         for slot in 0..keys.len() {
@@ -170,7 +145,7 @@ fn keys_in_overflow_are_found_throughout_a_split() {
 fn a_replace_during_a_split_is_neither_lost_nor_doubled() {
     static LOST: Reached = Reached::new();
     static THROUGH_COPY: Reached = Reached::new();
-    explore(|| {
+    explore("split x replace", 2, || {
         let model = Arc::new(Model::new(1, &[MOVES, MOVES]));
         model.insert(0).expect("nobody holds the stripe");
         let splitter = model.clone();
@@ -192,7 +167,7 @@ fn a_replace_during_a_split_is_neither_lost_nor_doubled() {
 fn a_key_removed_during_a_split_stays_removed() {
     static LOST: Reached = Reached::new();
     static THROUGH_COPY: Reached = Reached::new();
-    explore(|| {
+    explore("split x remove", 2, || {
         let model = Arc::new(Model::new(1, &[MOVES]));
         model.insert(0).expect("nobody holds the stripe");
         let splitter = model.clone();
@@ -213,7 +188,7 @@ fn a_key_removed_during_a_split_stays_removed() {
 #[test]
 fn a_walk_during_a_split_meets_every_entry() {
     static DURING: Reached = Reached::new();
-    explore(|| {
+    explore("split x walk", 2, || {
         let model = Arc::new(Model::new(1, &[STAYS, MOVES]));
         model.insert(0).expect("nobody holds the stripe");
         model.insert(1).expect("nobody holds the stripe");
@@ -231,7 +206,7 @@ fn a_walk_during_a_split_meets_every_entry() {
 #[test]
 fn an_insert_beside_a_split_waits_or_comes_after() {
     static MET: Reached = Reached::new();
-    explore(|| {
+    explore("split x insert", 2, || {
         let model = Arc::new(Model::new(1, &[MOVES, MOVES_TOO]));
         model.insert(0).expect("nobody holds the stripe");
         let splitter = model.clone();
@@ -251,7 +226,7 @@ fn an_insert_beside_a_split_waits_or_comes_after() {
 #[test]
 fn an_entry_behind_an_unlinked_overflow_bucket_is_found() {
     static DURING: Reached = Reached::new();
-    explore(|| {
+    explore("insert, trim x get", 2, || {
         let keys: Vec<u64> = (1..8).map(|tag| tag << 48).collect();
         let model = Arc::new(Model::new(1, &keys));
         for slot in 0..6 {

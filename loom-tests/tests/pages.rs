@@ -1,7 +1,6 @@
 //! Free slots and pages: every slot has one owner, through drains and changes of class.
 //!
-//! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`: `page.take-without-cas`, `page.claim-without-cas`,
-//! `page.own-without-check`, `page.drain-unseen`, `page.claim-any-class`.
+//! The defects that must turn these red stand in `tools/xtask/bites.txt`.
 
 #![cfg(loom)]
 
@@ -29,7 +28,7 @@ fn table(free: u32) -> Arc<PageTable> {
 fn each_free_slot_goes_out_once() {
     static ALL_TAKEN: Reached = Reached::new();
     static RETURNED: Reached = Reached::new();
-    explore("take x take x take and give", || {
+    explore("take x take x take and give", 2, || {
         let table = table(2);
         let (one, two) = (table.clone(), table.clone());
         let one = thread::spawn(move || one.take(0));
@@ -57,7 +56,7 @@ fn each_free_slot_goes_out_once() {
 #[test]
 fn each_unprepared_slot_is_handed_to_one_thread() {
     static BOTH: Reached = Reached::new();
-    explore("claim x claim x take", || {
+    explore("claim x claim x take", 2, || {
         let table = table(2);
         let (one, two) = (table.clone(), table.clone());
         let claimer = |table: Arc<PageTable>| {
@@ -86,7 +85,7 @@ fn a_page_is_owned_only_with_all_of_its_slots() {
     static OWNED: Reached = Reached::new();
     static HELD_UP: Reached = Reached::new();
     static GAVE: Reached = Reached::new();
-    explore("drain x take, give, take", || {
+    explore("drain x take, give, take", 2, || {
         let table = table(4);
         let taker = table.clone();
         let taker = thread::spawn(move || {
@@ -114,7 +113,7 @@ fn a_page_is_owned_only_with_all_of_its_slots() {
 fn a_slot_is_taken_from_no_page_of_another_class() {
     static MOVED: Reached = Reached::new();
     static LATE: Reached = Reached::new();
-    explore("take x drain, move, prepare", || {
+    explore("take x drain, move, prepare", 2, || {
         let table = table(4);
         let taker = table.clone();
         let taker = thread::spawn(move || {
@@ -140,7 +139,7 @@ fn a_slot_is_taken_from_no_page_of_another_class() {
 #[test]
 fn a_claim_begun_before_a_page_moved_claims_nothing() {
     static LATE: Reached = Reached::new();
-    explore("claim x drain, move", || {
+    explore("claim x drain, move", 2, || {
         let table = table(4);
         let claimer = table.clone();
         let claimer = thread::spawn(move || {

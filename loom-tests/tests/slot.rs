@@ -1,7 +1,6 @@
 //! The life of a slot: one winner for each step, pins, two runs, and readers under a guard.
 //!
-//! Defects that must turn these red, each by `ALSO_CACHE_BITE=name`: `slot.publish-relaxed`, `slot.release-pinned`,
-//! `slot.retire-store`, `slot.adopt-store`, `reclaim.no-grace`, `reclaim.tag-early`.
+//! The defects that must turn these red stand in `tools/xtask/bites.txt`.
 
 #![cfg(loom)]
 
@@ -17,7 +16,7 @@ const JOINED: &str = "the other thread failed";
 #[test]
 fn bytes_written_before_publication_are_seen_with_it() {
     static SEEN: Reached = Reached::new();
-    explore("publish x read", || {
+    explore("publish x read", 2, || {
         let slot = Arc::new(OneSlot::free(1));
         let writer = slot.clone();
         let writer = thread::spawn(move || {
@@ -39,7 +38,7 @@ fn a_pinned_slot_is_never_reused() {
     static HELD: Reached = Reached::new();
     static TOO_LATE: Reached = Reached::new();
     static REUSED: Reached = Reached::new();
-    explore("retire x pin x release", || {
+    explore("retire x pin x release", 2, || {
         let slot = Arc::new(OneSlot::live(1, 1));
         let reader = slot.clone();
         let reader = thread::spawn(move || {
@@ -70,7 +69,7 @@ fn a_pinned_slot_is_never_reused() {
 #[test]
 fn one_retirer_wins_and_no_pin_is_lost() {
     static PINNED_BETWEEN: Reached = Reached::new();
-    explore("retire x retire x pin", || {
+    explore("retire x retire x pin", 2, || {
         let slot = Arc::new(OneSlot::live(1, 1));
         let (other, reader) = (slot.clone(), slot.clone());
         let other = thread::spawn(move || other.retire(1));
@@ -95,7 +94,7 @@ fn one_retirer_wins_and_no_pin_is_lost() {
 fn a_slot_of_an_old_run_is_adopted_once_and_never_after_it_was_retired() {
     static ADOPTED_FIRST: Reached = Reached::new();
     static RETIRED_FIRST: Reached = Reached::new();
-    explore("adopt x adopt x retire", || {
+    explore("adopt x adopt x retire", 2, || {
         let slot = Arc::new(OneSlot::live(1, 1));
         // The pin of a process that is gone.
         assert!(slot.pin(1));
@@ -117,7 +116,7 @@ fn a_slot_of_an_old_run_is_adopted_once_and_never_after_it_was_retired() {
 #[test]
 fn a_slot_of_an_old_run_is_reset_once_and_a_late_reset_frees_nothing() {
     static TAKEN_MEANWHILE: Reached = Reached::new();
-    explore("reset x reset x take", || {
+    explore("reset x reset x take", 2, || {
         let slot = Arc::new(OneSlot::free(1));
         assert!(slot.take(1), "and its owner died");
         let late = slot.clone();
@@ -148,7 +147,7 @@ fn a_reader_under_a_guard_never_sees_reused_bytes() {
     static READ_THROUGH: Reached = Reached::new();
     static REUSED: Reached = Reached::new();
     static NOT_YET: Reached = Reached::new();
-    explore("reader x unlink x canary x reuse", || {
+    explore("reader x unlink x canary x reuse", 2, || {
         let grave = Arc::new(Graveyard::new());
         let (reader, launcher) = (grave.clone(), grave.clone());
         let reader = thread::spawn(move || {

@@ -222,6 +222,14 @@ impl FrameHeader {
         let checksum = checksum::extend(0, into);
         into[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&checksum.to_le_bytes());
     }
+
+    /// Makes the checksum of a written frame go on over a value that lies elsewhere.
+    #[cfg(feature = "values-on-heap")]
+    pub(crate) fn cover(frame: &mut [u8], value: &[u8]) {
+        let own = Self::read(frame).map_or(0, Self::checksum);
+        let checksum = checksum::extend(own, value);
+        frame[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&checksum.to_le_bytes());
+    }
 }
 
 #[cfg(test)]

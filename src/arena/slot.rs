@@ -1,11 +1,6 @@
-//! A slot's control word: which state it is in, in which run, and who pins it.
+//! A slot's states: who takes, publishes, retires, pins and releases it.
 //!
 //! ```text
-//!  bit 31     16 15       7 6      4   3     2     0
-//!      +--------+----------+--------+-------+-------+
-//!      | run 16 | pins 9   | kind 3 | queue | state |   Control, one AtomicU32
-//!      +--------+----------+--------+-------+-------+
-//!
 //!            take              publish            retire             release
 //!   FREE -----------> WRITING ---------> LIVE -----------> RETIRED -----------> FREE
 //!    ^                   |                 |  ^ |             |  ^                (no pins, grace over)
@@ -22,114 +17,14 @@
 //! - Pins and queue of an old run count for nothing: the process that held them is gone.
 //! - From LIVE to FREE the bytes from the frame on do not change.
 
-use crate::arena::frame::{Extent, FRAME_START, FrameHeader, HEADER_BYTES};
+use crate::arena::control::PIN;
+pub(crate) use crate::arena::control::{Control, Run, State};
+use crate::arena::frame::HEADER_BYTES;
 use crate::region::View;
 use crate::sync::{AtomicU32, Ordering};
 use crate::types::handle::{Generation, Handle};
-use crate::types::key::{Key, KeyspaceId};
 use crate::types::limits::PINS_PER_SLOT_MAX;
-use crate::types::version::Version;
 use std::fmt;
-
-/// The number of an open, from 1; 16 bits in each control word.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Run(pub(crate) u16);
-
-/// What a slot is doing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum State {
-    Free = 0,
-    Writing = 1,
-    Live = 2,
-    Retired = 3,
-}
-
-/// The bits of a control word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Control(u32);
-
-const STATE_MASK: u32 = 7;
-const QUEUE: u32 = 1 << 3;
-const PIN: u32 = 1 << 7;
-const PINS_MASK: u32 = PINS_PER_SLOT_MAX << 7;
-const RUN_SHIFT: u32 = 16;
-
-const _: () = assert!(PINS_MASK < 1 << RUN_SHIFT && PINS_MASK & QUEUE == 0);
-
-impl Control {
-    fn new(state: State, run: Run) -> Self {
-        Self(state as u32 | (u32::from(run.0) << RUN_SHIFT))
-    }
-
-    /// From the bits in a file.
-    #[cfg(not(loom))]
-    pub(crate) fn from_bits(bits: u32) -> Self {
-        Self(bits)
-    }
-
-    /// The state; `None` for bits that we never write.
-    #[inline]
-    pub(crate) fn state(self) -> Option<State> {
-        match self.0 & STATE_MASK {
-            0 => Some(State::Free),
-            1 => Some(State::Writing),
-            2 => Some(State::Live),
-            3 => Some(State::Retired),
-            _ => None,
-        }
-    }
-
-    /// Whether it is in this state and of this run.
-    #[inline]
-    pub(crate) fn is(self, state: State, run: Run) -> bool {
-        self.0 & STATE_MASK == state as u32 && self.run() == run
-    }
-
-    /// Whether it is of this run and holds bytes that a reader under a guard may see: LIVE, or RETIRED meanwhile.
-    #[inline]
-    pub(crate) fn is_readable(self, run: Run) -> bool {
-        // The two differ in the lowest bit alone, in which FREE and WRITING differ too.
-        const HIGH: u32 = STATE_MASK & !1;
-        const _: () = assert!(State::Live as u32 & HIGH == State::Retired as u32 & HIGH);
-        const _: () = assert!(State::Free as u32 & HIGH == 0 && State::Writing as u32 & HIGH == 0);
-        self.0 & (0xffff << RUN_SHIFT | HIGH) == u32::from(run.0) << RUN_SHIFT | State::Live as u32
-    }
-
-    #[inline]
-    pub(crate) fn run(self) -> Run {
-        Run((self.0 >> RUN_SHIFT) as u16)
-    }
-
-    /// Whether the entry waits in the probation ring.
-    #[inline]
-    pub(crate) fn is_queued(self) -> bool {
-        self.0 & QUEUE != 0
-    }
-
-    #[inline]
-    pub(crate) fn pins(self) -> u32 {
-        (self.0 & PINS_MASK) >> 7
-    }
-
-    fn with_state(self, state: State) -> Self {
-        Self((self.0 & !STATE_MASK) | state as u32)
-    }
-
-    fn with_queue(self, queued: bool) -> Self {
-        Self(if queued { self.0 | QUEUE } else { self.0 & !QUEUE })
-    }
-}
-
-impl fmt::Debug for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.state() {
-            Some(state) => write!(f, "{state:?}")?,
-            None => write!(f, "state {}", self.0 & STATE_MASK)?,
-        }
-        let queued = if self.is_queued() { ", queued" } else { "" };
-        write!(f, "(run {}, {} pins{queued})", self.run().0, self.pins())
-    }
-}
 
 /// A slot in a region.
 ///
@@ -138,8 +33,8 @@ impl fmt::Debug for Control {
 /// - The header lies in the region: checked when the slot is made.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot<'r> {
-    region: View<'r>,
-    offset: u64,
+    pub(super) region: View<'r>,
+    pub(super) offset: u64,
 }
 
 impl<'r> Slot<'r> {
@@ -332,149 +227,6 @@ impl<'r> Slot<'r> {
             self.set_frequency(frequency + 1);
         }
     }
-
-    /// The frame header.
-    ///
-    /// # Safety
-    ///
-    /// - The caller holds a guard since before it read the handle, a pin, or owns the slot.
-    #[inline(always)]
-    pub(crate) unsafe fn header(self) -> &'r FrameHeader {
-        // SAFETY: passed on to the caller; within the region by the invariant of the type.
-        let bytes = unsafe { self.region.payload_unchecked(self.offset, FRAME_START, HEADER_BYTES - FRAME_START) };
-        FrameHeader::read(bytes).expect("the slice has the header's length")
-    }
-
-    /// Whether an extent read from a header lies in the region.
-    #[inline]
-    pub(crate) fn holds(self, extent: &Extent) -> bool {
-        extent.end() <= self.region.len() - self.offset
-    }
-
-    /// Bytes of the slot.
-    ///
-    /// # Safety
-    ///
-    /// - As for [`Slot::header`], and the range lies in the region.
-    #[inline]
-    pub(crate) unsafe fn bytes(self, start: u64, len: u64) -> &'r [u8] {
-        // SAFETY: passed on to the caller.
-        unsafe { self.region.payload(self.offset, start, len) }
-    }
-
-    /// Bytes of a slot that the caller is writing.
-    ///
-    /// # Safety
-    ///
-    /// - The slot is WRITING and the caller's own, and no other reference to these bytes lives.
-    pub(crate) unsafe fn bytes_mut(self, start: u64, len: u64) -> &'r mut [u8] {
-        // SAFETY: passed on to the caller.
-        unsafe { self.region.payload_mut(self.offset, start, len) }
-    }
-
-    /// Whether the slot holds this key.
-    ///
-    /// # Safety
-    ///
-    /// - As for [`Slot::header`].
-    #[inline(always)]
-    pub(crate) unsafe fn has_key(self, key: Key<'_>) -> bool {
-        // SAFETY: passed on to the caller.
-        let header = unsafe { self.header() };
-        if !header.fits(key) {
-            return false;
-        }
-        let extent = header.extent();
-        if extent.key_start + extent.key_bytes > self.region.len() - self.offset {
-            return false;
-        }
-        // SAFETY: passed on to the caller; the range was checked just above.
-        let bytes = unsafe { self.region.payload_unchecked(self.offset, extent.key_start, extent.key_bytes) };
-        same_bytes(bytes, key.bytes)
-    }
-
-    /// Where the parts of the slot lie if it holds this key, all of them in the region.
-    ///
-    /// # Safety
-    ///
-    /// - As for [`Slot::header`].
-    #[inline(always)]
-    pub(crate) unsafe fn extent_of(self, key: Key<'_>) -> Option<Extent> {
-        // SAFETY: passed on to the caller.
-        let header = unsafe { self.header() };
-        let extent = header.extent();
-        if !header.fits(key) || !self.holds(&extent) {
-            return None;
-        }
-        // SAFETY: passed on to the caller; the range was checked just above.
-        let bytes = unsafe { self.region.payload_unchecked(self.offset, extent.key_start, extent.key_bytes) };
-        same_bytes(bytes, key.bytes).then_some(extent)
-    }
-
-    /// The key, if its bytes lie in the region.
-    ///
-    /// # Safety
-    ///
-    /// - As for [`Slot::header`].
-    pub(crate) unsafe fn key(self) -> Option<Key<'r>> {
-        // SAFETY: passed on to the caller.
-        let header = unsafe { self.header() };
-        let extent = header.extent();
-        if extent.key_start + extent.key_bytes > self.region.len() - self.offset {
-            return None;
-        }
-        let keyspace: KeyspaceId = header.keyspace();
-        // SAFETY: passed on to the caller; the range was checked just above.
-        let bytes = unsafe { self.region.payload(self.offset, extent.key_start, extent.key_bytes) };
-        Key::new(keyspace, bytes)
-    }
-
-    /// The version of a published frame.
-    ///
-    /// # Safety
-    ///
-    /// - As for [`Slot::header`].
-    pub(crate) unsafe fn version(self) -> Version {
-        // SAFETY: passed on to the caller.
-        let header = unsafe { self.header() };
-        let optional_bytes = header.extent().key_start - HEADER_BYTES;
-        // SAFETY: passed on to the caller; at most 12 bytes behind the header, within the smallest slot.
-        header.version(unsafe { self.bytes(HEADER_BYTES, optional_bytes) })
-    }
-
-    /// Whether lengths and checksum of a published frame are right; `limit` is the room that its slot has.
-    ///
-    /// # Safety
-    ///
-    /// - As for [`Slot::header`].
-    pub(crate) unsafe fn is_intact(self, limit: u64) -> bool {
-        // SAFETY: passed on to the caller.
-        let header = unsafe { self.header() };
-        let extent = header.extent();
-        if extent.key_bytes == 0 || extent.end() > limit || !self.holds(&extent) {
-            return false;
-        }
-        // SAFETY: passed on to the caller; the extent was checked just above.
-        let rest = unsafe { self.bytes(HEADER_BYTES, extent.end() - HEADER_BYTES) };
-        header.checksum_of(rest) == header.checksum()
-    }
-}
-
-/// Compares two slices of one length; short ones by words, without a call.
-#[inline(always)]
-fn same_bytes(left: &[u8], right: &[u8]) -> bool {
-    if !(8..=32).contains(&left.len()) || left.len() != right.len() {
-        return left == right;
-    }
-    let (left_words, _) = left.as_chunks::<8>();
-    let (right_words, _) = right.as_chunks::<8>();
-    let mut differs = 0;
-    for (left, right) in left_words.iter().zip(right_words) {
-        differs |= u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right);
-    }
-    // The last eight bytes, whatever the length: some were compared already.
-    let (Some(left), Some(right)) = (left.last_chunk::<8>(), right.last_chunk::<8>()) else { return false };
-    differs | (u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right)) == 0
 }
 
 /// The largest frequency: two bits.

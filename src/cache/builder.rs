@@ -26,6 +26,8 @@ pub struct Builder {
     clock: Option<ManualClock>,
     hash_seed: Option<u64>,
     crash_loop_guard: bool,
+    #[cfg(feature = "values-on-heap")]
+    heap_bytes_max: Option<u64>,
 }
 
 impl Default for Builder {
@@ -41,6 +43,8 @@ impl Default for Builder {
             clock: None,
             hash_seed: None,
             crash_loop_guard: true,
+            #[cfg(feature = "values-on-heap")]
+            heap_bytes_max: None,
         }
     }
 }
@@ -112,6 +116,16 @@ impl Builder {
         self
     }
 
+    /// Values on the heap, each an allocation of exactly its length; slots hold their addresses. For `also-cache compare`
+    /// alone, which tells by it what the arena is worth. The capacity counts arena bytes only; `bytes_max` bounds the
+    /// slots of all entries and their values together. Without a file.
+    #[doc(hidden)]
+    #[cfg(feature = "values-on-heap")]
+    pub fn values_on_heap(mut self, bytes_max: u64) -> Self {
+        self.heap_bytes_max = Some(bytes_max);
+        self
+    }
+
     /// Opens the cache: makes the arena, or serves the one that is there.
     ///
     /// # Errors
@@ -130,6 +144,8 @@ impl Builder {
             entries_max: self.entries_max,
             ttl: self.time_to_live.map_or(TimeToLive::NEVER, TimeToLive::from_duration),
             ttl_jitter_percent: self.ttl_jitter_percent,
+            #[cfg(feature = "values-on-heap")]
+            heap_bytes_max: self.heap_bytes_max,
         };
         let request = Request {
             capacity: self.capacity,
@@ -153,6 +169,10 @@ impl Builder {
         }
         if self.entries_max == Some(0) {
             return Err(OpenError::EntriesMax);
+        }
+        #[cfg(feature = "values-on-heap")]
+        if let (Some(_), Some(path)) = (self.heap_bytes_max, &self.file) {
+            return Err(OpenError::ValuesOnHeap { path: path.clone() });
         }
         match self.time_to_live {
             Some(ttl) if !is_valid_ttl(ttl) => {

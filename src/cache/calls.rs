@@ -8,12 +8,10 @@ use crate::cache::error::{InsertError, OpenError};
 use crate::cache::housekeeping::Housekeeper;
 use crate::cache::options::{InsertOptions, InsertVersion};
 use crate::cache::reservation::Reservation;
-use crate::cache::value::{PinnedValue, Value};
 use crate::engine::Engine;
 use crate::engine::changes::Ordering;
-use crate::engine::get::Hit;
 use crate::engine::insert::{Entry, Refusal};
-use crate::engine::open::Recovery;
+use crate::engine::recovery::Recovery;
 use crate::engine::statistics::Counter;
 use crate::eviction::expiry::TimeToLive;
 use crate::types::key::{Key, KeyspaceId};
@@ -234,82 +232,6 @@ impl Cache {
         }
     }
 
-    /// Reads a value in place.
-    ///
-    /// The result borrows the cache and holds an epoch guard: keep it short, and use [`Cache::get_pinned`] across an
-    /// await. A key that can not be stored is absent.
-    ///
-    /// ```
-    /// # use also_cache::Cache;
-    /// # let cache = Cache::builder().capacity(1 << 20).open()?;
-    /// cache.insert("k", "")?;
-    /// let value = cache.get("k").expect("an empty value is a value");
-    /// assert!(value.is_empty() && value.expires_in().is_none());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[inline]
-    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value<'_>> {
-        let key = Key::new(KeyspaceId::RAW, key.as_ref())?;
-        let engine = self.engine();
-        let aimed = engine.aim(engine.seek(key));
-        let guard = engine.pin();
-        let hit = engine.get(&guard, &aimed);
-        self.count(hit.is_some());
-        Some(Value { handle: &self.handle, guard, hit: hit? })
-    }
-
-    #[inline]
-    pub(super) fn count(&self, hit: bool) {
-        self.engine().counters().add_read(if hit { Counter::Hits } else { Counter::Misses }, 1);
-    }
-
-    /// Calls `read` with the value, in place. What async code uses: nothing is held afterwards.
-    ///
-    /// ```
-    /// # use also_cache::Cache;
-    /// # let cache = Cache::builder().capacity(1 << 20).open()?;
-    /// cache.insert("k", "abc")?;
-    /// assert_eq!(cache.read("k", |value: &[u8]| value.len()), Some(3));
-    /// assert_eq!(cache.read("absent", |value: &[u8]| value.len()), None);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[inline]
-    pub fn read<R>(&self, key: impl AsRef<[u8]>, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        self.get(key).map(|value| read(&value))
-    }
-
-    /// Reads a value that may be kept, sent to other threads and held across an await.
-    ///
-    /// ```
-    /// # use also_cache::Cache;
-    /// # let cache = Cache::builder().capacity(1 << 20).open()?;
-    /// cache.insert("k", "kept")?;
-    /// let kept = cache.get_pinned("k").expect("just stored");
-    /// cache.remove("k")?;
-    /// assert_eq!(std::thread::spawn(move || kept.len()).join().expect("no panic"), 4);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn get_pinned(&self, key: impl AsRef<[u8]>) -> Option<PinnedValue> {
-        self.get(key).map(|value| value.pin())
-    }
-
-    /// Whether a read of the key would find something. Counts as no hit and no miss.
-    ///
-    /// ```
-    /// # use also_cache::Cache;
-    /// # let cache = Cache::builder().capacity(1 << 20).open()?;
-    /// cache.insert("k", "v")?;
-    /// assert!(cache.contains("k") && !cache.contains("other"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
-        Key::new(KeyspaceId::RAW, key.as_ref()).is_some_and(|key| {
-            let engine = self.engine();
-            let aimed = engine.aim(engine.seek(key));
-            engine.get(&engine.pin(), &aimed).is_some()
-        })
-    }
-
     /// Takes an entry out. `true` if there was one. Never fails for memory.
     ///
     /// # Errors
@@ -415,10 +337,6 @@ impl Cache {
             return Ok(());
         }
         self.engine().seal().map_err(OpenError::from)
-    }
-
-    pub(super) fn hit_key(&self, hit: &Hit, guard: &crate::sync::epoch::Guard) -> Box<[u8]> {
-        self.engine().key(guard, hit).bytes.into()
     }
 }
 

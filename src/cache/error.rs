@@ -40,6 +40,14 @@ pub enum OpenError {
     /// At least one entry must be allowed.
     #[error("entries_max of 0: a cache without entries")]
     EntriesMax,
+    /// Values on the heap end with the process, and so would what a file says of them. Leave the file out.
+    #[doc(hidden)]
+    #[cfg(feature = "values-on-heap")]
+    #[error("values on the heap need an arena without a file, not {path}")]
+    ValuesOnHeap {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another handle, in this process or another, has the file open. Close that one, or choose another file.
     #[error("{path} is in use by another cache")]
     Locked {

@@ -61,7 +61,7 @@ impl<'c> Reservation<'c> {
         let version = engine.next_version(&self.ordering);
         let entry = Entry { version, ttl: self.ttl, kind: FrameKind::Value, cost: self.options.cost };
         let hash = engine.hash(key);
-        let bytes = draft.value_bytes();
+        let bytes = engine.draft_bytes(&draft).len() as u64;
         let published = {
             let guard = engine.pin();
             engine.publish(&guard, key, hash, &draft, &entry)

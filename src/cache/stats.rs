@@ -4,7 +4,7 @@
 
 use crate::arena::classes::ClassId;
 use crate::cache::calls::Cache;
-use crate::engine::open::Recovery;
+use crate::engine::recovery::Recovery;
 use crate::engine::statistics::Counter;
 use std::fmt;
 

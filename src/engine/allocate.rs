@@ -160,6 +160,8 @@ impl Engine {
     /// What an insert does for the next one: lets what is due become free, and evicts ahead in a full class.
     #[inline]
     pub(super) fn keep_reserve(&self, class: ClassId) {
+        #[cfg(feature = "values-on-heap")]
+        self.keep_heap_within(class);
         // Relaxed: a gauge.
         let waiting = self.pages.class(class).limbo.load(Ordering::Relaxed);
         if waiting >= TEND_FROM || self.pages.free_pages() <= PAGES_SPARE {
@@ -210,6 +212,10 @@ impl Engine {
         // Relaxed: a hint for the policy.
         if self.filled.load(Ordering::Relaxed) {
             return None;
+        }
+        #[cfg(feature = "values-on-heap")]
+        if let Some(filling) = self.heap_filling() {
+            return Some(filling);
         }
         Some(match self.settings.entries_max {
             Some(max) => Filling { used: self.entries(), capacity: max },

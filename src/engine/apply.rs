@@ -6,7 +6,7 @@
 use crate::arena::frame::FrameKind;
 use crate::engine::Engine;
 use crate::engine::get::Sought;
-use crate::engine::insert::{Entry, Refusal};
+use crate::engine::insert::{Draft, Entry, Refusal};
 use crate::eviction::expiry::TimeToLive;
 use crate::types::key::{Key, KeyHash};
 use crate::types::version::Version;
@@ -40,12 +40,21 @@ impl Engine {
         self.prefetch_old(sought);
         if value.len() > COPIED_UNDER_GUARD_MAX {
             drop(guard);
-            self.draft_bytes_mut(&mut draft).copy_from_slice(value);
+            self.fill(&mut draft, value);
             guard = self.pin();
         } else {
-            self.draft_bytes_mut(&mut draft).copy_from_slice(value);
+            self.fill(&mut draft, value);
         }
         self.publish(&guard, key, hash, &draft, entry)
+    }
+
+    #[inline]
+    fn fill(&self, draft: &mut Draft, value: &[u8]) {
+        #[cfg(feature = "values-on-heap")]
+        if self.fill_on_heap(draft, value) {
+            return;
+        }
+        self.draft_bytes_mut(draft).copy_from_slice(value);
     }
 
     /// Counts a refusal, and leaves the key absent where it has to be.

@@ -131,7 +131,7 @@ impl Engine {
 
     /// The same for a key whose home bucket does not lead to it: absent, behind the bucket, or moving.
     #[inline(never)]
-    fn get_beyond(&self, sought: &Sought<'_>) -> Option<Hit> {
+    pub(super) fn get_beyond(&self, sought: &Sought<'_>) -> Option<Hit> {
         let region = self.region.view();
         let check = ReadsKey { region, key: sought.key };
         let (found, (slot, extent)) = self.index.find_from(region, sought.hash, sought.home, &check)?;
@@ -159,6 +159,10 @@ impl Engine {
     /// The value's bytes, in the arena.
     #[inline]
     pub(crate) fn value<'g>(&'g self, _guard: &'g Guard, hit: &Hit) -> &'g [u8] {
+        #[cfg(feature = "values-on-heap")]
+        if self.has_heap_values() {
+            return self.heap_value(hit.handle, hit.value_start.into());
+        }
         // SAFETY: a hit is used with the guard that it was found under, which was there before the search; it was made
         // of an extent that lies in the region.
         unsafe {
@@ -168,6 +172,10 @@ impl Engine {
 
     /// The value's bytes of an entry that the caller has pinned.
     pub(crate) fn pinned_value(&self, hit: &Hit) -> &[u8] {
+        #[cfg(feature = "values-on-heap")]
+        if self.has_heap_values() {
+            return self.heap_value(hit.handle, hit.value_start.into());
+        }
         // SAFETY: the caller's pin keeps the slot from being reused.
         unsafe { self.region.view().payload(hit.handle.offset(), hit.value_start.into(), hit.value_bytes.into()) }
     }
@@ -269,6 +277,9 @@ impl Engine {
     /// and what is behind the bucket.
     #[inline]
     pub(super) fn prefetch_old(&self, sought: &Sought<'_>) {
+        if cfg!(loom) {
+            return;
+        }
         let region = self.region.view();
         region.prefetch(self.index.aim(region, sought.hash, sought.home).word.handle().offset());
         self.index.prefetch_beyond(region, sought.home);

@@ -33,10 +33,11 @@ pub(crate) struct Draft {
     extent: Extent,
 }
 
+#[cfg(feature = "values-on-heap")]
 impl Draft {
-    /// Length of the value.
-    pub(crate) fn value_bytes(&self) -> u64 {
-        self.extent.value_bytes
+    /// Where the value begins, from the start of the slot.
+    pub(super) fn value_start(&self) -> u64 {
+        self.extent.value_start
     }
 }
 
@@ -72,14 +73,23 @@ impl Engine {
         value_bytes: u64,
         version: &Version,
     ) -> Result<(Guard, Draft), Refusal> {
+        #[cfg(feature = "values-on-heap")]
+        let (value_bytes, length) = (self.value_bytes_in_slot(value_bytes), value_bytes);
         let extent = Extent::of(version, key.bytes.len(), value_bytes);
         let (guard, (handle, class, generation)) = self.allocate(guard, extent.end())?;
         failpoint!("insert.allocated");
-        Ok((guard, Draft { handle, class, generation, extent }))
+        let draft = Draft { handle, class, generation, extent };
+        #[cfg(feature = "values-on-heap")]
+        let draft = self.begin_on_heap(draft, length);
+        Ok((guard, draft))
     }
 
     /// The value's bytes of a draft.
     pub(crate) fn draft_bytes<'d>(&'d self, draft: &'d Draft) -> &'d [u8] {
+        #[cfg(feature = "values-on-heap")]
+        if self.has_heap_values() {
+            return self.heap_value(draft.handle, draft.value_start());
+        }
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
         // SAFETY: a draft's slot is WRITING and owned by it, and it is borrowed.
         unsafe { slot.bytes(draft.extent.value_start, draft.extent.value_bytes) }
@@ -87,6 +97,10 @@ impl Engine {
 
     /// The value's bytes of a draft, to be written: as the last owner of the slot left them.
     pub(crate) fn draft_bytes_mut<'d>(&'d self, draft: &'d mut Draft) -> &'d mut [u8] {
+        #[cfg(feature = "values-on-heap")]
+        if self.has_heap_values() {
+            return self.heap_draft_mut(draft);
+        }
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
         // SAFETY: a draft's slot is WRITING and owned by it, and it is borrowed exclusively.
         unsafe { slot.bytes_mut(draft.extent.value_start, draft.extent.value_bytes) }
@@ -94,6 +108,8 @@ impl Engine {
 
     /// Gives an unpublished slot back.
     pub(crate) fn abandon(&self, draft: &Draft) {
+        #[cfg(feature = "values-on-heap")]
+        self.let_go_of_draft(draft);
         self.release_unlinked(draft.handle, draft.class, draft.extent.end());
     }
 
@@ -125,6 +141,10 @@ impl Engine {
         // SAFETY: the slot is WRITING and the draft's, and nobody else has a reference to it.
         let frame = unsafe { slot.bytes_mut(FRAME_START, extent.end() - FRAME_START) };
         header.write(&entry.version, key, extent.value_start, frame);
+        #[cfg(feature = "values-on-heap")]
+        if self.has_heap_values() {
+            FrameHeader::cover(frame, self.draft_bytes(draft));
+        }
         slot.set_frequency(entry.cost.min(FREQUENCY_MAX - 1));
         if let Some(at) = entry.ttl.deadline(entry.version.micros())
             && let Some((page, _)) = self.pages.slot_number(draft.handle)

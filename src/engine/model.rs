@@ -1,15 +1,18 @@
-//! Doors for `loom-tests/tests/engine.rs`: a tiny engine, the public journeys with one-byte keys and u64 values, and a
-//! census of every slot and gauge.
+//! Doors for `loom-tests/tests/engine.rs`: a tiny engine, and the public journeys with one-byte keys and u64 values.
 //!
 //! Pages of 128 bytes hold two slots of 64 bytes, or two buckets of two words. The first page is the index, which starts
 //! with one bucket.
+
+mod census;
+
+pub use census::Census;
 
 use crate::arena::classes::ClassId;
 use crate::arena::frame::FrameKind;
 use crate::arena::header::live;
 use crate::arena::layout::{Layout, PageId};
 use crate::arena::page::PageKind;
-use crate::arena::slot::{Run, State};
+use crate::arena::slot::{Run, Slot, State};
 use crate::engine::get::Hit;
 use crate::engine::insert::{Draft, Entry, Refusal};
 use crate::engine::rebalance::{Drain, Then};
@@ -44,47 +47,13 @@ pub enum Stored {
     Superseded,
 }
 
-/// All slots and gauges, when nobody else is there.
+/// What a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Census {
-    /// Words in the index.
-    pub words: u64,
-    /// Entries, as the engine counts them.
-    pub entries: u64,
-    /// LIVE slots.
-    pub live: u64,
-    /// LIVE slots, as the class counts them.
-    pub live_gauge: u64,
-    /// RETIRED slots.
-    pub retired: u64,
-    /// Slots that wait for readers, as the class counts them.
-    pub limbo_gauge: u64,
-    /// Slots in limbo.
-    pub limbo: u64,
-    /// FREE slots that were looked at.
-    pub free: u64,
-    /// Free slots, as the class counts them.
-    pub free_gauge: u64,
-    /// WRITING slots.
-    pub writing: u64,
-}
-
-impl Census {
-    /// Whether every gauge says what is there, every LIVE slot is named, and no slot is lost.
-    pub fn check(&self) {
-        self.check_but_writing(0);
-    }
-
-    /// As above, with so many slots held by somebody who writes.
-    pub fn check_but_writing(&self, writing: u64) {
-        assert_eq!(self.words, self.live, "{self:?}");
-        assert_eq!(self.words, self.live_gauge, "{self:?}");
-        assert_eq!(self.words, self.entries, "{self:?}");
-        assert_eq!(self.retired, self.limbo_gauge, "{self:?}");
-        assert_eq!(self.retired, self.limbo, "{self:?}");
-        assert_eq!(self.free, self.free_gauge, "{self:?}");
-        assert_eq!(self.writing, writing, "{self:?}");
-    }
+pub struct PageSeen {
+    /// Its slots may be looked at.
+    pub of_its_class: bool,
+    /// Any class may have it.
+    pub free: bool,
 }
 
 /// An entry that is being written.
@@ -160,6 +129,9 @@ impl Model {
                 assert!(engine.index.add_page(layout.page_start(page)));
             }
         }
+        // Relaxed: nobody else is there.
+        let overflow = engine.pages.class(ClassId::OVERFLOW).inherited.load(Ordering::Relaxed);
+        engine.overflow_unknown.store(overflow, Ordering::Relaxed);
         engine.index.settle(engine.region.view(), &engine).expect("the last run left a whole index");
         engine.index.for_each(engine.region.view(), |_| entries += 1);
         engine.entries.store(entries, Ordering::Relaxed);
@@ -176,11 +148,40 @@ impl Model {
                     slot.is_some_and(|slot| slot.control().state() == Some(State::Live))
                 })
         };
-        let page = pages.ids().find(holds).expect("an entry is stored");
-        assert!(pages.begin_drain(page, CLASS), "nobody else drains it");
+        self.aim_at(pages.ids().find(holds).expect("an entry is stored"));
+    }
+
+    /// Begins to empty the page of a slot that is being written.
+    pub fn aim_at_reserved(&self, reserved: &Reserved) {
+        let page = self.engine.pages.layout().page_of_handle(reserved.0.handle);
+        self.aim_at(page.expect("it lies in a page"));
+    }
+
+    /// Begins to empty the first page of slots.
+    pub fn aim_at_first(&self) {
+        self.aim_at(PageId(1));
+    }
+
+    fn aim_at(&self, page: PageId) {
+        assert!(self.engine.pages.begin_drain(page, CLASS), "nobody else drains it");
         let mut drain = Drain::of(page, CLASS, Then::Free);
         (drain.rescue, drain.since_us) = (true, self.engine.clock.coarse_us());
         *crate::sync::lock(&self.engine.rebalance.drain) = Some(drain);
+    }
+
+    /// What the first page of slots is before and after a walk over its slots, as evictors do it: under one guard.
+    pub fn walk_first_page(&self) -> [PageSeen; 2] {
+        let _guard = self.engine.pin();
+        let before = self.first_page();
+        for number in 0..(PAGE_BYTES / SLOT_BYTES) as u32 {
+            self.engine.slot(self.engine.pages.handle(PageId(1), number)).map(Slot::control);
+        }
+        [before, self.first_page()]
+    }
+
+    fn first_page(&self) -> PageSeen {
+        let info = self.engine.pages.info(PageId(1));
+        PageSeen { of_its_class: info.has_slots_of(CLASS), free: info.kind() == PageKind::Free }
     }
 
     fn hash(&self, key: &[u8; 1]) -> KeyHash {
@@ -248,14 +249,24 @@ impl Model {
     pub fn hold(&self, key: u8) -> Option<Held<'_>> {
         let bytes = [key];
         let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
+        let aimed = self.engine.aim(self.engine.seek(key));
         let guard = self.engine.pin();
-        let hit = self.engine.get(&guard, &self.engine.aim(self.engine.seek(key)))?;
+        let hit = self.engine.get(&guard, &aimed)?;
         Some(Held { model: self, guard, hit })
     }
 
     /// The value of a key.
     pub fn get(&self, key: u8) -> Option<u64> {
         self.hold(key).map(|held| held.value())
+    }
+
+    /// The value of a key, found without a hint: fewer states for models of three threads.
+    pub fn search(&self, key: u8) -> Option<u64> {
+        let bytes = [key];
+        let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
+        let guard = self.engine.pin();
+        let hit = self.engine.get_beyond(&self.engine.seek(key))?;
+        Some(Held { model: self, guard, hit }.value())
     }
 
     /// Evicts so many entries.
@@ -274,12 +285,22 @@ impl Model {
         self.engine.drain_some(None, true)
     }
 
+    /// One step towards a free page, once one was emptied.
+    pub fn hasten_page(&self) -> bool {
+        self.engine.hasten_page()
+    }
+
     /// Looks at the next slot of an old run.
     pub fn prepare(&self) -> bool {
         self.engine.prepare_step(CLASS)
     }
 
-    /// As above, but only on a page without entries; `false` if there is none left.
+    /// Looks at the next overflow bucket of an old run.
+    pub fn prepare_overflow(&self) -> bool {
+        self.engine.prepare_step(ClassId::OVERFLOW)
+    }
+
+    /// As `prepare`, but only on a page without entries; `false` if there is none left.
     pub fn prepare_free(&self) -> bool {
         let page = self.engine.pages.ids().find(|page| {
             let slots = (0..PAGE_BYTES / SLOT_BYTES).map(|slot| self.engine.pages.handle(*page, slot as u32));
@@ -298,46 +319,5 @@ impl Model {
     /// Entries replaced, entries moved to another page, pages moved.
     pub fn counts(&self) -> [u64; 3] {
         [Counter::Replaced, Counter::Relocated, Counter::PagesMoved].map(|counter| self.engine.counters.sum(counter))
-    }
-
-    /// Everything, when nobody else is there.
-    pub fn census(&self) -> Census {
-        let engine = &self.engine;
-        let class = engine.pages.class(CLASS);
-        // Relaxed: nobody else is there.
-        let gauge = |gauge: &crate::sync::GaugeU64| gauge.load(Ordering::Relaxed);
-        let mut census = Census {
-            words: 0,
-            entries: gauge(&engine.entries),
-            live: 0,
-            live_gauge: gauge(&class.live),
-            retired: 0,
-            limbo_gauge: gauge(&class.limbo),
-            limbo: engine.limbo.len() as u64,
-            free: 0,
-            free_gauge: gauge(&class.free),
-            writing: 0,
-        };
-        engine.index.for_each(engine.region.view(), |_| census.words += 1);
-        for page in engine.pages.ids() {
-            let info = engine.pages.info(page);
-            if info.has_slots_of(CLASS) {
-                for slot in 0..engine.pages.prepared(page).min(engine.pages.slots_in(info)) {
-                    self.count_slot(page, slot, &mut census);
-                }
-            }
-        }
-        census
-    }
-
-    fn count_slot(&self, page: PageId, slot: u32, census: &mut Census) {
-        let slot = self.engine.slot(self.engine.pages.handle(page, slot)).expect("it lies in the region");
-        match slot.control().state() {
-            Some(State::Free) => census.free += 1,
-            Some(State::Writing) => census.writing += 1,
-            Some(State::Live) => census.live += 1,
-            Some(State::Retired) => census.retired += 1,
-            None => panic!("{slot:?}"),
-        }
     }
 }

@@ -115,6 +115,8 @@ impl Engine {
     /// slot.
     pub(super) fn retire_orphan(&self, slot: Slot<'_>) {
         if slot.retire(self.run).is_some() {
+            #[cfg(feature = "values-on-heap")]
+            self.note_retired_value(slot);
             if let Some(class) = self.pages.class_of(slot.handle()) {
                 self.pages.class(class).limbo.fetch_add(1, Ordering::Relaxed);
             }

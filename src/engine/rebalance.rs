@@ -322,6 +322,8 @@ impl Engine {
         // The hand may have lowered it since the caller looked.
         copy.set_frequency(slot.frequency().saturating_sub(1));
         let queued = slot.control().is_queued();
+        #[cfg(feature = "values-on-heap")]
+        self.share_heap_value(copy, class);
         copy.publish(self.run, queued);
         let word = IndexWord::new(self.hash(key), generation, to);
         // Relaxed: gauges, raised first, since whoever unlinks the copy lowers them.
@@ -346,6 +348,9 @@ impl Engine {
     /// for them before it is zeroed and freed.
     pub(super) fn retire_page(&self, page: PageId) {
         self.pages.make_dirty(self.region.view(), page);
+        if crate::sync::bite("page.free-at-once") {
+            return self.pages.leave_dirty(page);
+        }
         self.pages.await_grace();
         self.limbo.add(Handle::from_offset(self.pages.layout().page_start(page)));
     }

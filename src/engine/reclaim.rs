@@ -71,6 +71,10 @@ impl Engine {
         }
         // Relaxed: a gauge.
         limbo.fetch_sub(1, Ordering::Relaxed);
+        #[cfg(feature = "values-on-heap")]
+        if released {
+            self.let_go(slot);
+        }
         released
     }
 

@@ -12,11 +12,13 @@ use crate::arena::page::PageKind;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::eviction::expiry::TimeToLive;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering};
 
 /// Where the sweep stands.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
+    /// Cursor and count of pages belong together: one thread at a time moves them, another one lets it.
+    turn: Mutex<()>,
     page: AtomicU32,
     slot: AtomicU32,
     /// Pages still to be looked at because of a clear.
@@ -53,8 +55,8 @@ impl Sweep {
 
     /// Looks at every page once more: something was cleared.
     pub(super) fn restart(&self) {
-        // Relaxed: housekeeping, found at the next step.
-        self.cleared_pages.store(u32::MAX, Ordering::Relaxed);
+        // Release: pairs with the Acquire of the sweep, which then sees what was cleared.
+        self.cleared_pages.store(u32::MAX, Ordering::Release);
     }
 }
 
@@ -71,15 +73,17 @@ impl Engine {
         met.max(0) as u64 + self.sweep.unseen()
     }
 
-    /// One step; `false` if a whole round found nothing to do. One caller at a time does anything useful.
+    /// One step; `false` if a whole round found nothing to do, or another thread is at it.
     pub(crate) fn sweep_step(&self) -> bool {
         if !self.is_settled() {
             return self.settle_step();
         }
+        let Ok(_turn) = self.sweep.turn.try_lock() else { return false };
         let pages = self.pages.layout().pages;
-        // The page that the cursor is in the middle of comes twice.
-        let cleared = self.sweep.cleared_pages.load(Ordering::Relaxed);
         for _ in 0..pages {
+            // Asked again for each page: a clear in between counts from here. Its page comes twice, since it may be passed
+            // already.
+            let cleared = self.sweep.cleared_pages.load(Ordering::Acquire);
             let page = PageId(self.sweep.page.load(Ordering::Relaxed) % pages);
             // In the middle of a page its deadline is that of the first part only.
             let begun = self.sweep.slot.load(Ordering::Relaxed) > 0;

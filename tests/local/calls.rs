@@ -2,6 +2,7 @@
 
 use super::{cache, key, value};
 use also_cache::{Cache, InsertError, InsertOptions, ManualClock, OpenError, limits};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -167,6 +168,56 @@ fn clear_is_seen_at_once_and_counted() {
     assert_eq!((cache.len(), cache.get(key(1)).as_deref()), (1, Some(b"again".as_slice())));
     while cache.maintain(Duration::from_millis(5)) {}
     assert_eq!((cache.len(), cache.stats().expired), (1, 9_999));
+}
+
+#[test]
+fn a_clear_during_housekeeping_is_swept_whole() {
+    let cache = Cache::builder().capacity(32 << 20).background(false).open().expect("opens");
+    let (idle, left, done) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                idle.fetch_add(u64::from(!cache.maintain(Duration::from_millis(1))), Ordering::Relaxed);
+            }
+        });
+        for round in 0..400 {
+            for number in 0..40 {
+                cache.insert(key(number), value(number, number as usize * 40)).expect("there is room");
+            }
+            // So that the clear comes at another moment of the sweep each time.
+            (0..round).for_each(|_| std::hint::spin_loop());
+            cache.clear().expect("open");
+            let before = idle.load(Ordering::Relaxed);
+            while idle.load(Ordering::Relaxed) < before + 2 {
+                std::thread::yield_now();
+            }
+            left.fetch_add(cache.stats().entries, Ordering::Relaxed);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(left.into_inner(), 0, "entries that nobody can see, and nobody takes out");
+}
+
+#[test]
+fn threads_that_keep_house_together_sweep_all_that_was_cleared() {
+    for seed in 0..30 {
+        let cache = Cache::builder().capacity(4 << 20).background(false).hash_seed(seed).open().expect("opens");
+        for number in 0..20_000 {
+            cache.insert(key(number), [0; 60]).expect("there is room");
+        }
+        cache.clear().expect("open");
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        cache.maintain(Duration::from_micros(50));
+                    }
+                });
+            }
+        });
+        while cache.maintain(Duration::from_millis(5)) {}
+        assert_eq!((cache.len(), cache.stats().entries), (0, 0), "{}", cache.stats());
+    }
 }
 
 #[test]

@@ -168,15 +168,28 @@ fn park_at(point: &'static str, journey: Journey) -> Seen {
             std::thread::yield_now();
         }
         let parked = now.load(Ordering::Relaxed);
+        let let_go = LetGo { point, stop: &stop };
         let seen = around(&cache, point, parked, preloaded, full);
-        stop.store(true, Ordering::Relaxed);
-        disarm(point);
+        drop(let_go);
         traveller.join().expect("the parked thread goes on");
         seen
     });
     assert!(maintain_until_idle(&cache), "{point}: housekeeping never ends\n{}", cache.stats());
     check_slots(&cache).unwrap_or_else(|told| panic!("after {point}: {told}"));
     seen
+}
+
+/// Lets the parked thread go, also after a failed check: the scope waits for it.
+struct LetGo<'s> {
+    point: &'static str,
+    stop: &'s AtomicBool,
+}
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        disarm(self.point);
+    }
 }
 
 /// Lets the others work on the buckets that the parked thread is in, and on its stripe.
