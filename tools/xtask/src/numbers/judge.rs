@@ -64,7 +64,8 @@ impl Goal {
         let peer = match &self.wish {
             Wish::Times(_) => figures.best(&self.workload, self.figure, PEERS),
             Wish::Plus(_, names) => figures.best(&self.workload, self.figure, names),
-            Wish::AtLeast(_) => figures.best(&self.workload, self.figure, PEERS),
+            // What has to be at least so much is ours alone, or means something else where there is no budget.
+            Wish::AtLeast(_) => None,
             Wish::AtMost(_) | Wish::NotAbovePeers => figures.least(&self.workload, self.figure, PEERS),
         };
         let beside = peer.as_ref().map(|(_, figure)| figure.median);

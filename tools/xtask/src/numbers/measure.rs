@@ -43,8 +43,12 @@ pub(super) fn all(options: &Options) -> Result<Vec<Measurement>, String> {
     if !quick {
         all.push(Measurement { name: "batches", how: How::Bench(BATCHES, 3) });
     }
-    if let Some(folder) = &options.traces {
-        let traces = traces(folder)?;
+    // What was kept needs no traces.
+    let traces = match &options.traces {
+        Some(folder) if options.from.is_none() => Some(traces(folder)?),
+        _ => options.from.as_ref().map(|_| Vec::new()),
+    };
+    if let Some(traces) = traces {
         let replay = |words_before: &[&str]| {
             let mut all = words(&["replay", "--json"]);
             all.extend(words(words_before));
