@@ -75,7 +75,7 @@ pub(crate) fn bite(name: &str) -> bool {
         wanted = stored.map_or_else(|theirs| theirs, |_| read);
     }
     // SAFETY: what was stored once is neither changed nor freed.
-    unsafe { &*wanted == name }
+    unsafe { *wanted == *name }
 }
 
 /// As above: in every other build a constant, which leaves no code behind.

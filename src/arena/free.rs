@@ -87,8 +87,11 @@ impl Pages {
     /// misses the caches holds up every atomic update behind it.
     #[inline]
     fn prefetch_next(&self, region: View<'_>, page: PageId, at: usize, rest: u64) {
-        const WORDS_AHEAD: usize = if cfg!(loom) { 0 } else { 8 };
+        const WORDS_AHEAD: usize = 8;
         const LINES: u64 = 4;
+        if cfg!(loom) {
+            return;
+        }
         let words = self.bitmap(page);
         let (mut at, mut bits) = (at, rest);
         for _ in 0..WORDS_AHEAD {
