@@ -8,6 +8,7 @@
 //!   evict     ring or hand -> unlink -> retired          reclaim   grace period -> FREE
 //!   prepare   slots of an old run: adopted, or freed     rebalance pages between classes
 //!   sweep     expiry and preparation by page             open      from a file to a running engine
+//!   memory    mapped and huge pages, in the background
 //! ```
 //!
 //! # Invariants
@@ -28,6 +29,8 @@ pub(crate) mod get;
 pub(crate) mod heap_values;
 pub(crate) mod insert;
 pub(crate) mod large;
+#[cfg(not(loom))]
+pub(crate) mod memory;
 #[cfg(loom)]
 pub mod model;
 #[cfg(not(loom))]
@@ -122,6 +125,8 @@ pub(crate) struct Engine {
     rebalance: rebalance::Rebalance,
     sweep: sweep::Sweep,
     superblock: Mutex<Superblock>,
+    #[cfg(not(loom))]
+    memory: memory::MemoryWork,
     #[cfg(feature = "values-on-heap")]
     heap: heap_values::HeapValues,
     region: Region,
@@ -174,6 +179,8 @@ impl Engine {
             rebalance: rebalance::Rebalance::new(classes.len() + 1),
             sweep: sweep::Sweep::default(),
             superblock: Mutex::new(Superblock::new_zeroed()),
+            #[cfg(not(loom))]
+            memory: memory::MemoryWork::default(),
             #[cfg(feature = "values-on-heap")]
             heap: heap_values::HeapValues::default(),
             pages: Pages::new(layout, classes),

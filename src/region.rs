@@ -47,7 +47,7 @@ pub(crate) use error::{MemoryLimit, RegionError};
 #[cfg(not(loom))]
 pub(crate) use file::OpenedFile;
 #[cfg(not(loom))]
-pub(crate) use kind::FileIdentity;
+pub(crate) use kind::{FileIdentity, HUGE_PAGE};
 #[cfg(not(loom))]
 pub(crate) use mapped::Region;
 #[cfg(loom)]

@@ -161,6 +161,22 @@ impl<T> std::ops::Deref for Padded<T> {
     }
 }
 
+/// Words that are 0, which the kernel gives when they are first touched: a table of many megabytes costs nothing when a
+/// cache opens.
+#[cfg(not(loom))]
+pub(crate) fn zeroed<T: zerocopy::FromZeros>(count: usize) -> Box<[T]> {
+    // Only up to the alignment of the heap is such memory got without being written.
+    const { assert!(align_of::<T>() <= 8) };
+    use zerocopy::FromZeros as _;
+    <[T]>::new_box_zeroed_with_elems(count).unwrap_or_else(|_| panic!("{count} words do not fit the heap"))
+}
+
+/// As above, written.
+#[cfg(loom)]
+pub(crate) fn zeroed<T: Default>(count: usize) -> Box<[T]> {
+    (0..count).map(|_| T::default()).collect()
+}
+
 /// Asks the processor to fetch the line of a value.
 #[inline(always)]
 pub(crate) fn prefetch<T>(value: &T) {

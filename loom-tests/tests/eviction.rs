@@ -212,6 +212,36 @@ fn spans_of_one_lap_are_disjoint() {
 }
 
 #[test]
+fn a_span_given_back_is_seen_once_or_waits_for_the_next_lap() {
+    static TAKEN_UP: Reached = Reached::new();
+    static OVERTAKEN: Reached = Reached::new();
+    const PAGES: [(u32, u32); 1] = [(3, 4)];
+    explore("claim, give back x claim, claim", 3, || {
+        let hand = Arc::new(Hand::default());
+        let other = {
+            let hand = Arc::clone(&hand);
+            thread::spawn(move || hand.claim_one_of(2, &PAGES).expect("the class has pages"))
+        };
+        let spans = [hand.claim(1, &PAGES), hand.claim(1, &PAGES)];
+        let (lap, page, first) = other.join().expect("an evictor does not panic");
+        let mut seen: Vec<_> = spans.into_iter().map(|span| span.expect("the class has pages")).collect();
+        let all_before = seen.clone();
+        seen.push((lap, page, first, 1));
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 3, "no slot of the lap is anybody else's too: {seen:?}");
+        let next = hand.claim(1, &PAGES).expect("the class has pages");
+        // Three slots were seen; the fourth is next, or was skipped because others were faster than the return.
+        TAKEN_UP.note(next == (0, 3, 3, 1));
+        OVERTAKEN.note(next != (0, 3, 3, 1));
+        let skipped = all_before.contains(&(0, 3, first + 2, 1)) && !seen.contains(&(0, 3, first + 1, 1));
+        assert!(next == (0, 3, 3, 1) || skipped, "next {next:?} after {seen:?}");
+    });
+    TAKEN_UP.assert("taken up");
+    OVERTAKEN.assert("overtaken");
+}
+
+#[test]
 fn a_ghost_is_taken_by_one_thread() {
     static FIRST: Reached = Reached::new();
     static SECOND: Reached = Reached::new();

@@ -47,7 +47,8 @@ impl Pages {
         if !self.info(page).serves(class) || state.free.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let words = self.bitmap(page);
+        let words = &self.bitmap(page)[..self.classes.slots_per_page(class).div_ceil(64) as usize];
+        let first = if first < words.len() { first } else { 0 };
         for step in 0..words.len() {
             let at = if first + step < words.len() { first + step } else { first + step - words.len() };
             self.turn.take();

@@ -18,7 +18,7 @@
 
 use crate::arena::classes::{CLASS_SLOTS, ClassId, Classes};
 use crate::arena::layout::{Layout, PageId};
-use crate::sync::{AtomicU32, AtomicU64, GaugeU32, GaugeU64, Mutex, Ordering, Padded, Turn};
+use crate::sync::{AtomicU32, AtomicU64, GaugeU32, GaugeU64, Mutex, Ordering, Padded, Turn, zeroed};
 use crate::types::handle::Handle;
 
 /// What a page is for.
@@ -165,7 +165,7 @@ impl Pages {
         let states = (0..layout.pages)
             .map(|_| PageState { info: AtomicU32::new(0), free: GaugeU32::new(0), prepared: AtomicU32::new(0) })
             .collect();
-        let bitmaps = (0..words_per_page * layout.pages as usize).map(|_| AtomicU64::new(0)).collect();
+        let bitmaps = zeroed(words_per_page * layout.pages as usize);
         let class_states = (0..CLASS_SLOTS).map(|_| Padded(ClassState::new())).collect();
         let free_pages = GaugeU32::new(0);
         let (coming, large) = (GaugeU32::new(0), Mutex::new(()));

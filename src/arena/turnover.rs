@@ -26,7 +26,7 @@ impl Pages {
     }
 
     /// Puts a claimed page back.
-    pub(super) fn unclaim(&self, page: PageId) {
+    pub(crate) fn unclaim(&self, page: PageId) {
         self.state(page).info.store(PageInfo::new(PageKind::Free, ClassId(0)).0, Ordering::Release);
         self.free_pages.fetch_add(1, Ordering::Relaxed);
     }
@@ -72,9 +72,12 @@ impl Pages {
         let info = PageInfo(PageInfo::new(kind, class).0 | marks);
         let state = self.state(page);
         state.free.store(0, Ordering::Relaxed);
-        // Relaxed: published with the info below. Under loom only pages in use have cells for their bits.
+        // Relaxed: published with the info below. At open they are zero and stay untouched. Under loom only pages in use
+        // have cells for their bits.
         #[cfg(not(loom))]
-        self.bitmap(page).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        if !info.is_inherited() {
+            self.bitmap(page).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
         if matches!(kind, PageKind::Data | PageKind::Large | PageKind::Overflow) {
             let class_state = self.class(class);
             class_state.pages.fetch_add(1, Ordering::Relaxed);

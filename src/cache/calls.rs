@@ -72,6 +72,7 @@ impl Cache {
         if background {
             engine.set_housekept();
         }
+        engine.plan_memory(matches!(recovery, Recovery::Warm { .. }));
         let engine = Arc::new(engine);
         let housekeeper = if background { Some(Housekeeper::start(&engine).map_err(OpenError::Thread)?) } else { None };
         Ok(Self { handle: Arc::new(Handle { engine, recovery, housekeeper }) })

@@ -26,7 +26,8 @@ impl Housekeeper {
         let stop = Arc::new(AtomicBool::new(false));
         let (engine, stopped) = (engine.clone(), stop.clone());
         let thread = std::thread::Builder::new().name("also-cache".to_owned()).spawn(move || {
-            // Acquire: pairs with the Release in `drop`.
+            // Acquire, here and below: pairs with the Release in `drop`. Without rest: reads meet page faults until then.
+            while !stopped.load(Ordering::Acquire) && engine.map_step() {}
             while !stopped.load(Ordering::Acquire) {
                 let more = engine.maintain(BUDGET);
                 std::thread::park_timeout(if more { BUSY_SLEEP } else { IDLE_SLEEP });
@@ -60,12 +61,12 @@ impl Engine {
         self.note_entries();
         loop {
             let waiting = self.drain_limbo() > 0;
-            let swept = self.sweep_step();
-            let moved = self.rebalance_step();
-            if !swept && !moved && !waiting {
+            // Each of them, whatever the others found.
+            let worked = self.memory_step() | self.sweep_step() | self.rebalance_step();
+            if !worked && !waiting {
                 return false;
             }
-            if start.elapsed() >= budget || (!swept && !moved) {
+            if start.elapsed() >= budget || !worked {
                 return true;
             }
         }

@@ -143,9 +143,10 @@ impl Engine {
         self.unlink(slot.handle(), class, Some(Part::Ring))
     }
 
-    /// Moves the hand over one span. `None` if the class has no page.
+    /// Moves the hand over one span, or to the slot behind the last entry that was wanted. `None` if the class has no page.
     fn evict_under_hand(&self, class: ClassId, want: u32, search: &mut Search<Handle>) -> Option<u32> {
-        let span = self.policy(class).clock.claim(SPAN, &PagesOf::new(&self.pages, class))?;
+        let clock = &self.policy(class).clock;
+        let span = clock.claim(SPAN, &PagesOf::new(&self.pages, class))?;
         let page = PageId(span.page);
         let info = self.pages.info(page);
         if !info.has_slots_of(class) && !info.is_run_of(class) {
@@ -163,9 +164,8 @@ impl Engine {
                 continue;
             }
             let frequency = if self.is_dead(slot) { 0 } else { slot.frequency() };
-            match if evicted < want { search.offer(slot.handle(), frequency) } else { Verdict::Pass(frequency) } {
-                Verdict::Pass(lower) if lower < frequency => slot.set_frequency(lower),
-                Verdict::Pass(_) => {}
+            match search.offer(slot.handle(), frequency) {
+                Verdict::Pass(lower) => slot.set_frequency(lower),
                 Verdict::Evict(victim) => {
                     failpoint!("evict.chosen");
                     if self.unlink(victim, class, Some(Part::Main)) {
@@ -173,6 +173,10 @@ impl Engine {
                         evicted += 1;
                     }
                 }
+            }
+            if evicted == want {
+                clock.give_back(&span, number + 1 - span.first);
+                break;
             }
         }
         Some(evicted)
@@ -291,9 +295,8 @@ impl Engine {
     }
 
     /// Evicts one entry because there are too many: of this class, else of the one with the most.
-    pub(super) fn evict_entry(&self, class: ClassId) {
-        let guard = self.pin();
-        if self.evict(&guard, class, 1) > 0 {
+    pub(super) fn evict_entry(&self, guard: &Guard, class: ClassId) {
+        if self.evict(guard, class, 1) > 0 {
             return;
         }
         let largest = (0..self.policies.len() as u8 - 1)
@@ -301,7 +304,7 @@ impl Engine {
             .chain([ClassId::LARGE])
             .max_by_key(|class| self.pages.class(*class).live.load(Ordering::Relaxed));
         if let Some(largest) = largest {
-            self.evict(&guard, largest, 1);
+            self.evict(guard, largest, 1);
         }
     }
 

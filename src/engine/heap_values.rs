@@ -245,7 +245,7 @@ impl Engine {
                 break;
             }
             self.mark_filled();
-            self.evict_entry(class);
+            self.evict_entry(&self.pin(), class);
         }
     }
 

@@ -24,6 +24,9 @@ use crate::types::handle::{Generation, Handle, IndexWord};
 use crate::types::key::{Key, KeyHash};
 use crate::types::version::{Relation, Version};
 
+/// Evictions of one insert while there are more entries than configured.
+const EVICTED_OVER_MAX: u64 = 4;
+
 /// A slot that is being written: WRITING, and its owner's alone.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -323,9 +326,11 @@ impl Engine {
             && entries > max
         {
             self.mark_filled();
-            self.evict_entry(class);
+            // More than one: an eviction may have found nothing while others inserted.
+            for _ in 0..(entries - max).min(EVICTED_OVER_MAX) {
+                self.evict_entry(guard, class);
+            }
         }
-        let _ = guard;
         self.keep_reserve(class);
     }
 }

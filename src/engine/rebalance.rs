@@ -159,10 +159,13 @@ impl Engine {
         self.rebalance.wanted[self.ghost_class(class)].load(Ordering::Relaxed) * 16 / pages
     }
 
-    /// The class with the most ghost hits per page, if that is worth a page.
+    /// The class with the most ghost hits per page, if that is worth a page. One that has slots which nobody used yet has
+    /// room: what it misses went because of the bound on entries.
     fn receiver(&self) -> Option<ClassId> {
         let all = (0..self.pages.classes().len() as u8).map(ClassId).chain([ClassId::LARGE]);
-        all.map(|class| (self.want(class), class))
+        // Relaxed: a gauge.
+        all.filter(|class| self.pages.class(*class).unprepared.load(Ordering::Relaxed) == 0)
+            .map(|class| (self.want(class), class))
             .filter(|(want, _)| *want >= HITS_PER_PAGE * 16)
             .max_by_key(|(want, _)| *want)
             .map(|(_, class)| class)

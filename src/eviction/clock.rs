@@ -10,8 +10,10 @@
 //!   the hand goes          ----------------> ... ---------------->  then to the first again, lap + 1
 //! ```
 //!
-//! Invariant: one compare-exchange moves the hand over a batch, so within a lap no slot is in two spans. The lap keeps
-//! an evictor that slept through exactly a round from moving the hand by a stale view, until 65,536 rounds have passed.
+//! Invariant: one compare-exchange moves the hand over a batch, so within a lap no slot is in two spans. An evictor that
+//! has its victim gives the rest of its span back, as long as nobody has moved the hand on: slots that nobody looked at
+//! are the next evictor's, or they would be spared for a lap. The lap keeps an evictor that slept through exactly a round
+//! from moving the hand by a stale view, until 65,536 rounds have passed.
 
 #![forbid(unsafe_code)]
 
@@ -38,6 +40,8 @@ pub(crate) struct Span {
     pub(crate) first: u32,
     pub(crate) count: u32,
     pub(crate) lap: u16,
+    /// Where the claim left the hand.
+    behind: u64,
 }
 
 /// See the module. Starts at the first page.
@@ -74,17 +78,32 @@ impl Clock {
             } else {
                 Hand { lap, page: found.page, slot: first + count }
             };
-            let span = Span { page: found.page, first, count, lap };
+            let behind = next.pack();
+            let span = Span { page: found.page, first, count, lap, behind };
             if bite("eviction.claim-without-cas") {
-                self.hand.store(next.pack(), Ordering::Relaxed);
+                self.hand.store(behind, Ordering::Relaxed);
                 return Some(span);
             }
-            match self.hand.compare_exchange_weak(word, next.pack(), Ordering::Relaxed, Ordering::Relaxed) {
+            match self.hand.compare_exchange_weak(word, behind, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(span),
                 Err(_) if bite("eviction.claim-ignores-lost-cas") => return Some(span),
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Puts the hand back to the first slot of the span that its owner did not look at. Nothing happens if another
+    /// evictor has moved the hand on: those slots wait for the next lap.
+    pub(crate) fn give_back(&self, span: &Span, looked_at: u32) {
+        debug_assert!(looked_at > 0, "a span of which nothing was seen would be claimed for ever");
+        if looked_at >= span.count {
+            return;
+        }
+        let back = Hand { lap: span.lap, page: span.page, slot: span.first + looked_at }.pack();
+        if bite("eviction.give-back-without-cas") {
+            return self.hand.store(back, Ordering::Relaxed);
+        }
+        let _ = self.hand.compare_exchange(span.behind, back, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -146,6 +165,22 @@ mod tests {
         let clock = Clock::default();
         let seen: Vec<_> = (0..3).map(|_| walk(&clock, &pages, 2)).collect();
         assert_eq!(seen, [(5, 0, 2, 0), (5, 0, 2, 1), (5, 0, 2, 2)]);
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_claimed_next() {
+        let pages = Pages(vec![(2, 5), (7, 3)]);
+        let clock = Clock::default();
+        let span = clock.claim(4, &pages).expect("the class has pages");
+        clock.give_back(&span, 1);
+        let rest = clock.claim(4, &pages).expect("the class has pages");
+        assert_eq!((rest.page, rest.first, rest.count), (2, 1, 4), "and the page's last slot");
+        clock.give_back(&rest, 3);
+        assert_eq!(walk(&clock, &pages, 4), (2, 4, 1, 0));
+        let overtaken = clock.claim(4, &pages).expect("the class has pages");
+        assert_eq!(walk(&clock, &pages, 4), (2, 0, 4, 1));
+        clock.give_back(&overtaken, 1);
+        assert_eq!(walk(&clock, &pages, 4), (2, 4, 1, 1), "the hand had moved on");
     }
 
     #[test]

@@ -28,7 +28,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, bite};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, bite, zeroed};
 use crate::types::key::KeyHash;
 
 /// Where an entry stood when it was evicted.
@@ -43,7 +43,10 @@ pub(crate) enum Table {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Ghost {
-    lines: Box<[Line]>,
+    /// A line more than there are, so that the first can begin with a cache line.
+    cells: Box<[AtomicU32]>,
+    first: usize,
+    lines: usize,
     clocks: Box<[[AtomicU64; 2]]>,
 }
 
@@ -51,11 +54,11 @@ impl Ghost {
     /// A table of at most so many bytes, at least one line, for classes 0 to `classes - 1`.
     pub(crate) fn new(bytes: usize, classes: usize) -> Self {
         assert!(classes <= CLASSES_MAX, "{classes} classes do not fit a cell's 7 bits");
-        let lines = (bytes / size_of::<Line>()).clamp(1, u32::MAX as usize);
-        Self {
-            lines: (0..lines).map(|_| Line::default()).collect(),
-            clocks: (0..classes).map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect(),
-        }
+        let lines = (bytes / LINE_BYTES).clamp(1, u32::MAX as usize);
+        // Not an aligned type: the allocator would write all of it to align it.
+        let cells = zeroed::<AtomicU32>((lines + 1) * CELLS_PER_LINE);
+        let first = cells.as_ptr().align_offset(LINE_BYTES).min(CELLS_PER_LINE);
+        Self { cells, first, lines, clocks: (0..classes).map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect() }
     }
 
     /// Starts to load the line of a key.
@@ -73,7 +76,7 @@ impl Ghost {
         let clock = self.clocks[class][table as usize].fetch_add(step, Ordering::Relaxed) + step;
         let fresh = Cell::new(class, table, hash, clock);
         let line = self.line(hash);
-        let cells = std::array::from_fn(|at| line.0[at].load(Ordering::Relaxed));
+        let cells = std::array::from_fn(|at| line[at].load(Ordering::Relaxed));
         let (mut ages, foreign) = self.ages_of_own(class, fresh, &cells);
         let mut erased = false;
         for (age, bits) in ages.iter_mut().zip(cells) {
@@ -83,7 +86,7 @@ impl Ghost {
             erased |= (ERASED_FROM..EMPTY).contains(age);
         }
         if erased {
-            for (cell, (age, bits)) in line.0.iter().zip(ages.iter().zip(cells)) {
+            for (cell, (age, bits)) in line.iter().zip(ages.iter().zip(cells)) {
                 if (ERASED_FROM..EMPTY).contains(age) {
                     // A lost race leaves a younger cell: as well.
                     let _ = cell.compare_exchange(bits, 0, Ordering::Relaxed, Ordering::Relaxed);
@@ -95,13 +98,13 @@ impl Ghost {
         let victim = ranked.fold(0, u32::max) as usize;
         let place = CELLS_PER_LINE - 1 - (victim & (CELLS_PER_LINE - 1));
         // A concurrent insert into the same cell loses one of the two ghosts.
-        line.0[place].store(fresh.0, Ordering::Relaxed);
+        line[place].store(fresh.0, Ordering::Relaxed);
     }
 
     /// Takes the ghost of a key out, and says which table it was in. Of two callers at most one gets it.
     pub(crate) fn take(&self, class: usize, hash: KeyHash) -> Option<Table> {
         let sought = Cell::new(class, Table::Ring, hash, 0);
-        for cell in &self.line(hash).0 {
+        for cell in self.line(hash) {
             let bits = cell.load(Ordering::Relaxed);
             let found = Cell(bits);
             if !found.same_key(sought) {
@@ -121,7 +124,7 @@ impl Ghost {
 
     /// Bytes of heap behind the table.
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of_val::<[Line]>(&self.lines) + size_of_val::<[[AtomicU64; 2]]>(&self.clocks)
+        size_of_val::<[AtomicU32]>(&self.cells) + size_of_val::<[[AtomicU64; 2]]>(&self.clocks)
     }
 
     /// Ticks since the cell was written, modulo 256.
@@ -159,14 +162,13 @@ impl Ghost {
     #[inline]
     fn line(&self, hash: KeyHash) -> &Line {
         let low = hash.bits() & u64::from(u32::MAX);
-        &self.lines[((low * self.lines.len() as u64) >> 32) as usize]
+        let line = ((low * self.lines as u64) >> 32) as usize;
+        &self.cells[self.first..].as_chunks().0[line]
     }
 }
 
-/// A cache line of cells.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct Line([AtomicU32; CELLS_PER_LINE]);
+/// The cells of a cache line.
+type Line = [AtomicU32; CELLS_PER_LINE];
 
 /// One ghost.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -207,6 +209,7 @@ impl Cell {
 }
 
 const CELLS_PER_LINE: usize = 16;
+const LINE_BYTES: usize = CELLS_PER_LINE * 4;
 /// What 7 bits hold beside 0.
 pub(crate) const CLASSES_MAX: usize = 127;
 const TICKS_PER_WINDOW: u64 = 64;
@@ -217,9 +220,6 @@ const ERASED_FROM: u32 = 192;
 const EMPTY: u32 = 256;
 const SAME_KEY: u32 = 257;
 const PLACE_BITS: u32 = CELLS_PER_LINE.ilog2();
-
-#[cfg(not(loom))]
-const _: () = assert!(size_of::<Line>() == 64);
 
 #[cfg(all(test, not(loom)))]
 mod tests {
@@ -285,6 +285,6 @@ mod tests {
         let ghost = Ghost::new(0, CLASSES_MAX);
         ghost.insert(CLASSES_MAX - 1, Table::Main, hash(3), u32::MAX);
         assert_eq!(ghost.take(CLASSES_MAX - 1, hash(3)), Some(Table::Main));
-        assert_eq!(ghost.heap_bytes(), 64 + CLASSES_MAX * 16);
+        assert_eq!(ghost.heap_bytes(), 2 * 64 + CLASSES_MAX * 16);
     }
 }

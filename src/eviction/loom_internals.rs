@@ -43,6 +43,13 @@ impl Hand {
         let span = self.0.claim(batch, &Pages(pages))?;
         Some((span.lap, span.page, span.first, span.count))
     }
+
+    /// Claims slots, looks at one of them and gives the others back: answers (lap, page, first).
+    pub fn claim_one_of(&self, batch: u32, pages: &[(u32, u32)]) -> Option<(u16, u32, u32)> {
+        let span = self.0.claim(batch, &Pages(pages))?;
+        self.0.give_back(&span, 1);
+        Some((span.lap, span.page, span.first))
+    }
 }
 
 struct Pages<'a>(&'a [(u32, u32)]);

@@ -2,6 +2,7 @@
 
 mod calls;
 mod handles;
+mod memory;
 
 use also_cache::{Cache, InsertError, InsertOptions, Recovery};
 
