@@ -22,6 +22,7 @@ pub(crate) mod changes;
 pub(crate) mod clear;
 #[cfg(not(loom))]
 pub(crate) mod close;
+pub(crate) mod drain;
 pub(crate) mod evict;
 pub(crate) mod explain;
 pub(crate) mod get;

@@ -306,4 +306,9 @@ impl ClassState {
             cursors: std::array::from_fn(|_| GaugeU64::new(0)),
         }
     }
+
+    /// Slots that were never used in this life and hold nothing of an earlier one. Relaxed: gauges.
+    pub(crate) fn fresh(&self) -> u64 {
+        self.unprepared.load(Ordering::Relaxed).saturating_sub(self.inherited.load(Ordering::Relaxed))
+    }
 }

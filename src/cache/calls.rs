@@ -5,7 +5,7 @@
 use crate::arena::frame::FrameKind;
 use crate::cache::builder::{Builder, is_valid_ttl};
 use crate::cache::error::{InsertError, OpenError};
-use crate::cache::housekeeping::Housekeeper;
+use crate::cache::housekeeping::{Housekeeper, Pace};
 use crate::cache::options::{InsertOptions, InsertVersion};
 use crate::cache::reservation::Reservation;
 use crate::engine::Engine;
@@ -313,7 +313,7 @@ impl Cache {
     /// # Ok::<(), also_cache::OpenError>(())
     /// ```
     pub fn maintain(&self, budget: Duration) -> bool {
-        self.engine().maintain(budget)
+        self.engine().maintain(budget) != Pace::Idle
     }
 
     /// Closes the cache in order: a file is sealed, so that it is warm also after a restart of the machine if it lies on

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 /// How long one round of steps may take.
 const BUDGET: Duration = Duration::from_millis(2);
-/// Sleep while there is work.
+/// Sleep while pages are wanted elsewhere: until they have moved, what nobody asks for stands in the way of what is asked for.
+const HURRIED_SLEEP: Duration = Duration::from_micros(100);
+/// Sleep while there is other work.
 const BUSY_SLEEP: Duration = Duration::from_millis(2);
 /// Sleep while there is none.
 const IDLE_SLEEP: Duration = Duration::from_millis(50);
@@ -29,8 +31,11 @@ impl Housekeeper {
             // Acquire, here and below: pairs with the Release in `drop`. Without rest: reads meet page faults until then.
             while !stopped.load(Ordering::Acquire) && engine.map_step() {}
             while !stopped.load(Ordering::Acquire) {
-                let more = engine.maintain(BUDGET);
-                std::thread::park_timeout(if more { BUSY_SLEEP } else { IDLE_SLEEP });
+                std::thread::park_timeout(match engine.maintain(BUDGET) {
+                    Pace::Hurried => HURRIED_SLEEP,
+                    Pace::Busy => BUSY_SLEEP,
+                    Pace::Idle => IDLE_SLEEP,
+                });
             }
         })?;
         Ok(Self { stop, thread: Some(thread) })
@@ -49,25 +54,37 @@ impl Drop for Housekeeper {
     }
 }
 
+/// What a round of housekeeping left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pace {
+    /// Pages are on their way to a class that wants them.
+    Hurried,
+    /// More is waiting.
+    Busy,
+    /// Nothing is waiting.
+    Idle,
+}
+
 impl Engine {
-    /// Housekeeping for at most about `budget`; `true` if more is waiting.
-    pub(super) fn maintain(&self, budget: Duration) -> bool {
+    /// Housekeeping for at most about `budget`.
+    pub(super) fn maintain(&self, budget: Duration) -> Pace {
         // What was sealed is not moved any more.
         if self.is_closed() {
-            return false;
+            return Pace::Idle;
         }
         let start = Instant::now();
         self.clock().refresh();
         self.note_entries();
         loop {
             let waiting = self.drain_limbo() > 0;
-            // Each of them, whatever the others found.
-            let worked = self.memory_step() | self.sweep_step() | self.rebalance_step();
-            if !worked && !waiting {
-                return false;
-            }
-            if start.elapsed() >= budget || !worked {
-                return true;
+            let moved = self.rebalance_step();
+            // Each of them, whatever the other found.
+            let worked = self.memory_step() | self.sweep_step();
+            match (moved, worked || waiting) {
+                (false, false) => return Pace::Idle,
+                (true, _) if start.elapsed() >= budget => return Pace::Hurried,
+                (false, true) if !worked || start.elapsed() >= budget => return Pace::Busy,
+                _ => {}
             }
         }
     }

@@ -169,16 +169,32 @@ impl Engine {
         }
     }
 
+    /// Slots of a class that are to be free or on the way to it.
+    fn reserve(&self, class: ClassId) -> u64 {
+        // Relaxed: a gauge.
+        let pages = u64::from(self.pages.class(class).pages.load(Ordering::Relaxed));
+        (pages * u64::from(self.pages.classes().slots_per_page(class)) / RESERVE_DIVISOR).max(RESERVE_MIN)
+    }
+
+    /// Whether a class has more free slots than it keeps for the next inserts, as after it got a page: nothing has to go.
+    pub(super) fn has_slots(&self, class: ClassId) -> bool {
+        let state = self.pages.class(class);
+        // Relaxed: gauges.
+        state.free.load(Ordering::Relaxed) + state.fresh() > self.reserve(class) && !self.has_all_entries()
+    }
+
+    /// Whether there are as many entries as may be.
+    pub(super) fn has_all_entries(&self) -> bool {
+        self.settings.entries_max.is_some_and(|max| self.entries() >= max)
+    }
+
     fn refill_reserve(&self, class: ClassId) {
         let state = self.pages.class(class);
-        let slots =
-            u64::from(state.pages.load(Ordering::Relaxed)) * u64::from(self.pages.classes().slots_per_page(class));
-        let reserve = (slots / RESERVE_DIVISOR).max(RESERVE_MIN);
+        let reserve = self.reserve(class);
         // Relaxed: gauges.
         let free = state.free.load(Ordering::Relaxed);
         let waiting = state.limbo.load(Ordering::Relaxed);
-        let fresh = state.unprepared.load(Ordering::Relaxed).saturating_sub(state.inherited.load(Ordering::Relaxed));
-        let coming = free + fresh + waiting;
+        let coming = free + state.fresh() + waiting;
         let full = self.pages.free_pages() <= PAGES_SPARE;
         if full && coming < reserve {
             self.mark_filled();

@@ -247,11 +247,19 @@ impl Engine {
         }
         match probation.push(number) {
             None => {}
-            Some(displaced) if displaced != number => {
-                self.leave_ring(displaced, class);
-            }
+            Some(displaced) if displaced != number => self.displace(displaced, class),
             // The ring has no cells, or held this number from an earlier life of the slot: main has it.
             Some(_) => self.unqueue(handle),
+        }
+    }
+
+    /// Decides about a number that had to leave a full ring: nothing goes while the class has room, as after it got a page.
+    fn displace(&self, number: u32, class: ClassId) {
+        match self.numbered(number, class) {
+            Some(slot) if self.has_slots(class) && !self.is_dead(slot) => self.unqueue(slot.handle()),
+            _ => {
+                self.leave_ring(number, class);
+            }
         }
     }
 

@@ -224,7 +224,10 @@ impl Engine {
             if self.filled.load(Ordering::Relaxed) { self.ghost.take(self.ghost_class(class), hash) } else { None };
         if let Some(table) = ghost {
             policy.share.learn(table, self.pages.occupied(class).min(u64::from(u32::MAX)) as u32);
-            self.rebalance.wanted(self.ghost_class(class));
+            // What went because of the bound on entries would have gone from any number of pages.
+            if !self.has_all_entries() {
+                self.rebalance.wanted(self.ghost_class(class));
+            }
         }
         policy.share.admit(ghost, self.filling())
     }

@@ -13,9 +13,9 @@ use crate::arena::header::live;
 use crate::arena::layout::{Layout, PageId};
 use crate::arena::page::PageKind;
 use crate::arena::slot::{Run, Slot, State};
+use crate::engine::drain::{Drain, Then};
 use crate::engine::get::Hit;
 use crate::engine::insert::{Draft, Entry, Refusal};
-use crate::engine::rebalance::{Drain, Then};
 use crate::engine::statistics::Counter;
 use crate::engine::{Engine, Parts, Settings};
 use crate::eviction::expiry::TimeToLive;
@@ -166,7 +166,7 @@ impl Model {
         assert!(self.engine.pages.begin_drain(page, CLASS), "nobody else drains it");
         let mut drain = Drain::of(page, CLASS, Then::Free);
         (drain.rescue, drain.since_us) = (true, self.engine.clock.coarse_us());
-        *crate::sync::lock(&self.engine.rebalance.drain) = Some(drain);
+        crate::sync::lock(&self.engine.rebalance.drains).push(drain);
     }
 
     /// What the first page of slots is before and after a walk over its slots, as evictors do it: under one guard.

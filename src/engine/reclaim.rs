@@ -29,6 +29,20 @@ impl Engine {
         freed
     }
 
+    /// Frees slots whose grace period is over, of all classes: a bounded number in one call.
+    pub(super) fn reclaim_due(&self, _guard: &Guard) {
+        for _ in 0..ROUNDS_MAX {
+            let mut due = [None; TAKE_MAX];
+            let count = self.limbo.take(&mut due);
+            for handle in due.into_iter().flatten() {
+                self.release(handle);
+            }
+            if count < TAKE_MAX {
+                break;
+            }
+        }
+    }
+
     /// Frees one slot, unless it is pinned: then it waits for another grace period. Returns its class if it is free.
     fn release(&self, handle: Handle) -> Option<ClassId> {
         let page = self.pages.layout().page_of_handle(handle)?;
@@ -86,7 +100,7 @@ impl Engine {
     /// Moves the epoch on and frees what is due; for housekeeping. Returns what still waits.
     pub(crate) fn drain_limbo(&self) -> usize {
         let guard = self.pin();
-        self.reclaim(&guard, ClassId::LARGE);
+        self.reclaim_due(&guard);
         let waiting = self.limbo.len();
         if waiting > 0 {
             self.launch_grace(&guard);

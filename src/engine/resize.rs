@@ -16,7 +16,7 @@ use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::{FREQUENCY_MAX, State};
 use crate::engine::Engine;
-use crate::engine::rebalance::{Drain, Then};
+use crate::engine::drain::{Drain, Then};
 use crate::engine::statistics::Counter;
 use crate::index::{Index, Slots};
 use crate::types::handle::IndexWord;

@@ -5,7 +5,8 @@ use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::State;
 use crate::engine::Engine;
-use crate::engine::rebalance::{Drain, Then, URGENT_ROUNDS};
+use crate::engine::drain::{Drain, Then};
+use crate::engine::rebalance::URGENT_ROUNDS;
 use crate::eviction::policy::Part;
 use crate::sync::Ordering;
 use crate::sync::backoff::Backoff;
@@ -40,7 +41,7 @@ impl Engine {
 
     fn empty_pages(&self, head: u32, count: u32) -> bool {
         // One drain at a time: another one would go on with a page that has become something else.
-        let Some(_drains) = self.stop_drain() else { return false };
+        let Some(_drains) = self.stop_drains() else { return false };
         for number in head..head + count {
             let page = PageId(number);
             let mut backoff = Backoff::default();
