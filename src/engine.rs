@@ -5,7 +5,8 @@
 //!   insert    slot -> bytes -> LIVE -> one CAS in the index -> the old slot is retired, or a stripe for a new key
 //!   remove    one CAS in the index -> retired
 //!   allocate  free bit | unprepared slots | free page | reclaim, evict, next class | refusal
-//!   evict     ring or hand -> unlink -> retired          reclaim   grace period -> FREE
+//!   evict     ring or hand -> victims                    unlink    victims -> out of the index together
+//!   retire    RETIRED, counted out, in limbo              reclaim   grace period -> FREE
 //!   prepare   slots of an old run: adopted, or freed     rebalance pages between classes
 //!   sweep     expiry and preparation by page             open      from a file to a running engine
 //!   memory    mapped and huge pages, in the background
@@ -22,6 +23,7 @@ pub(crate) mod changes;
 pub(crate) mod clear;
 #[cfg(not(loom))]
 pub(crate) mod close;
+pub(crate) mod counters;
 pub(crate) mod drain;
 pub(crate) mod evict;
 pub(crate) mod explain;
@@ -44,9 +46,11 @@ pub(crate) mod recovery;
 pub(crate) mod remove;
 #[cfg(not(loom))]
 pub(crate) mod resize;
+pub(crate) mod retire;
 pub(crate) mod runs;
 pub(crate) mod statistics;
 pub(crate) mod sweep;
+pub(crate) mod unlink;
 
 use crate::arena::classes::{ClassId, Classes};
 use crate::arena::header::{Superblock, live};
@@ -61,13 +65,13 @@ use crate::eviction::ghost::Ghost;
 use crate::index::{Dropped, Geometry, Index, Slots};
 use crate::region::Region;
 use crate::sync::epoch::{Domain, Guard};
-use crate::sync::{AtomicBool, AtomicU64, GaugeU64, Mutex, Ordering, Padded, Turn};
+use crate::sync::{AtomicBool, AtomicU64, GaugeU64, Mutex, Ordering, Turn};
 use crate::types::clock::HybridClock;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::{Key, KeyHash, KeyHasher};
 use crate::types::limits::PINNED_SHARE_DIVISOR;
 use crate::types::version::Stamp;
-use statistics::{Counter, Counters};
+use counters::{Counter, Counters};
 use std::fmt;
 use zerocopy::FromZeros;
 
@@ -111,9 +115,7 @@ pub(crate) struct Engine {
     settings: Settings,
     pins: PinBudget,
     counters: Counters,
-    /// Entries in the index that this life wrote or adopted.
-    entries: Padded<GaugeU64>,
-    /// Entries among them that a clear has made invisible.
+    /// Entries in the index that a clear has made invisible.
     cleared: GaugeU64,
     /// Set once nothing is free any more: from then on new entries go through probation.
     filled: AtomicBool,
@@ -169,8 +171,7 @@ impl Engine {
             run,
             settings,
             pins: PinBudget::new(pinned_max),
-            counters: Counters::new(),
-            entries: Padded(GaugeU64::new(0)),
+            counters: Counters::new(layout.len()),
             cleared: GaugeU64::new(0),
             filled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -280,51 +281,12 @@ impl Engine {
         Slot::at(self.region.view(), handle)
     }
 
-    /// Retires a slot whose word the caller has just taken out of the index, and counts the entry out.
-    fn retire(&self, handle: Handle) {
-        let Some(slot) = self.slot(handle) else { return };
-        let Some(class) = self.pages.class_of(handle) else { return };
-        let retired = if self.is_unsettled_large(slot, class) {
-            self.retire_unsettled_large(slot)
-        } else {
-            slot.retire(self.run)
-        };
-        let Some(before) = retired else { return };
-        #[cfg(feature = "values-on-heap")]
-        self.note_retired_value(slot);
-        crate::sync::failpoint::failpoint!("retire.marked");
-        let state = self.pages.class(class);
-        // Relaxed: gauges. An entry of an old run that was never adopted was never counted in.
-        if before.run() == self.run {
-            state.live.fetch_sub(1, Ordering::Relaxed);
-            self.count_out(slot);
-        } else {
-            self.sweep.met();
-        }
-        state.limbo.fetch_add(1, Ordering::Relaxed);
-        self.limbo.add(handle);
-    }
-
-    /// The same for a word whose key was not compared: it may be damage that names another entry's slot, or a slot that
-    /// was free long ago.
-    fn retire_unlinked(&self, word: IndexWord) {
-        let Some(slot) = self.slot(word.handle()) else { return };
-        if slot.generation() == word.generation() && self.named_by(slot).is_none() {
-            self.retire(word.handle());
-        }
-    }
-
-    fn count_out(&self, slot: Slot<'_>) {
-        self.counting.take();
-        // Relaxed: a gauge; below 0 for a moment if the writer has not counted the entry in yet.
-        self.entries.fetch_sub(1, Ordering::Relaxed);
-        if self.cleared.load(Ordering::Relaxed) > 0 {
-            // SAFETY: the caller unlinked the slot under its guard, or owns it; retired bytes do not change.
-            let header = unsafe { slot.header() };
-            if !self.is_after_clear(header.keyspace(), header.stamp()) {
-                let _ = self.cleared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
-            }
-        }
+    /// Slots of a class that hold entries, retired ones apart; an estimate until all pages are prepared.
+    #[inline]
+    fn occupied(&self, class: ClassId) -> u32 {
+        // Relaxed: a gauge.
+        let inherited = self.pages.class(class).inherited.load(Ordering::Relaxed);
+        (self.counters.entries_of(class) + inherited).min(u64::from(u32::MAX)) as u32
     }
 
     /// Entries that a read can find.
@@ -361,8 +323,8 @@ impl Slots for Engine {
 
     fn take_overflow(&self, _home: u32) -> Option<u64> {
         for _ in 0..4 {
-            if let Some(handle) = self.pages.take_slot(self.region.view(), ClassId::OVERFLOW) {
-                return Some(handle.offset());
+            if let Some(bucket) = self.pages.take_slot(self.region.view(), ClassId::OVERFLOW) {
+                return Some(bucket.handle.offset());
             }
             if !self.prepare_step(ClassId::OVERFLOW) {
                 self.pages.assign(self.region.view(), PageKind::Overflow, ClassId::OVERFLOW, 0)?;
@@ -378,7 +340,7 @@ impl Slots for Engine {
 
     fn give_overflow(&self, offset: u64) {
         self.pages.class(ClassId::OVERFLOW).limbo.fetch_add(1, Ordering::Relaxed);
-        self.limbo.add(Handle::from_offset(offset));
+        self.limbo.add(&[Handle::from_offset(offset)]);
     }
 
     fn take_page(&self, number: u32) -> Option<u64> {

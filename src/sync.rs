@@ -14,6 +14,8 @@
 pub(crate) mod backoff;
 pub(crate) mod epoch;
 pub(crate) mod failpoint;
+#[cfg(not(loom))]
+mod threads;
 
 pub(crate) use backoff::yield_now;
 #[cfg(loom)]
@@ -26,12 +28,12 @@ pub(crate) use loom::sync::{
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
     Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
 };
 
 /// Figures and hints that every reader may see late. Under loom they are the real atomics: always up to date, and no
 /// point where threads take turns; each stale value would multiply the executions of every model and decide nothing.
-pub(crate) use std::sync::atomic::{AtomicU32 as GaugeU32, AtomicU64 as GaugeU64};
+pub(crate) use std::sync::atomic::{AtomicU32 as GaugeU32, AtomicU64 as GaugeU64, AtomicUsize as GaugeUsize};
 
 /// Takes a lock; a poisoned one is taken all the same.
 ///
@@ -122,31 +124,19 @@ impl Turn {
     pub(crate) const fn take(&self) {}
 }
 
-/// A small number that differs between threads which run at the same time, for spreading them over stripes.
 #[cfg(not(loom))]
-#[inline]
-pub(crate) fn thread_number() -> usize {
-    use std::cell::Cell;
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    NUMBER
-        .try_with(|number| {
-            if number.get() == usize::MAX {
-                // Relaxed: only uniqueness matters.
-                number.set(NEXT.fetch_add(1, Ordering::Relaxed));
-            }
-            number.get()
-        })
-        .unwrap_or(0)
-}
+pub(crate) use threads::thread_number;
+/// Numbers below this belong to one thread at a time.
+#[cfg(not(loom))]
+pub(crate) const EXCLUSIVE_THREADS: usize = 64;
 
 /// Under loom every thread shares one stripe: more contention, fewer states.
 #[cfg(loom)]
 pub(crate) fn thread_number() -> usize {
     0
 }
+#[cfg(loom)]
+pub(crate) const EXCLUSIVE_THREADS: usize = 0;
 
 /// A value alone on its cache lines.
 #[derive(Debug, Default)]

@@ -156,3 +156,31 @@ fn a_claim_begun_before_a_page_moved_claims_nothing() {
     });
     LATE.assert("the claimer looked before the page moved");
 }
+
+#[test]
+fn a_stash_hands_each_slot_out_once_and_keeps_none_from_a_drain() {
+    static OWNED: Reached = Reached::new();
+    static TAKEN: Reached = Reached::new();
+    explore("take x take x drain that empties the stash", 2, || {
+        let table = table(4);
+        let kept = table.take(0).expect("all are free");
+        let (one, two) = (table.clone(), table.clone());
+        let (one, two) = (thread::spawn(move || one.take(0)), thread::spawn(move || two.take(0)));
+        assert!(table.begin_drain(0, 0));
+        table.empty_stashes(0, 0);
+        assert!(!table.own_all(0), "one is out");
+        let taken = [one.join().expect(JOINED), two.join().expect(JOINED)];
+        TAKEN.note(taken.iter().all(Option::is_some));
+        OWNED.note(taken.iter().all(Option::is_none));
+        assert!(taken[0].is_none() || taken[0] != taken[1], "{taken:?} twice");
+        for taken in taken.into_iter().flatten().chain([kept]) {
+            table.give_back(taken);
+        }
+        // A stash may have been filled after it was emptied.
+        table.empty_stashes(0, 0);
+        assert!(table.own_all(0), "all slots are free again");
+        assert_eq!(table.free(0), 0);
+    });
+    TAKEN.assert("both got one");
+    OWNED.assert("the drain came first");
+}

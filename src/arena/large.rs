@@ -56,7 +56,7 @@ impl Pages {
             words[1].fetch_or(high, Ordering::Release);
             return None;
         }
-        self.count_taken(page, count);
+        self.count_taken(page, ClassId::LARGE, count);
         Some(self.handle(page, first))
     }
 
@@ -92,7 +92,7 @@ impl Pages {
         // Release: pairs with the Acquire of the next owner.
         let before = u128::from(words[0].fetch_or(mask as u64, Ordering::Release))
             | (u128::from(words[1].fetch_or((mask >> 64) as u64, Ordering::Release)) << 64);
-        self.count_given(page, (mask & !before).count_ones());
+        self.count_given(page, ClassId::LARGE, (mask & !before).count_ones());
     }
 
     /// Takes a run of free pages for one value.

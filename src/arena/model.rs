@@ -192,7 +192,7 @@ impl PageTable {
 
     /// Takes a free slot and writes to it.
     pub fn take(&self, class: u8) -> Option<Taken> {
-        let handle = self.pages.take_slot(self.region.view(), ClassId(class))?;
+        let handle = self.pages.take_slot(self.region.view(), ClassId(class))?.handle;
         let (page, slot) = self.pages.slot_number(handle).expect("it lies in a page");
         let taken = Taken { page: page.0, slot, class: self.class(page.0), at: handle.offset() };
         self.hold(taken.at);
@@ -247,10 +247,14 @@ impl PageTable {
         assert_eq!(self.assign(class), Some(page));
     }
 
-    /// Free slots of a class, as its gauge says.
+    /// Gives back what stashes hold of a page.
+    pub fn empty_stashes(&self, page: u32, class: u8) {
+        self.pages.empty_stashes(PageId(page), ClassId(class));
+    }
+
+    /// Free slots of a class, as its gauge and its stashes say.
     pub fn free(&self, class: u8) -> u64 {
-        // Relaxed: read when nobody else is there.
-        self.pages.class(ClassId(class)).free.load(Ordering::Relaxed)
+        self.pages.free_slots(ClassId(class))
     }
 }
 
@@ -287,7 +291,7 @@ impl Graveyard {
         let word = self.one.region.view().word(WORD_AT);
         assert!(word.compare_exchange(1, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok());
         assert!(self.one.retire(1));
-        self.limbo.add(Handle::from_offset(SLOT_AT));
+        self.limbo.add(&[Handle::from_offset(SLOT_AT)]);
     }
 
     /// Starts a grace period unless one is under way.

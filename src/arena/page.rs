@@ -17,6 +17,7 @@
 //!   another grace period from then on: who looks at a page's class and then at its slots holds a guard.
 
 use crate::arena::classes::{CLASS_SLOTS, ClassId, Classes};
+use crate::arena::free::STASHES;
 use crate::arena::layout::{Layout, PageId};
 use crate::sync::{AtomicU32, AtomicU64, GaugeU32, GaugeU64, Mutex, Ordering, Padded, Turn, zeroed};
 use crate::types::handle::Handle;
@@ -118,7 +119,7 @@ pub(super) fn prepared_bits(class: ClassId, count: u32) -> u32 {
 #[derive(Debug)]
 pub(crate) struct ClassState {
     pub(crate) pages: GaugeU32,
-    /// Set bits over all its pages.
+    /// Set bits over all its pages; without what is in stashes.
     pub(crate) free: GaugeU64,
     /// Slots not looked at in this run.
     pub(crate) unprepared: GaugeU64,
@@ -126,15 +127,9 @@ pub(crate) struct ClassState {
     pub(crate) inherited: GaugeU64,
     /// Retired slots that wait for readers.
     pub(crate) limbo: GaugeU64,
-    /// Entries in the index.
-    pub(crate) live: GaugeU64,
-    pub(super) cursors: [GaugeU64; CURSORS],
+    /// Counts calls of `is_turn`.
+    turns: GaugeU32,
 }
-
-#[cfg(not(loom))]
-pub(super) const CURSORS: usize = 4;
-#[cfg(loom)]
-pub(super) const CURSORS: usize = 1;
 
 /// Slots that are prepared in one step: a word of the bitmap.
 #[cfg(not(loom))]
@@ -151,6 +146,8 @@ pub(crate) struct Pages {
     pub(super) bitmaps: Box<[AtomicU64]>,
     pub(super) words_per_page: usize,
     pub(super) class_states: Box<[Padded<ClassState>]>,
+    /// By thread first, so that threads share no line.
+    pub(super) stashes: Box<[Padded<[AtomicU64; CLASS_SLOTS]>; STASHES]>,
     pub(super) free_pages: GaugeU32,
     /// Dirty pages that will be free after a grace period.
     pub(super) coming: GaugeU32,
@@ -167,10 +164,23 @@ impl Pages {
             .collect();
         let bitmaps = zeroed(words_per_page * layout.pages as usize);
         let class_states = (0..CLASS_SLOTS).map(|_| Padded(ClassState::new())).collect();
+        let stashes = Box::new(std::array::from_fn(|_| Padded(std::array::from_fn(|_| AtomicU64::new(0)))));
         let free_pages = GaugeU32::new(0);
         let (coming, large) = (GaugeU32::new(0), Mutex::new(()));
         let turn = Turn::new();
-        Self { layout, classes, states, bitmaps, words_per_page, class_states, free_pages, coming, large, turn }
+        Self {
+            layout,
+            classes,
+            states,
+            bitmaps,
+            words_per_page,
+            class_states,
+            stashes,
+            free_pages,
+            coming,
+            large,
+            turn,
+        }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -223,14 +233,6 @@ impl Pages {
     pub(crate) fn end_grace(&self, page: PageId) {
         self.coming.fetch_sub(1, Ordering::Relaxed);
         self.leave_dirty(page);
-    }
-
-    /// Slots of a class that hold entries, retired ones apart; an estimate until all pages are prepared.
-    #[inline]
-    pub(crate) fn occupied(&self, class: ClassId) -> u64 {
-        let state = self.class(class);
-        // Relaxed: gauges.
-        state.live.load(Ordering::Relaxed) + state.inherited.load(Ordering::Relaxed)
     }
 
     /// Slots of a page, whatever its kind.
@@ -290,7 +292,7 @@ impl Pages {
     pub(crate) fn heap_bytes(&self) -> u64 {
         let states =
             self.states.len() * size_of::<PageState>() + self.class_states.len() * size_of::<Padded<ClassState>>();
-        (states + self.bitmaps.len() * size_of::<AtomicU64>()) as u64
+        (states + self.bitmaps.len() * size_of::<AtomicU64>() + size_of_val(&*self.stashes)) as u64
     }
 }
 
@@ -302,9 +304,15 @@ impl ClassState {
             unprepared: GaugeU64::new(0),
             inherited: GaugeU64::new(0),
             limbo: GaugeU64::new(0),
-            live: GaugeU64::new(0),
-            cursors: std::array::from_fn(|_| GaugeU64::new(0)),
+            turns: GaugeU32::new(0),
         }
+    }
+
+    /// `true` once in about so many calls. Relaxed, and no exchange: of two threads at once one may not count.
+    pub(crate) fn is_turn(&self, every: u32) -> bool {
+        let turn = self.turns.load(Ordering::Relaxed).wrapping_add(1);
+        self.turns.store(turn, Ordering::Relaxed);
+        turn.is_multiple_of(every)
     }
 
     /// Slots that were never used in this life and hold nothing of an earlier one. Relaxed: gauges.

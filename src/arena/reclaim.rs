@@ -80,13 +80,13 @@ impl Limbo {
         Self { stripes, emptied: AtomicU64::new(0), grace: Arc::new(grace) }
     }
 
-    /// Adds a slot that the caller has unlinked and marked as retired.
-    pub(crate) fn add(&self, handle: Handle) {
+    /// Adds slots that the caller has unlinked and marked as retired.
+    pub(crate) fn add(&self, handles: &[Handle]) {
         // Pairs with the fence in `launch`.
         fence(Ordering::SeqCst);
         let behind = u64::from(!crate::sync::bite("reclaim.tag-early"));
         let tag = self.grace.launched.load(Ordering::Relaxed) + behind;
-        self.with_stripe(|entries| entries.push_back(Entry::new(handle, tag)));
+        self.with_stripe(|entries| entries.extend(handles.iter().map(|handle| Entry::new(*handle, tag))));
     }
 
     fn with_stripe(&self, job: impl FnOnce(&mut VecDeque<Entry>)) {
@@ -166,7 +166,7 @@ impl Limbo {
 
     /// Puts a slot back that is still pinned: it is looked at again after the next grace period.
     pub(crate) fn put_back(&self, handle: Handle) {
-        self.add(handle);
+        self.add(&[handle]);
     }
 
     /// Slots that wait. Takes every lock.

@@ -194,6 +194,7 @@ impl Pages {
             let class = self.class(ClassId::OVERFLOW);
             class.pages.fetch_sub(1, Ordering::Relaxed);
             class.free.fetch_sub(u64::from(self.free_in(page)), Ordering::Relaxed);
+            self.forget_stashes(ClassId::OVERFLOW);
             self.state(page).free.store(0, Ordering::Relaxed);
             for word in self.bitmap(page) {
                 word.store(0, Ordering::Relaxed);

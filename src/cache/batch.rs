@@ -4,7 +4,7 @@
 
 use crate::cache::calls::Cache;
 use crate::cache::value::PinnedValue;
-use crate::engine::statistics::Counter;
+use crate::engine::counters::Counter;
 use crate::sync::epoch::Guard;
 use crate::types::key::{Key, KeyspaceId};
 use std::fmt;
@@ -47,8 +47,8 @@ impl Cache {
                 visit(number * BATCH + at, hit.as_ref().map(|hit| engine.value(&guard, hit)));
             }
         }
-        engine.counters().add_read(Counter::Hits, hits);
-        engine.counters().add_read(Counter::Misses, keys.len() as u64 - hits);
+        engine.counters().add_some(Counter::Hits, hits);
+        engine.counters().add_some(Counter::Misses, keys.len() as u64 - hits);
     }
 
     /// One guard for many reads in a hot loop.

@@ -4,8 +4,8 @@
 
 use crate::cache::calls::Cache;
 use crate::cache::value::{PinnedValue, Value};
+use crate::engine::counters::Counter;
 use crate::engine::get::Hit;
-use crate::engine::statistics::Counter;
 use crate::sync::epoch::Guard;
 use crate::types::key::{Key, KeyspaceId};
 
@@ -36,7 +36,7 @@ impl Cache {
 
     #[inline]
     pub(super) fn count(&self, hit: bool) {
-        self.engine().counters().add_read(if hit { Counter::Hits } else { Counter::Misses }, 1);
+        self.engine().counters().add_some(if hit { Counter::Hits } else { Counter::Misses }, 1);
     }
 
     /// Calls `read` with the value, in place. What async code uses: nothing is held afterwards.

@@ -4,8 +4,8 @@
 
 use crate::arena::classes::ClassId;
 use crate::cache::calls::Cache;
+use crate::engine::counters::Counter;
 use crate::engine::recovery::Recovery;
-use crate::engine::statistics::Counter;
 use std::fmt;
 
 /// A snapshot of all figures. Counters run from the open; gauges are read one by one, not at one instant.

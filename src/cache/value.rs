@@ -4,8 +4,8 @@
 
 use crate::cache::calls::Handle;
 use crate::engine::Engine;
+use crate::engine::counters::Counter;
 use crate::engine::get::Hit;
-use crate::engine::statistics::Counter;
 use crate::sync::epoch::Guard;
 use crate::types::version::Version;
 use std::fmt;

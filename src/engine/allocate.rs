@@ -1,7 +1,7 @@
 //! Allocate: from a size to a slot that is WRITING, without waiting for anybody.
 //!
 //! ```text
-//!   free bit -> ours                                      the usual way: no lock, no guard
+//!   stash, or free bits -> ours                           the usual way: no lock, no guard
 //!   unprepared slots of the class -> free bits            new pages, and pages of an old run
 //!   free page -> the class                                two stay spare for classes that have none
 //!   grace periods -> free bits; evict                     a full arena
@@ -13,6 +13,7 @@ use crate::arena::classes::ClassId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::State;
 use crate::engine::insert::Refusal;
+use crate::engine::retire::TOGETHER_MAX;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::eviction::policy::Filling;
 use crate::sync::Ordering;
@@ -33,12 +34,18 @@ const RESERVE_DIVISOR: u64 = 50;
 const RESERVE_MIN: u64 = 2;
 /// Retired slots of a class from which on inserts see to their release.
 const TEND_FROM: u64 = 32;
-/// One in so many of those inserts moves the epoch on.
-const HELP_EVERY: u64 = 8;
-/// Evictions that one insert does at most for the reserve.
-const EVICT_PER_INSERT: u64 = 8;
+/// Of the looks after a class that takes one slot at a time, one in so many moves the epoch on.
+const HELP_EVERY: u32 = 8;
 
-pub(super) type Taken = (Handle, ClassId, Generation);
+/// A slot that is WRITING now, and the caller's.
+#[derive(Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) handle: Handle,
+    pub(super) class: ClassId,
+    pub(super) generation: Generation,
+    /// Whether whoever took it sees to it afterwards that more become free.
+    pub(super) tends: bool,
+}
 
 impl Engine {
     /// A slot for so many bytes, headers included. Lets go of the guard if room has to be made, which takes grace periods,
@@ -61,10 +68,10 @@ impl Engine {
     /// A free slot of a class, if there is one at hand. A page keeps its class while the guard is there.
     #[inline]
     pub(super) fn take(&self, _guard: &Guard, class: ClassId) -> Option<Taken> {
-        while let Some(handle) = self.pages.take_slot(self.region.view(), class) {
+        while let Some(free) = self.pages.take_slot(self.region.view(), class) {
             // A free bit whose control word says otherwise is damage from outside: the slot is left alone.
-            if let Some(generation) = self.slot(handle).and_then(|slot| slot.take(self.run)) {
-                return Some((handle, class, generation));
+            if let Some(generation) = self.slot(free.handle).and_then(|slot| slot.take(self.run)) {
+                return Some(Taken { handle: free.handle, class, generation, tends: free.was_claimed });
             }
         }
         None
@@ -157,11 +164,15 @@ impl Engine {
         self.domain.help(&guard);
     }
 
-    /// What an insert does for the next one: lets what is due become free, and evicts ahead in a full class.
+    /// What an insert does for the next ones: lets what is due become free, and evicts ahead in a full class. Every insert
+    /// asks; the one that claimed slots for its stash does it for all that will use them.
     #[inline]
-    pub(super) fn keep_reserve(&self, class: ClassId) {
+    pub(super) fn keep_reserve(&self, class: ClassId, tends: bool) {
         #[cfg(feature = "values-on-heap")]
         self.keep_heap_within(class);
+        if !tends {
+            return;
+        }
         // Relaxed: a gauge.
         let waiting = self.pages.class(class).limbo.load(Ordering::Relaxed);
         if waiting >= TEND_FROM || self.pages.free_pages() <= PAGES_SPARE {
@@ -179,8 +190,7 @@ impl Engine {
     /// Whether a class has more free slots than it keeps for the next inserts, as after it got a page: nothing has to go.
     pub(super) fn has_slots(&self, class: ClassId) -> bool {
         let state = self.pages.class(class);
-        // Relaxed: gauges.
-        state.free.load(Ordering::Relaxed) + state.fresh() > self.reserve(class) && !self.has_all_entries()
+        self.pages.free_slots(class) + state.fresh() > self.reserve(class) && !self.has_all_entries()
     }
 
     /// Whether there are as many entries as may be.
@@ -188,35 +198,36 @@ impl Engine {
         self.settings.entries_max.is_some_and(|max| self.entries() >= max)
     }
 
+    #[inline(never)]
     fn refill_reserve(&self, class: ClassId) {
         let state = self.pages.class(class);
         let reserve = self.reserve(class);
+        let free = self.pages.free_slots(class);
         // Relaxed: gauges.
-        let free = state.free.load(Ordering::Relaxed);
-        let waiting = state.limbo.load(Ordering::Relaxed);
-        let coming = free + state.fresh() + waiting;
+        let coming = free + state.fresh() + state.limbo.load(Ordering::Relaxed);
         let full = self.pages.free_pages() <= PAGES_SPARE;
         if full && coming < reserve {
             self.mark_filled();
             let guard = self.pin();
-            self.evict(&guard, class, (reserve - coming).min(EVICT_PER_INSERT) as u32);
+            self.evict(&guard, class, (reserve - coming).min(TOGETHER_MAX as u64) as u32);
         }
+        let waiting = state.limbo.load(Ordering::Relaxed);
+        let helps = self.pages.takes_many(class) || state.is_turn(HELP_EVERY);
         if free < reserve / 2 || waiting >= TEND_FROM {
-            self.tend_limbo(class, free < RESERVE_MIN);
+            self.tend_limbo(class, free < RESERVE_MIN || helps);
         }
-        if full && self.pages.free_pages() < PAGES_SPARE && !self.housekept && waiting.is_multiple_of(TEND_FROM) {
+        if full && self.pages.free_pages() < PAGES_SPARE && !self.housekept && helps {
             self.rebalance_step();
         }
     }
 
-    /// Frees what is due, and sees to it that something will be: a grace period is launched, and now and then helped on.
-    fn tend_limbo(&self, class: ClassId, urgent: bool) {
+    /// Frees what is due; with `helps` sees to it that more will be: a grace period is launched, and the epoch helped on.
+    fn tend_limbo(&self, class: ClassId, helps: bool) {
         if self.limbo.has_due() {
             let guard = self.pin();
             self.reclaim(&guard, class);
         }
-        let waiting = self.pages.class(class).limbo.load(Ordering::Relaxed);
-        if urgent || waiting.is_multiple_of(HELP_EVERY) {
+        if helps {
             let guard = self.pin();
             self.launch_grace(&guard);
             self.domain.help(&guard);

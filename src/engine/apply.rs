@@ -59,7 +59,7 @@ impl Engine {
 
     /// Counts a refusal, and leaves the key absent where it has to be.
     pub(crate) fn refused(&self, key: Key<'_>, hash: KeyHash, refusal: &Refusal) {
-        use crate::engine::statistics::Counter;
+        use crate::engine::counters::Counter;
         self.counters.add(match refusal {
             Refusal::Busy => Counter::RefusedBusy,
             Refusal::TooLarge => Counter::RefusedTooLarge,

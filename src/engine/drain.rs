@@ -9,9 +9,10 @@ use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
-use crate::engine::statistics::Counter;
+use crate::engine::allocate::Taken;
+use crate::engine::counters::Counter;
 use crate::eviction::policy::Part;
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::MutexGuard;
 use crate::types::handle::{Handle, IndexWord};
 
 /// Slots that one step of a drain looks at.
@@ -61,6 +62,7 @@ impl Engine {
         }
         drain.next_slot = if end == slots { 0 } else { end };
         self.reclaim_due(&guard);
+        self.pages.empty_stashes(drain.page, drain.class);
         if self.pages.own_all(drain.page) {
             match drain.then {
                 Then::Free => self.retire_page(drain.page),
@@ -106,7 +108,7 @@ impl Engine {
             return false;
         }
         let bytes = end - crate::arena::frame::FRAME_START;
-        let Some((to, _, generation)) = self.take(&self.pin(), class) else { return false };
+        let Some(Taken { handle: to, generation, .. }) = self.take(&self.pin(), class) else { return false };
         let Some(copy) = self.slot(to) else { return false };
         // SAFETY: as above; an adopted slot's extent lies within it.
         let from = unsafe { slot.bytes(crate::arena::frame::FRAME_START, bytes) };
@@ -119,12 +121,10 @@ impl Engine {
         self.share_heap_value(copy, class);
         copy.publish(self.run, queued);
         let word = IndexWord::new(self.hash(key), generation, to);
-        // Relaxed: gauges, raised first, since whoever unlinks the copy lowers them.
-        self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
-        self.entries.fetch_add(1, Ordering::Relaxed);
+        // First, since whoever unlinks the copy counts it out.
+        self.counters.count_in(class);
         if !self.index.swap(self.region.view(), &found, word) {
-            self.pages.class(class).live.fetch_sub(1, Ordering::Relaxed);
-            self.entries.fetch_sub(1, Ordering::Relaxed);
+            self.counters.count_out(class, 1);
             self.release_unlinked(to, class, 0);
             return true;
         }
@@ -145,7 +145,7 @@ impl Engine {
             return self.pages.leave_dirty(page);
         }
         self.pages.await_grace();
-        self.limbo.add(Handle::from_offset(self.pages.layout().page_start(page)));
+        self.limbo.add(&[Handle::from_offset(self.pages.layout().page_start(page))]);
     }
 
     /// Gives the drains under way up and keeps others from starting one; `None` if another thread is at it.

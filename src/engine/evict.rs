@@ -1,9 +1,9 @@
 //! Evict: who goes, from the ring or under the hand, and how it leaves.
 //!
 //! ```text
-//!   ring longer than its share?  pop:  used -> main, frequency 0       not used -> unlink, ghost R
-//!   else the hand, over spans of slots:  used -> one less, pass        not used -> unlink, ghost M
-//!   expired or cleared entries go at once and leave no ghost
+//!   ring longer than its share?  pop some:  used -> main, frequency 0  not used -> unlink, ghost R
+//!   else the hand, over spans of slots:     used -> one less, pass     not used -> unlink, ghost M
+//!   expired or cleared entries go at once and leave no ghost; up to 16 victims are taken out together
 //! ```
 
 use crate::arena::classes::ClassId;
@@ -11,11 +11,12 @@ use crate::arena::layout::PageId;
 use crate::arena::page::Pages;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
-use crate::engine::statistics::Counter;
+use crate::engine::counters::Counter;
+use crate::engine::retire::TOGETHER_MAX;
+use crate::engine::unlink::Victims;
 use crate::eviction::clock::{ClassPage, ClassPages, Span};
-use crate::eviction::policy::{Part, Search, Verdict, ghost_window, is_promoted};
+use crate::eviction::policy::{Part, Search, Verdict, is_promoted};
 use crate::index::Found;
-use crate::sync::Ordering;
 use crate::sync::epoch::Guard;
 use crate::sync::failpoint::failpoint;
 use crate::types::handle::Handle;
@@ -26,14 +27,12 @@ use crate::types::key::KeyHash;
 const SPAN: u32 = 16;
 #[cfg(loom)]
 const SPAN: u32 = 2;
-/// How far before its turn the slot of an entry in the ring is loaded, and its bucket.
-const SLOT_AHEAD: u64 = 12;
-const BUCKET_AHEAD: u64 = 4;
-/// Steps of one call: pops and spans, so that an insert's share of the work is bounded.
+const _: () = assert!(SPAN as usize <= TOGETHER_MAX);
+/// Slots that one call looks at, about, so that an insert's share of the work is bounded.
 #[cfg(not(loom))]
-const STEPS_MAX: u32 = 64;
+const LOOKED_AT_MAX: u32 = 1024;
 #[cfg(loom)]
-const STEPS_MAX: u32 = 4;
+const LOOKED_AT_MAX: u32 = 4;
 
 /// The pages of one class, for the hand.
 struct PagesOf<'p> {
@@ -64,18 +63,18 @@ impl Engine {
     /// Evicts up to `want` entries of a class; returns how many.
     pub(super) fn evict(&self, _guard: &Guard, class: ClassId, want: u32) -> u32 {
         let mut search = Search::new();
-        let mut evicted = 0;
-        for _ in 0..STEPS_MAX {
-            if evicted >= want {
-                break;
+        let (mut evicted, mut looked_at) = (0, 0);
+        while evicted < want && looked_at < LOOKED_AT_MAX {
+            let left = want - evicted;
+            let from_ring = self.ring_surplus(class).min(left).min(TOGETHER_MAX as u32);
+            if from_ring > 0 {
+                evicted += self.evict_from_ring(class, from_ring);
+                looked_at += from_ring;
+            } else {
+                let Some(count) = self.evict_under_hand(class, left, &mut search) else { break };
+                evicted += count;
+                looked_at += SPAN;
             }
-            evicted += match self.victim_part(class) {
-                Part::Ring => u32::from(self.evict_from_ring(class)),
-                Part::Main => match self.evict_under_hand(class, want - evicted, &mut search) {
-                    Some(count) => count,
-                    None => break,
-                },
-            };
         }
         if evicted == 0
             && let Some(handle) = search.least()
@@ -83,53 +82,43 @@ impl Engine {
             evicted += u32::from(self.unlink(handle, class, Some(Part::Main)));
         }
         // The hand met nothing of the main part, as when that is in runs of pages: the ring has to give.
-        for _ in 0..STEPS_MAX {
+        for _ in 0..LOOKED_AT_MAX {
             if evicted > 0 || self.policy(class).probation.len() == 0 {
                 break;
             }
-            evicted += u32::from(self.evict_from_ring(class));
+            evicted += self.evict_from_ring(class, 1);
         }
         evicted
     }
 
-    fn victim_part(&self, class: ClassId) -> Part {
+    /// How many victims the ring of a class gives before it is main's turn.
+    fn ring_surplus(&self, class: ClassId) -> u32 {
         let policy = self.policy(class);
         let ring = policy.probation.len();
-        let occupied = self.pages.occupied(class).min(u64::from(u32::MAX)) as u32;
-        policy.share.victim_part(ring, occupied.saturating_sub(ring))
+        policy.share.ring_surplus(ring, self.occupied(class).saturating_sub(ring))
     }
 
-    fn evict_from_ring(&self, class: ClassId) -> bool {
-        let probation = &self.policy(class).probation;
-        let Some(number) = probation.pop() else { return false };
-        self.prefetch_leaving(class);
-        self.leave_ring(number, class)
-    }
-
-    /// Starts to load what the next evictions from the ring will touch: the slot of one that is far from its turn, and the
-    /// bucket and the ghosts of one that is near, whose slot has arrived by now. A victim is three misses, which would
-    /// otherwise wait for each other.
-    fn prefetch_leaving(&self, class: ClassId) {
-        let probation = &self.policy(class).probation;
-        if let Some(slot) = probation.peek(SLOT_AHEAD).and_then(|number| self.numbered(number, class)) {
-            self.region.view().prefetch(slot.handle().offset());
+    /// Lets up to so many numbers leave the ring, at most [`TOGETHER_MAX`]; returns how many entries were evicted.
+    fn evict_from_ring(&self, class: ClassId, count: u32) -> u32 {
+        let mut numbers = [0; TOGETHER_MAX];
+        let taken = self.policy(class).probation.pop_some(&mut numbers[..count as usize]);
+        // All of them on their way before the first is looked at.
+        let mut slots = [None; TOGETHER_MAX];
+        for (number, slot) in numbers[..taken].iter().zip(&mut slots) {
+            *slot = self.numbered(*number, class);
+            slot.inspect(|slot: &Slot<'_>| self.region.view().prefetch(slot.handle().offset()));
         }
-        if let Some(slot) = probation.peek(BUCKET_AHEAD).and_then(|number| self.numbered(number, class))
-            && slot.control().is(State::Live, self.run)
-        {
-            // SAFETY: the caller of an eviction holds a guard, and the slot is LIVE under it.
-            if let Some(key) = unsafe { slot.key() } {
-                let hash = self.hash(key);
-                let region = self.region.view();
-                self.index.prefetch(region, self.index.home(region, hash));
-                self.ghost.prefetch(hash);
+        let mut victims = Victims::of(class, Some(Part::Ring));
+        for slot in slots.into_iter().flatten() {
+            if self.leaves_arena(slot) {
+                victims.push(slot.handle());
             }
         }
+        self.unlink_all(&victims)
     }
 
-    /// Decides about a number that left the ring: main, or out. `true` if it was evicted.
-    fn leave_ring(&self, number: u32, class: ClassId) -> bool {
-        let Some(slot) = self.numbered(number, class) else { return false };
+    /// Decides about an entry that left the ring: `false` if it goes to main, or is none any more.
+    fn leaves_arena(&self, slot: Slot<'_>) -> bool {
         let control = slot.control();
         if !control.is(State::Live, self.run) || !control.is_queued() {
             return false;
@@ -140,7 +129,7 @@ impl Engine {
             slot.set_frequency(0);
             return false;
         }
-        self.unlink(slot.handle(), class, Some(Part::Ring))
+        true
     }
 
     /// Moves the hand over one span, or to the slot behind the last entry that was wanted. `None` if the class has no page.
@@ -153,7 +142,7 @@ impl Engine {
             return Some(0);
         }
         self.prefetch_span(page, &span);
-        let mut evicted = 0;
+        let mut victims = Victims::of(class, Some(Part::Main));
         for number in span.first..span.first + span.count {
             if class == ClassId::LARGE && !self.pages.is_head(page, number) {
                 continue;
@@ -168,18 +157,16 @@ impl Engine {
                 Verdict::Pass(lower) => slot.set_frequency(lower),
                 Verdict::Evict(victim) => {
                     failpoint!("evict.chosen");
-                    if self.unlink(victim, class, Some(Part::Main)) {
-                        *search = Search::new();
-                        evicted += 1;
-                    }
+                    *search = Search::new();
+                    victims.push(victim);
                 }
             }
-            if evicted == want {
+            if victims.len() == want {
                 clock.give_back(&span, number + 1 - span.first);
                 break;
             }
         }
-        Some(evicted)
+        Some(self.unlink_all(&victims))
     }
 
     fn prefetch_span(&self, page: PageId, span: &Span) {
@@ -194,56 +181,12 @@ impl Engine {
         !self.is_visible(unsafe { slot.header() })
     }
 
-    /// Takes the entry of a LIVE slot out of the index and retires it; `part` says which ghost it leaves.
-    pub(super) fn unlink(&self, handle: Handle, class: ClassId, part: Option<Part>) -> bool {
-        let Some(slot) = self.slot(handle) else { return false };
-        if slot.control().state() != Some(State::Live) {
-            return false;
-        }
-        let dead = self.is_dead(slot);
-        // SAFETY: callers hold a guard; the slot was LIVE just now, so its bytes stay.
-        let Some(key) = (unsafe { slot.key() }) else { return false };
-        let hash = self.hash(key);
-        // Again where a split has moved the word in between: what left the ring would never be looked at again.
-        loop {
-            let Some(found) = self.index.find_handle(self.region.view(), hash, handle) else { return false };
-            if found.word.generation() != slot.generation() {
-                return false;
-            }
-            if self.index.unlink(self.region.view(), &found) || crate::sync::bite("evict.retires-loser") {
-                break;
-            }
-        }
-        failpoint!("evict.unlinked");
-        if crate::sync::bite("evict.counts-twice") {
-            self.count_out(slot);
-        }
-        self.retire(handle);
-        match part {
-            _ if dead => self.counters.add(Counter::Expired),
-            Some(part) => self.leave_ghost(hash, class, part),
-            None => self.counters.add(Counter::EvictedPage),
-        }
-        true
-    }
-
-    fn leave_ghost(&self, hash: KeyHash, class: ClassId, part: Part) {
-        self.counters.add(match part {
-            Part::Ring => Counter::EvictedProbation,
-            Part::Main => Counter::EvictedMain,
-        });
-        let live = self.pages.occupied(class).min(u64::from(u32::MAX)) as u32;
-        let table = part.ghosts();
-        self.ghost.insert(self.ghost_class(class), table, hash, ghost_window(table, live));
-    }
-
     /// Enters a fresh entry into the ring; what that displaces leaves it.
     pub(super) fn push_to_ring(&self, handle: Handle, class: ClassId) {
         let Some(number) = self.number(handle, class) else { return };
         let probation = &self.policy(class).probation;
         if probation.len() >= probation.capacity() {
-            let occupied = self.pages.occupied(class).min(u64::from(u32::MAX)) as u32;
-            probation.reserve(self.policy(class).share.ring_cells(occupied).max(16));
+            probation.reserve(self.policy(class).share.ring_cells(self.occupied(class)).max(16));
         }
         match probation.push(number) {
             None => {}
@@ -257,9 +200,10 @@ impl Engine {
     fn displace(&self, number: u32, class: ClassId) {
         match self.numbered(number, class) {
             Some(slot) if self.has_slots(class) && !self.is_dead(slot) => self.unqueue(slot.handle()),
-            _ => {
-                self.leave_ring(number, class);
+            Some(slot) if self.leaves_arena(slot) => {
+                self.unlink(slot.handle(), class, Some(Part::Ring));
             }
+            _ => {}
         }
     }
 
@@ -310,7 +254,7 @@ impl Engine {
         let largest = (0..self.policies.len() as u8 - 1)
             .map(ClassId)
             .chain([ClassId::LARGE])
-            .max_by_key(|class| self.pages.class(*class).live.load(Ordering::Relaxed));
+            .max_by_key(|class| self.counters.entries_of(*class));
         if let Some(largest) = largest {
             self.evict(guard, largest, 1);
         }

@@ -12,11 +12,10 @@ use crate::arena::classes::ClassId;
 use crate::arena::frame::{Extent, FrameHeader, FrameKind};
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
-use crate::engine::statistics::Counter;
+use crate::engine::counters::Counter;
 use crate::eviction::expiry::TimeToLive;
 use crate::index::{Found, Home, KeyCheck};
 use crate::region::View;
-use crate::sync::Ordering;
 use crate::sync::epoch::Guard;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::{Key, KeyHash};
@@ -364,15 +363,12 @@ impl Engine {
 
     /// The same, by whom nothing can come in between but another adopter or a retirer.
     pub(super) fn adopt_alone(&self, slot: Slot<'_>, class: ClassId) {
-        let live = &self.pages.class(class).live;
-        // Relaxed: gauges. Counted before: whoever retires it then counts it out.
-        live.fetch_add(1, Ordering::Relaxed);
-        self.entries.fetch_add(1, Ordering::Relaxed);
+        // Before it is adopted: whoever retires it then counts it out.
+        self.counters.count_in(class);
         if slot.adopt(slot.control(), self.run) {
             self.sweep.met();
         } else {
-            live.fetch_sub(1, Ordering::Relaxed);
-            self.entries.fetch_sub(1, Ordering::Relaxed);
+            self.counters.count_out(class, 1);
         }
     }
 }

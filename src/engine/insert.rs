@@ -12,8 +12,9 @@ use crate::arena::classes::ClassId;
 use crate::arena::frame::{Extent, FRAME_START, FrameHeader, FrameKind, FrameMeta};
 use crate::arena::slot::{FREQUENCY_MAX, Slot};
 use crate::engine::Engine;
+use crate::engine::allocate::Taken;
+use crate::engine::counters::Counter;
 use crate::engine::get::HasKey;
-use crate::engine::statistics::Counter;
 use crate::eviction::expiry::TimeToLive;
 use crate::eviction::policy::Part;
 use crate::index::Found;
@@ -34,6 +35,7 @@ pub(crate) struct Draft {
     pub(crate) class: ClassId,
     generation: Generation,
     extent: Extent,
+    tends: bool,
 }
 
 #[cfg(feature = "values-on-heap")]
@@ -79,9 +81,9 @@ impl Engine {
         #[cfg(feature = "values-on-heap")]
         let (value_bytes, length) = (self.value_bytes_in_slot(value_bytes), value_bytes);
         let extent = Extent::of(version, key.bytes.len(), value_bytes);
-        let (guard, (handle, class, generation)) = self.allocate(guard, extent.end())?;
+        let (guard, Taken { handle, class, generation, tends }) = self.allocate(guard, extent.end())?;
         failpoint!("insert.allocated");
-        let draft = Draft { handle, class, generation, extent };
+        let draft = Draft { handle, class, generation, extent, tends };
         #[cfg(feature = "values-on-heap")]
         let draft = self.begin_on_heap(draft, length);
         Ok((guard, draft))
@@ -172,7 +174,8 @@ impl Engine {
             return Err(Refusal::Busy);
         }
         loop {
-            if let Some(found) = self.index.find(self.region.view(), hash, &check) {
+            let absent = self.index.is_absent_at_sight(self.region.view(), hash);
+            if !absent && let Some(found) = self.index.find(self.region.view(), hash, &check) {
                 if self.replace(key, draft, entry, word, &found)? {
                     return Ok(());
                 }
@@ -182,6 +185,7 @@ impl Engine {
             let Some(stripe) = self.index.lock(hash) else { return Err(Refusal::Busy) };
             failpoint!("insert.locked");
             if !crate::sync::bite("insert.no-second-look")
+                && !self.index.is_absent_at_sight(self.region.view(), hash)
                 && self.index.find(self.region.view(), hash, &check).is_some()
             {
                 continue;
@@ -207,7 +211,7 @@ impl Engine {
             if part == Part::Ring {
                 self.push_to_ring(draft.handle, draft.class);
             }
-            self.after_insert(guard, draft.class);
+            self.after_insert(guard, draft);
             return Ok(());
         }
     }
@@ -223,7 +227,7 @@ impl Engine {
         let ghost =
             if self.filled.load(Ordering::Relaxed) { self.ghost.take(self.ghost_class(class), hash) } else { None };
         if let Some(table) = ghost {
-            policy.share.learn(table, self.pages.occupied(class).min(u64::from(u32::MAX)) as u32);
+            policy.share.learn(table, self.occupied(class));
             // What went because of the bound on entries would have gone from any number of pages.
             if !self.has_all_entries() {
                 self.rebalance.wanted(self.ghost_class(class));
@@ -235,9 +239,8 @@ impl Engine {
     /// Counts an entry that is about to be linked: whoever unlinks it counts it out, which may be at once.
     fn count_in(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
         self.counting.take();
-        // Relaxed: gauges.
-        self.pages.class(class).live.fetch_add(1, Ordering::Relaxed);
-        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.counters.count_in(class);
+        // Relaxed: a gauge.
         if !self.is_after_clear(key.keyspace, entry.version.stamp) {
             self.cleared.fetch_add(1, Ordering::Relaxed);
             self.sweep.restart();
@@ -246,9 +249,8 @@ impl Engine {
 
     /// Takes back what `count_in` counted: the entry was not linked.
     fn count_back(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
-        // Relaxed: gauges.
-        self.pages.class(class).live.fetch_sub(1, Ordering::Relaxed);
-        self.entries.fetch_sub(1, Ordering::Relaxed);
+        self.counters.count_out(class, 1);
+        // Relaxed: a gauge.
         if !self.is_after_clear(key.keyspace, entry.version.stamp) {
             let _ = self.cleared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         }
@@ -301,7 +303,7 @@ impl Engine {
         if queued {
             self.push_to_ring(draft.handle, draft.class);
         }
-        self.keep_reserve(draft.class);
+        self.keep_reserve(draft.class, draft.tends);
         Ok(true)
     }
 
@@ -319,21 +321,29 @@ impl Engine {
         }
     }
 
-    /// What follows an insert of a new key: growth, and room for the next one.
-    fn after_insert(&self, guard: &Guard, class: ClassId) {
-        let entries = self.entries();
-        if entries > self.index.entries_before_growth(self.region.view()) {
-            self.index.grow(self.region.view(), self, entries);
+    /// What follows an insert of a new key: growth, and room for the next ones.
+    #[inline]
+    fn after_insert(&self, guard: &Guard, draft: &Draft) {
+        if let Some(max) = self.settings.entries_max {
+            self.keep_entries_within(guard, draft.class, max);
         }
-        if let Some(max) = self.settings.entries_max
-            && entries > max
-        {
+        if draft.tends {
+            let entries = self.entries();
+            if entries > self.index.entries_before_growth(self.region.view()) {
+                self.index.grow(self.region.view(), self, entries);
+            }
+        }
+        self.keep_reserve(draft.class, draft.tends);
+    }
+
+    fn keep_entries_within(&self, guard: &Guard, class: ClassId, max: u64) {
+        let entries = self.entries();
+        if entries > max {
             self.mark_filled();
             // More than one: an eviction may have found nothing while others inserted.
             for _ in 0..(entries - max).min(EVICTED_OVER_MAX) {
                 self.evict_entry(guard, class);
             }
         }
-        self.keep_reserve(class);
     }
 }

@@ -6,8 +6,8 @@ use crate::arena::page::PageKind;
 use crate::arena::slot::{Control, Slot, State};
 use crate::engine::Engine;
 use crate::engine::allocate::Taken;
+use crate::engine::counters::Counter;
 use crate::engine::insert::Refusal;
-use crate::engine::statistics::Counter;
 use crate::sync::Ordering;
 use crate::sync::backoff::Backoff;
 use crate::types::handle::Handle;
@@ -67,7 +67,7 @@ impl Engine {
         let slot = self.slot(handle)?;
         let generation = slot.take_unformatted(self.run);
         self.pages.mark_head(handle);
-        Some((handle, ClassId::LARGE, generation))
+        Some(Taken { handle, class: ClassId::LARGE, generation, tends: true })
     }
 
     fn allocate_run(&self, bytes: u64) -> Result<Taken, Refusal> {
@@ -125,6 +125,7 @@ impl Engine {
         if !self.release_slot(slot, ClassId::LARGE) {
             return None;
         }
+        self.count_released(ClassId::LARGE);
         self.give_large(handle, 0);
         Some(ClassId::LARGE)
     }

@@ -13,10 +13,10 @@ use crate::arena::header::live;
 use crate::arena::layout::{Layout, PageId};
 use crate::arena::page::PageKind;
 use crate::arena::slot::{Run, Slot, State};
+use crate::engine::counters::Counter;
 use crate::engine::drain::{Drain, Then};
 use crate::engine::get::Hit;
 use crate::engine::insert::{Draft, Entry, Refusal};
-use crate::engine::statistics::Counter;
 use crate::engine::{Engine, Parts, Settings};
 use crate::eviction::expiry::TimeToLive;
 use crate::region::Region;
@@ -134,7 +134,7 @@ impl Model {
         engine.overflow_unknown.store(overflow, Ordering::Relaxed);
         engine.index.settle(engine.region.view(), &engine).expect("the last run left a whole index");
         engine.index.for_each(engine.region.view(), |_| entries += 1);
-        engine.entries.store(entries, Ordering::Relaxed);
+        engine.counters.expect_entries(entries);
         Self { engine }
     }
 

@@ -120,7 +120,7 @@ impl Engine {
             if let Some(class) = self.pages.class_of(slot.handle()) {
                 self.pages.class(class).limbo.fetch_add(1, Ordering::Relaxed);
             }
-            self.limbo.add(slot.handle());
+            self.limbo.add(&[slot.handle()]);
         }
     }
 }

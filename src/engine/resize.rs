@@ -16,8 +16,9 @@ use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::{FREQUENCY_MAX, State};
 use crate::engine::Engine;
+use crate::engine::allocate::Taken;
+use crate::engine::counters::Counter;
 use crate::engine::drain::{Drain, Then};
-use crate::engine::statistics::Counter;
 use crate::index::{Index, Slots};
 use crate::types::handle::IndexWord;
 
@@ -77,7 +78,7 @@ impl Engine {
     /// Sees to it that a class has a free slot in a page that stays: pages that are drained serve nobody.
     fn find_room(&self, class: ClassId) {
         for _ in 0..ROOM_ROUNDS_MAX {
-            if let Some((handle, ..)) = self.take(&self.pin(), class) {
+            if let Some(Taken { handle, .. }) = self.take(&self.pin(), class) {
                 self.release_unlinked(handle, class, 0);
                 return;
             }

@@ -1,82 +1,9 @@
-//! Counters and gauges. A hit costs one store to a line that other threads do not write.
-//!
-//! ```text
-//!   stripe = thread number % STRIPES:   | hits | misses | inserts | replaced | ... |   128 B aligned
-//! ```
-//!
-//! Hits and misses are written without a read-modify-write. Threads are numbered as they come, so two of them share a
-//! stripe only if a multiple of [`STRIPES`] lies between them; what they count at the same moment may then count once.
+//! Statistics: what the public figures are made of.
 
 use crate::arena::classes::ClassId;
 use crate::engine::Engine;
 use crate::index::IndexCounts;
-use crate::sync::{GaugeU64, Ordering, Padded, thread_number};
-
-/// What is counted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(usize)]
-pub(crate) enum Counter {
-    Hits,
-    Misses,
-    Inserts,
-    Replaced,
-    Removed,
-    RefusedBusy,
-    RefusedTooLarge,
-    RefusedSuperseded,
-    RefusedUnordered,
-    EvictedProbation,
-    EvictedMain,
-    EvictedBucket,
-    EvictedPage,
-    Expired,
-    Damaged,
-    PagesMoved,
-    Relocated,
-    PinsRefused,
-}
-
-const COUNTERS: usize = Counter::PinsRefused as usize + 1;
-#[cfg(not(loom))]
-const STRIPES: usize = 32;
-#[cfg(loom)]
-const STRIPES: usize = 1;
-
-/// The counters of one cache.
-#[derive(Debug)]
-pub(crate) struct Counters {
-    stripes: Box<[Padded<[GaugeU64; COUNTERS]>; STRIPES]>,
-}
-
-impl Counters {
-    pub(crate) fn new() -> Self {
-        let stripe = |_| Padded(std::array::from_fn(|_| GaugeU64::new(0)));
-        Self { stripes: Box::new(std::array::from_fn(stripe)) }
-    }
-
-    #[inline]
-    fn own(&self, counter: Counter) -> &GaugeU64 {
-        &self.stripes[thread_number() % STRIPES][counter as usize]
-    }
-
-    /// One more. Relaxed, as all here: statistics publish nothing.
-    #[inline]
-    pub(crate) fn add(&self, counter: Counter) {
-        self.own(counter).fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Some more of what is counted on every read: a load and a store.
-    #[inline]
-    pub(crate) fn add_read(&self, counter: Counter, count: u64) {
-        let own = self.own(counter);
-        own.store(own.load(Ordering::Relaxed) + count, Ordering::Relaxed);
-    }
-
-    /// The sum over all threads.
-    pub(crate) fn sum(&self, counter: Counter) -> u64 {
-        self.stripes.iter().map(|stripe| stripe[counter as usize].load(Ordering::Relaxed)).sum()
-    }
-}
+use crate::sync::Ordering;
 
 /// Gauges of one class.
 #[derive(Clone, Copy, Debug)]
@@ -123,8 +50,8 @@ impl Engine {
                 slot_bytes: self.pages.classes().slot_bytes(class),
                 pages,
                 slots: u64::from(pages) * u64::from(self.pages.classes().slots_per_page(class)),
-                live: state.live.load(Ordering::Relaxed),
-                free: state.free.load(Ordering::Relaxed),
+                live: self.counters.entries_of(class),
+                free: self.pages.free_slots(class),
                 unprepared: state.unprepared.load(Ordering::Relaxed),
                 retired: state.limbo.load(Ordering::Relaxed),
                 ring: policy.probation.len(),
@@ -158,9 +85,8 @@ impl Engine {
     /// Heap that the engine's tables take.
     pub(crate) fn heap_bytes(&self) -> u64 {
         let rings: usize = self.policies.iter().map(|policy| policy.probation.heap_bytes()).sum();
-        let counters = self.counters.stripes.len() * size_of::<Padded<[GaugeU64; COUNTERS]>>();
         self.pages.heap_bytes()
-            + (rings + self.ghost.heap_bytes() + counters + size_of_val(&*self.policies)) as u64
+            + (rings + self.ghost.heap_bytes() + self.counters.heap_bytes() + size_of_val(&*self.policies)) as u64
             + 8 * u64::from(self.pages.layout().pages)
     }
 }

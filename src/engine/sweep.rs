@@ -68,9 +68,7 @@ impl Engine {
 
     /// Entries in the index; an estimate until every slot of an old run has been settled.
     pub(super) fn entries(&self) -> u64 {
-        // Relaxed: gauges. An entry may be counted out by its evictor before its writer has counted it in.
-        let met = self.entries.load(Ordering::Relaxed) as i64;
-        met.max(0) as u64 + self.sweep.unseen()
+        self.counters.entries() + self.sweep.unseen()
     }
 
     /// One step; `false` if a whole round found nothing to do, or another thread is at it.

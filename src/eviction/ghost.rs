@@ -30,6 +30,7 @@
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, bite, zeroed};
 use crate::types::key::KeyHash;
+use std::ops::RangeInclusive;
 
 /// Where an entry stood when it was evicted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,45 +77,50 @@ impl Ghost {
         let clock = self.clocks[class][table as usize].fetch_add(step, Ordering::Relaxed) + step;
         let fresh = Cell::new(class, table, hash, clock);
         let line = self.line(hash);
-        let cells = std::array::from_fn(|at| line[at].load(Ordering::Relaxed));
-        let (mut ages, foreign) = self.ages_of_own(class, fresh, &cells);
-        let mut erased = false;
-        for (age, bits) in ages.iter_mut().zip(cells) {
-            if foreign && bits != 0 && Cell(bits).class() != class {
-                *age = u32::from(self.age(Cell(bits)));
-            }
-            erased |= (ERASED_FROM..EMPTY).contains(age);
-        }
-        if erased {
-            for (cell, (age, bits)) in line.iter().zip(ages.iter().zip(cells)) {
-                if (ERASED_FROM..EMPTY).contains(age) {
-                    // A lost race leaves a younger cell: as well.
-                    let _ = cell.compare_exchange(bits, 0, Ordering::Relaxed, Ordering::Relaxed);
-                }
-            }
-        }
-        // The first of the oldest: its place, counted from the end, stands below its age.
-        let ranked = ages.iter().zip((0..CELLS_PER_LINE as u32).rev()).map(|(age, place)| age << PLACE_BITS | place);
-        let victim = ranked.fold(0, u32::max) as usize;
-        let place = CELLS_PER_LINE - 1 - (victim & (CELLS_PER_LINE - 1));
+        let cells = read(line);
+        let ranks = self.ranks_of_own(class, fresh, &cells);
+        let place = if has_foreign(fresh, &cells) | has_erased(&ranks) {
+            self.place_among_others(class, fresh, line)
+        } else {
+            place_of(highest(&ranks))
+        };
         // A concurrent insert into the same cell loses one of the two ghosts.
         line[place].store(fresh.0, Ordering::Relaxed);
     }
 
+    /// Where to write in a line with cells of other classes, or with some that are to be erased.
+    #[inline(never)]
+    fn place_among_others(&self, class: usize, fresh: Cell, line: &Line) -> usize {
+        let cells = read(line);
+        let mut ranks = self.ranks_of_own(class, fresh, &cells);
+        for (at, (rank, bits)) in ranks.iter_mut().zip(cells).enumerate() {
+            if bits != 0 && Cell(bits).class() != class {
+                *rank = rank_of(i32::from(self.age(Cell(bits))), at);
+            }
+        }
+        for (cell, (rank, bits)) in line.iter().zip(ranks.iter().zip(cells)) {
+            if ERASED.contains(rank) {
+                // A lost race leaves a younger cell: as well.
+                let _ = cell.compare_exchange(bits, 0, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+        place_of(highest(&ranks))
+    }
+
     /// Takes the ghost of a key out, and says which table it was in. Of two callers at most one gets it.
     pub(crate) fn take(&self, class: usize, hash: KeyHash) -> Option<Table> {
-        let sought = Cell::new(class, Table::Ring, hash, 0);
-        for cell in self.line(hash) {
-            let bits = cell.load(Ordering::Relaxed);
-            let found = Cell(bits);
-            if !found.same_key(sought) {
-                continue;
-            }
+        let line = self.line(hash);
+        let cells = read(line);
+        let mut same = with_key(Cell::new(class, Table::Ring, hash, 0), &cells);
+        while same != 0 {
+            let at = same.trailing_zeros() as usize % CELLS_PER_LINE;
+            same &= same - 1;
+            let found = Cell(cells[at]);
             if bite("eviction.ghost-take-without-cas") {
-                cell.store(0, Ordering::Relaxed);
+                line[at].store(0, Ordering::Relaxed);
                 return Some(found.table());
             }
-            let won = cell.compare_exchange(bits, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            let won = line[at].compare_exchange(found.0, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
             if won && i64::from(self.age(found)) < TICKS_PER_WINDOW as i64 {
                 return Some(found.table());
             }
@@ -135,21 +141,19 @@ impl Ghost {
         self.tick(cell.class(), cell.table()).wrapping_sub(cell.tick())
     }
 
-    /// The ages of a line's cells as if all were of this class, and whether any is not. Without branches: the cells of a
-    /// line are compared together.
-    #[inline]
-    fn ages_of_own(&self, class: usize, fresh: Cell, cells: &[u32; CELLS_PER_LINE]) -> ([u32; CELLS_PER_LINE], bool) {
+    /// How soon each cell of a line is to be written over, as if all were of this class.
+    #[inline(always)]
+    fn ranks_of_own(&self, class: usize, fresh: Cell, cells: &[u32; CELLS_PER_LINE]) -> [i16; CELLS_PER_LINE] {
         let [ring, main] = [Table::Ring, Table::Main].map(|table| u32::from(self.tick(class, table)));
-        let mut foreign = 0;
-        let ages = cells.map(|bits| {
-            let in_main = 0_u32.wrapping_sub(bits >> Cell::TABLE_SHIFT & 1);
-            let age = (ring ^ ((ring ^ main) & in_main)).wrapping_sub(bits) & 0xff;
-            foreign |=
-                (bits ^ fresh.0) & Cell::CLASS_MASK << Cell::CLASS_SHIFT & 0_u32.wrapping_sub(u32::from(bits != 0));
-            let age = if bits == 0 { EMPTY } else { age };
-            if (bits ^ fresh.0) & Cell::KEY_MASK == 0 { SAME_KEY } else { age }
-        });
-        (ages, foreign != 0)
+        let mut ranks = [0; CELLS_PER_LINE];
+        for (at, (rank, bits)) in ranks.iter_mut().zip(cells).enumerate() {
+            // All ones for a cell of table M.
+            let in_main = ((bits << (u32::BITS - 1 - Cell::TABLE_SHIFT)) as i32 >> 31) as u32;
+            let age = (ring ^ ((ring ^ main) & in_main)).wrapping_sub(*bits) & 0xff;
+            let age = if *bits == 0 { EMPTY } else { age as i32 };
+            *rank = rank_of(if (bits ^ fresh.0) & Cell::KEY_MASK == 0 { SAME_KEY } else { age }, at);
+        }
+        ranks
     }
 
     /// The time of a class and table, modulo 256.
@@ -169,6 +173,61 @@ impl Ghost {
 
 /// The cells of a cache line.
 type Line = [AtomicU32; CELLS_PER_LINE];
+
+#[inline(always)]
+fn read(line: &Line) -> [u32; CELLS_PER_LINE] {
+    std::array::from_fn(|at| line[at].load(Ordering::Relaxed))
+}
+
+// What follows is written for all cells of a line at once: loops without branches. Ranks have 16 bits, of which the
+// plainest processors can take the highest.
+
+/// An age with the place below it: of equal ones the first place is the highest.
+#[inline(always)]
+fn rank_of(age: i32, place: usize) -> i16 {
+    (age << PLACE_BITS) as i16 | (CELLS_PER_LINE - 1 - place) as i16
+}
+
+#[inline(always)]
+fn place_of(rank: i16) -> usize {
+    CELLS_PER_LINE - 1 - (rank as usize & (CELLS_PER_LINE - 1))
+}
+
+#[inline(always)]
+fn highest(ranks: &[i16; CELLS_PER_LINE]) -> i16 {
+    ranks.iter().fold(0, |highest, rank| highest.max(*rank))
+}
+
+/// Whether a cell is of another class.
+#[inline(always)]
+fn has_foreign(fresh: Cell, cells: &[u32; CELLS_PER_LINE]) -> bool {
+    let mut foreign = 0;
+    for bits in cells {
+        let other = (bits ^ fresh.0) & Cell::CLASS_MASK << Cell::CLASS_SHIFT;
+        foreign |= if *bits == 0 { 0 } else { other };
+    }
+    foreign != 0
+}
+
+/// Whether a cell is so old that it has to go before it looks young again.
+#[inline(always)]
+fn has_erased(ranks: &[i16; CELLS_PER_LINE]) -> bool {
+    let mut erased = 0;
+    for rank in ranks {
+        erased |= -i16::from(*rank >= *ERASED.start()) & -i16::from(*rank <= *ERASED.end());
+    }
+    erased != 0
+}
+
+/// Which cells have the key of this one, a bit each.
+#[inline(always)]
+fn with_key(sought: Cell, cells: &[u32; CELLS_PER_LINE]) -> u32 {
+    let mut same = 0;
+    for (at, bits) in cells.iter().enumerate() {
+        same |= u32::from((bits ^ sought.0) & Cell::KEY_MASK == 0) << at;
+    }
+    same
+}
 
 /// One ghost.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -191,10 +250,6 @@ impl Cell {
         )
     }
 
-    fn same_key(self, other: Self) -> bool {
-        (self.0 ^ other.0) & Self::KEY_MASK == 0
-    }
-
     fn class(self) -> usize {
         (((self.0 >> Self::CLASS_SHIFT) & Self::CLASS_MASK) as usize).wrapping_sub(1)
     }
@@ -214,11 +269,11 @@ const LINE_BYTES: usize = CELLS_PER_LINE * 4;
 pub(crate) const CLASSES_MAX: usize = 127;
 const TICKS_PER_WINDOW: u64 = 64;
 const FRACTION_BITS: u32 = 24;
-/// Ages from here on are erased before they wrap.
-const ERASED_FROM: u32 = 192;
+/// Ranks of ages from 192 on, which are erased before they wrap.
+const ERASED: RangeInclusive<i16> = 192 << PLACE_BITS..=(EMPTY << PLACE_BITS) as i16 - 1;
 /// Preferences above every age.
-const EMPTY: u32 = 256;
-const SAME_KEY: u32 = 257;
+const EMPTY: i32 = 256;
+const SAME_KEY: i32 = 257;
 const PLACE_BITS: u32 = CELLS_PER_LINE.ilog2();
 
 #[cfg(all(test, not(loom)))]

@@ -82,14 +82,10 @@ impl Share {
         }
     }
 
-    /// Which part of the class gives the next victim.
+    /// How many victims the ring gives before it is main's turn.
     #[inline]
-    pub(crate) fn victim_part(&self, ring: u32, main: u32) -> Part {
-        if ring > 0 && (main == 0 || ring > self.ring_target(ring.saturating_add(main))) {
-            Part::Ring
-        } else {
-            Part::Main
-        }
+    pub(crate) fn ring_surplus(&self, ring: u32, main: u32) -> u32 {
+        if main == 0 { ring } else { ring.saturating_sub(self.ring_target(ring.saturating_add(main))) }
     }
 
     /// Learns from a ghost hit in a class of so many live slots.
@@ -232,12 +228,12 @@ mod tests {
     }
 
     #[test]
-    fn the_part_above_its_share_gives_the_victim() {
+    fn the_ring_gives_what_is_above_its_share() {
         let share = Share::default();
-        assert_eq!(share.victim_part(51, 949), Part::Ring);
-        assert_eq!(share.victim_part(50, 950), Part::Main);
-        assert_eq!(share.victim_part(1, 0), Part::Ring);
-        assert_eq!(share.victim_part(0, 0), Part::Main, "nothing to take: the hand finds that out");
+        assert_eq!((share.ring_surplus(51, 949), share.ring_surplus(57, 943)), (1, 7));
+        assert_eq!((share.ring_surplus(50, 950), share.ring_surplus(0, 9)), (0, 0));
+        assert_eq!((share.ring_surplus(1, 0), share.ring_surplus(7, 0)), (1, 7), "main has nothing to give");
+        assert_eq!(share.ring_surplus(0, 0), 0, "nothing to take: the hand finds that out");
     }
 
     #[test]

@@ -27,6 +27,7 @@
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, bite};
 use crate::types::limits::{RING_CELLS_MAX, RING_CHUNK_CELLS, RING_SKIPS_MAX};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// See the module. 0 cells until [`Probation::reserve`].
@@ -80,25 +81,39 @@ impl Probation {
 
     /// Takes the number that has been in the ring longest; `None` if there is none, or if the pushers of
     /// [`RING_SKIPS_MAX`] cells in a row have not stored yet.
+    #[cfg(any(test, loom))]
     pub(crate) fn pop(&self) -> Option<u32> {
+        let mut number = [0];
+        (self.pop_some(&mut number) > 0).then_some(number[0])
+    }
+
+    /// Takes the numbers that have been in the ring longest, the oldest first; returns how many. Fewer than there is room
+    /// for if the ring has no more, or if pushers have not stored yet; none once [`RING_SKIPS_MAX`] rounds found only such.
+    pub(crate) fn pop_some(&self, into: &mut [u32]) -> usize {
+        let mut taken = 0;
         for _ in 0..RING_SKIPS_MAX {
-            let cell = self.cell(self.next_head()?);
-            if bite("eviction.pop-load-instead-of-swap") {
-                let number = cell.load(Ordering::Acquire);
-                cell.store(0, Ordering::Release);
+            let Some(positions) = self.next_heads(into.len() as u64) else { break };
+            for position in positions {
+                let cell = self.cell(position);
+                // Acquire pairs with the release of the swap in `push` that stored the number; release lets the pusher
+                // that finds the cell empty see nothing less than we did.
+                let number = if bite("eviction.pop-load-instead-of-swap") {
+                    let number = cell.load(Ordering::Acquire);
+                    cell.store(0, Ordering::Release);
+                    number
+                } else {
+                    cell.swap(0, Ordering::AcqRel)
+                };
                 if number != 0 {
-                    return Some(number - 1);
+                    into[taken] = number - 1;
+                    taken += 1;
                 }
-                continue;
             }
-            // Acquire pairs with the release of the swap in `push` that stored the number; release lets the pusher that
-            // finds the cell empty see nothing less than we did.
-            let number = cell.swap(0, Ordering::AcqRel);
-            if number != 0 {
-                return Some(number - 1);
+            if taken > 0 {
+                break;
             }
         }
-        None
+        taken
     }
 
     /// Takes whatever the cells hold, in no order, so that tests and models can count. Numbers entered meanwhile may stay.
@@ -112,17 +127,6 @@ impl Probation {
                 taken(number);
             }
         }
-    }
-
-    /// The number that will leave after so many others, if it stands there now: a hint what to load.
-    #[inline]
-    pub(crate) fn peek(&self, after: u64) -> Option<u32> {
-        // Relaxed: a hint.
-        let position = self.head.0.load(Ordering::Relaxed) + after;
-        if position >= self.tail.0.load(Ordering::Relaxed) {
-            return None;
-        }
-        self.cell(position).load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// Numbers in the ring, give or take those in motion.
@@ -202,8 +206,8 @@ impl Probation {
         self.claimed.fetch_or(1 << bit, Ordering::Relaxed) & (1 << bit) == 0
     }
 
-    /// Takes the position of the oldest number; `None` if the ring is empty.
-    fn next_head(&self) -> Option<u64> {
+    /// Takes the positions of the oldest numbers, at most so many; `None` if the ring is empty.
+    fn next_heads(&self, most: u64) -> Option<Range<u64>> {
         // Relaxed on the head: positions only say where to look, the swap of the cell decides.
         let mut head = self.head.0.load(Ordering::Relaxed);
         loop {
@@ -214,8 +218,9 @@ impl Probation {
             }
             // Positions more than a round behind have been displaced.
             let oldest = head.max(tail.saturating_sub(u64::from(self.capacity())));
-            match self.head.0.compare_exchange_weak(head, oldest + 1, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some(oldest),
+            let next = tail.min(oldest + most);
+            match self.head.0.compare_exchange_weak(head, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(oldest..next),
                 Err(now) => head = now,
             }
         }

@@ -94,13 +94,10 @@ impl Simulated {
     }
 
     fn evict_one(&mut self) {
-        match self.policy.share.victim_part(self.policy.probation.len(), self.main) {
-            Part::Ring => {
-                if let Some(slot) = self.policy.probation.pop() {
-                    self.leave_ring(slot);
-                }
-            }
-            Part::Main => self.evict_from_main(),
+        if self.policy.share.ring_surplus(self.policy.probation.len(), self.main) == 0 {
+            self.evict_from_main();
+        } else if let Some(slot) = self.policy.probation.pop() {
+            self.leave_ring(slot);
         }
     }
 

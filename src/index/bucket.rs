@@ -216,6 +216,24 @@ impl BucketLine<'_> {
         candidates
     }
 
+    /// Whether an unmarked word has this tag. With tag 0 an empty one passes for such.
+    #[inline(always)]
+    pub(super) fn has_tag(self, tag: u16) -> bool {
+        self.candidates(tag) != 0
+    }
+
+    /// The first place without a word.
+    #[inline(always)]
+    pub(super) fn first_empty(self) -> Option<Place> {
+        let mut empty = 0_u32;
+        for position in 0..WORDS {
+            // Acquire: as in `Place::read`.
+            let word = IndexWord::from_bits(self.line.word(position).load(Ordering::Acquire));
+            empty |= u32::from(word.is_empty()) << position;
+        }
+        (empty != 0).then(|| self.bucket.place(empty.trailing_zeros() as usize))
+    }
+
     /// The first unmarked word with a tag, or an empty one.
     #[inline(always)]
     pub(super) fn first_with(self, tag: u16) -> Found {

@@ -21,8 +21,9 @@ use crate::sync::failpoint::failpoint;
 use crate::types::handle::IndexWord;
 use crate::types::key::KeyHash;
 
-/// Splits that one call to [`Index::grow`] does at most, so that an insert stays short.
-const SPLITS_PER_CALL: usize = 2;
+/// Splits that one call to [`Index::grow`] does at most, so that an insert stays short: more than the 16 inserts between two
+/// calls need.
+pub(super) const SPLITS_PER_CALL: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// A source and the target that half of it moves to.
 #[derive(Clone, Copy)]

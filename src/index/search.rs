@@ -89,7 +89,17 @@ impl Index {
         self.find_from(region, hash, self.home(region, hash), check).map(|(found, _)| found)
     }
 
-    /// The same from a home bucket looked up before, with what the check has seen.
+    /// Whether the home bucket alone shows that a key is absent: no word of its tag, nothing behind it, no split. Believed for
+    /// as long as the caller holds the stripe, else a hint.
+    #[inline]
+    pub(crate) fn is_absent_at_sight(&self, region: View<'_>, hash: KeyHash) -> bool {
+        let line = self.home(region, hash).bucket.line(region);
+        // Loaded before the words, as in `find_from`.
+        let meta = line.meta();
+        !meta.is_splitting() && !meta.has_link() && !line.has_tag(hash.tag())
+    }
+
+    /// As [`Index::find`], from a home bucket looked up before, with what the check has seen.
     #[inline(always)]
     pub(crate) fn find_from<C: KeyCheck>(
         &self,

@@ -12,6 +12,7 @@ mod deaths;
 mod threads;
 
 use super::*;
+use crate::index::growth::SPLITS_PER_CALL;
 use crate::region::Region;
 use crate::sync::AtomicU64;
 use crate::types::handle::{Generation, Handle};
@@ -271,7 +272,7 @@ fn growth_is_put_off_without_a_stripe_or_a_free_split_word() {
     }
     assert_eq!(world.index.grow(world.region.view(), &world, 1_000), 0);
     world.region.view().word(64).store(0, Ordering::Relaxed);
-    assert_eq!(world.index.grow(world.region.view(), &world, 1_000), 2);
+    assert_eq!(world.index.grow(world.region.view(), &world, 1_000), SPLITS_PER_CALL);
     assert_eq!(world.index.counts().splits_deferred, 2);
     assert_eq!(world.region.view().word(64).load(Ordering::Relaxed), 0, "the split is off the list");
 }

@@ -56,7 +56,15 @@ impl Index {
         debug_assert!(!word.is_empty() && !word.is_marked(), "{word:?} can not be linked");
         let number = self.table.number(region, hash);
         let home = self.table.bucket(number);
-        let meta = home.meta(region);
+        let line = home.line(region);
+        let meta = line.meta();
+        if !meta.has_link()
+            && !meta.is_splitting()
+            && let Some(place) = line.first_empty()
+            && place.exchange(region, IndexWord::EMPTY, word)
+        {
+            return Ok(());
+        }
         if meta.is_splitting() && !crate::index::stripes::is_bitten() {
             // Under the stripe no split of this bucket runs, so the mark is damage that the file came with.
             home.set_meta(region, meta.settled());

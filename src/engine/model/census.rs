@@ -52,8 +52,7 @@ impl Census {
 impl Model {
     /// Entries, as the engine counts them at any moment.
     pub fn entries(&self) -> u64 {
-        // Relaxed: a gauge.
-        self.engine.entries.load(Ordering::Relaxed)
+        self.engine.counters.entries()
     }
 
     /// Everything, when nobody else is there.
@@ -64,14 +63,14 @@ impl Model {
         let gauge = |gauge: &crate::sync::GaugeU64| gauge.load(Ordering::Relaxed);
         let mut census = Census {
             words: 0,
-            entries: gauge(&engine.entries),
+            entries: engine.counters.entries(),
             live: 0,
-            live_gauge: gauge(&class.live),
+            live_gauge: engine.counters.entries_of(CLASS),
             retired: 0,
             limbo_gauge: gauge(&class.limbo),
             limbo: engine.limbo.len() as u64,
             free: 0,
-            free_gauge: gauge(&class.free),
+            free_gauge: engine.pages.free_slots(CLASS),
             writing: 0,
         };
         engine.index.for_each(engine.region.view(), |_| census.words += 1);
@@ -106,8 +105,8 @@ impl Model {
             .collect();
         let linked = buckets.iter().filter(|at| engine.index.is_overflow_linked(engine.region.view(), **at)).count();
         let class = engine.pages.class(ClassId::OVERFLOW);
-        // Relaxed: gauges.
-        let [free, unknown] = [&class.free, &class.unprepared].map(|gauge| gauge.load(Ordering::Relaxed));
-        [buckets.len() as u64, linked as u64, free, unknown]
+        // Relaxed: a gauge.
+        let unknown = class.unprepared.load(Ordering::Relaxed);
+        [buckets.len() as u64, linked as u64, engine.pages.free_slots(ClassId::OVERFLOW), unknown]
     }
 }
