@@ -102,7 +102,7 @@ impl Counters {
         let number = thread_number();
         match self.own.get(number) {
             Some(own) => {
-                let stripe = own.get().unwrap_or_else(|| self.make(number, own));
+                let stripe = own.get().map_or_else(|| self.make(number, own), |stripe| stripe);
                 Writable { stripe, is_own: true }
             }
             None => Writable { stripe: &self.shared, is_own: false },
@@ -110,7 +110,7 @@ impl Counters {
     }
 
     #[cold]
-    fn make<'c>(&self, number: usize, own: &'c Own) -> &'c Box<Padded<Stripe>> {
+    fn make<'c>(&self, number: usize, own: &'c Own) -> &'c Padded<Stripe> {
         // Relaxed: at worst somebody does not see yet what the thread is about to count.
         self.end.fetch_max(number + 1, Ordering::Relaxed);
         own.get_or_init(Stripe::new)
