@@ -102,7 +102,10 @@ impl Counters {
         let number = thread_number();
         match self.own.get(number) {
             Some(own) => {
-                let stripe = own.get().map_or_else(|| self.make(number, own), |stripe| stripe);
+                let stripe = match own.get() {
+                    Some(stripe) => stripe,
+                    None => self.make(number, own),
+                };
                 Writable { stripe, is_own: true }
             }
             None => Writable { stripe: &self.shared, is_own: false },
