@@ -65,6 +65,7 @@ impl Engine {
         }
         // The same for all of them: a figure that changes slowly.
         let occupied = if victims.part.is_some() { self.occupied(victims.class) } else { 0 };
+        self.ghost.fit(self.counters.entries());
         let mut retired = Retired::of(victims.class);
         let (mut count, mut expired) = (0, 0);
         for leaving in leaving.into_iter().flatten() {

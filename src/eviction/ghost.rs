@@ -21,9 +21,9 @@
 //! What can go wrong, all of it harmless (an entry enters main that should have entered the ring, or the reverse):
 //! - Another key of the class has the same line and fingerprint: a lookup is wrong with at most 16 / 65,536 = 0.024 %.
 //! - A cell that nobody met for four windows of its class looks young again for one. Lines that the class still writes
-//!   to are met: at one window of cells in the table a line sees 16 writes per window, none in two with e^-32. Only a
-//!   class whose window is a small part of a table that is nearly idle gets there, and it then recognises for one
-//!   window in four keys that it evicted up to five windows ago.
+//!   to are met: at one window of cells in the table a line sees 16 writes per window, none in two with e^-32. So only as
+//!   many lines are used as there are entries for. A class whose window is a small part of a table that is nearly idle
+//!   still gets there, and then recognises for one window in four keys that it evicted up to five windows ago.
 //! - A class that stops evicting keeps its ghosts until other classes write over them.
 
 #![forbid(unsafe_code)]
@@ -47,7 +47,9 @@ pub(crate) struct Ghost {
     /// A line more than there are, so that the first can begin with a cache line.
     cells: Box<[AtomicU32]>,
     first: usize,
-    lines: usize,
+    lines: u32,
+    /// Lines in use, from the first on: about as many as the entries need, so that all are met again and again.
+    used: AtomicU32,
     clocks: Box<[[AtomicU64; 2]]>,
 }
 
@@ -56,10 +58,23 @@ impl Ghost {
     pub(crate) fn new(bytes: usize, classes: usize) -> Self {
         assert!(classes <= CLASSES_MAX, "{classes} classes do not fit a cell's 7 bits");
         let lines = (bytes / LINE_BYTES).clamp(1, u32::MAX as usize);
+        let used = AtomicU32::new(1);
         // Not an aligned type: the allocator would write all of it to align it.
         let cells = zeroed::<AtomicU32>((lines + 1) * CELLS_PER_LINE);
         let first = cells.as_ptr().align_offset(LINE_BYTES).min(CELLS_PER_LINE);
-        Self { cells, first, lines, clocks: (0..classes).map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect() }
+        let clocks = (0..classes).map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect();
+        Self { cells, first, lines: lines as u32, used, clocks }
+    }
+
+    /// Takes more lines into use, up to two cells for each of so many entries. What was remembered is forgotten then, which is
+    /// little: entries grow in number before the first is evicted.
+    pub(crate) fn fit(&self, entries: u64) {
+        let wanted = entries.saturating_mul(CELLS_PER_ENTRY).div_ceil(CELLS_PER_LINE as u64);
+        let used = self.used.load(Ordering::Relaxed);
+        if wanted > u64::from(used) && used < self.lines {
+            let wanted = wanted.min(u64::from(self.lines)).next_power_of_two().min(u64::from(self.lines));
+            self.used.fetch_max(wanted as u32, Ordering::Relaxed);
+        }
     }
 
     /// Starts to load the line of a key.
@@ -166,7 +181,7 @@ impl Ghost {
     #[inline]
     fn line(&self, hash: KeyHash) -> &Line {
         let low = hash.bits() & u64::from(u32::MAX);
-        let line = ((low * self.lines as u64) >> 32) as usize;
+        let line = ((low * u64::from(self.used.load(Ordering::Relaxed))) >> 32) as usize;
         &self.cells[self.first..].as_chunks().0[line]
     }
 }
@@ -264,6 +279,7 @@ impl Cell {
 }
 
 const CELLS_PER_LINE: usize = 16;
+const CELLS_PER_ENTRY: u64 = 2;
 const LINE_BYTES: usize = CELLS_PER_LINE * 4;
 /// What 7 bits hold beside 0.
 pub(crate) const CLASSES_MAX: usize = 127;
@@ -280,6 +296,13 @@ const PLACE_BITS: u32 = CELLS_PER_LINE.ilog2();
 mod tests {
     use super::*;
 
+    /// With all of its lines in use.
+    fn whole(bytes: usize, classes: usize) -> Ghost {
+        let ghost = Ghost::new(bytes, classes);
+        ghost.fit(u64::MAX);
+        ghost
+    }
+
     fn hash(number: u64) -> KeyHash {
         KeyHash::from_bits(
             (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9),
@@ -288,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_ghost_is_taken_once_and_only_by_its_class() {
-        let ghost = Ghost::new(4096, 3);
+        let ghost = whole(4096, 3);
         ghost.insert(1, Table::Main, hash(7), 100);
         ghost.insert(1, Table::Ring, hash(8), 100);
         assert_eq!(ghost.take(0, hash(7)), None);
@@ -299,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_key_evicted_again_keeps_one_ghost() {
-        let ghost = Ghost::new(64, 1);
+        let ghost = whole(64, 1);
         for _ in 0..20 {
             ghost.insert(0, Table::Ring, hash(1), 100);
         }
@@ -310,7 +333,7 @@ mod tests {
     #[test]
     fn a_window_is_measured_in_evictions_of_its_own_class_and_table() {
         for window in [1u32, 10, 63, 64, 1000] {
-            let ghost = Ghost::new(1 << 20, 2);
+            let ghost = whole(1 << 20, 2);
             ghost.insert(0, Table::Ring, hash(0), window);
             ghost.insert(0, Table::Main, hash(1), window);
             ghost.insert(1, Table::Ring, hash(2), window);
@@ -325,7 +348,7 @@ mod tests {
 
     #[test]
     fn nearly_a_whole_window_is_remembered() {
-        let (ghost, window) = (Ghost::new(8 * 1000, 1), 1000);
+        let (ghost, window) = (whole(8 * 1000, 1), 1000);
         for key in 0..5000 {
             ghost.insert(0, Table::Ring, hash(key), window);
         }
@@ -336,8 +359,22 @@ mod tests {
     }
 
     #[test]
+    fn a_large_table_forgets_what_a_small_cache_evicted_windows_ago() {
+        const WINDOW: u64 = 100;
+        let ghost = Ghost::new(1 << 20, 1);
+        ghost.fit(WINDOW);
+        for window in [4, 9, 20] {
+            for key in 0..window * WINDOW {
+                ghost.insert(0, Table::Ring, hash(key), WINDOW as u32);
+            }
+            let remembered = (0..(window - 2) * WINDOW).filter(|key| ghost.take(0, hash(*key)).is_some()).count();
+            assert_eq!(remembered, 0, "of {window} windows");
+        }
+    }
+
+    #[test]
     fn the_largest_class_fits_a_cell() {
-        let ghost = Ghost::new(0, CLASSES_MAX);
+        let ghost = whole(0, CLASSES_MAX);
         ghost.insert(CLASSES_MAX - 1, Table::Main, hash(3), u32::MAX);
         assert_eq!(ghost.take(CLASSES_MAX - 1, hash(3)), Some(Table::Main));
         assert_eq!(ghost.heap_bytes(), 2 * 64 + CLASSES_MAX * 16);

@@ -40,10 +40,12 @@ impl Simulated {
     fn new(keys: usize, entries_max: u32) -> Self {
         let total = entries_max + (entries_max / 50).max(2);
         let policy = ClassPolicy::default();
+        let ghost = Ghost::new(6 * entries_max as usize, 1);
+        ghost.fit(u64::MAX);
         policy.probation.reserve(policy.share.ring_cells(entries_max));
         Self {
             policy,
-            ghost: Ghost::new(6 * entries_max as usize, 1),
+            ghost,
             slots: vec![Slot { key: NONE, frequency: 0, part: Part::Main }; total as usize],
             free: (0..total).collect(),
             slot_of: vec![NONE; keys],
