@@ -167,15 +167,21 @@ pub(crate) fn zeroed<T: Default>(count: usize) -> Box<[T]> {
     (0..count).map(|_| T::default()).collect()
 }
 
-/// Asks the processor to fetch the line of a value.
+/// Asks the processor to fetch the line of a value that will be written: no other processor keeps a copy then.
 #[inline(always)]
-pub(crate) fn prefetch<T>(value: &T) {
+pub(crate) fn prefetch_to_write<T>(value: &T) {
+    prefetch_line_to_write(std::ptr::from_ref(value).cast());
+}
+
+/// The same for an address, which may be any.
+#[inline(always)]
+pub(crate) fn prefetch_line_to_write(pointer: *const u8) {
+    // Not the intrinsic: the plainest processors that are compiled for do not have it, and it would become a plain prefetch.
     #[cfg(all(target_arch = "x86_64", not(loom)))]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch of any address has no effect but on caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+    // SAFETY: a prefetch of any address has no effect but on caches; a processor without this one does nothing.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) pointer, options(nostack, preserves_flags, readonly));
     }
     #[cfg(not(all(target_arch = "x86_64", not(loom))))]
-    let _ = value;
+    let _ = pointer;
 }

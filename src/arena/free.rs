@@ -37,7 +37,7 @@ const GROUP: u32 = 16;
 const GROUP_MASK: u64 = (1 << GROUP) - 1;
 const GROUPS_PER_WORD: u32 = 64 / GROUP;
 /// Lines of a slot that is next in its stash which are on their way.
-const LINES_AHEAD: u64 = 4;
+const LINES_AHEAD: u64 = 8;
 
 /// A slot that was taken.
 #[derive(Clone, Copy, Debug)]
@@ -291,7 +291,7 @@ impl Pages {
     fn prefetch_slot(&self, region: View<'_>, page: PageId, class: ClassId, slot: u32) {
         let start = self.handle_in(page, class, slot).offset();
         let lines = u64::from(self.classes.slot_bytes(class)).div_ceil(64).min(LINES_AHEAD);
-        (0..lines).for_each(|line| region.prefetch(start + line * 64));
+        (0..lines).for_each(|line| region.prefetch_to_write(start + line * 64));
     }
 
     #[inline]

@@ -148,7 +148,7 @@ impl Cache {
         let ordering = self.check(options)?;
         let sought = engine.seek(key);
         let hash = sought.hash;
-        engine.prefetch_ghosts(hash);
+        engine.prefetch_to_insert(&sought);
         let ttl = self.ttl(options, hash.bits());
         let version = engine.next_version(&ordering);
         let entry = Entry { version, ttl, kind: FrameKind::Value, cost: options.cost };

@@ -106,7 +106,7 @@ impl Engine {
         let mut slots = [None; TOGETHER_MAX];
         for (number, slot) in numbers[..taken].iter().zip(&mut slots) {
             *slot = self.numbered(*number, class);
-            slot.inspect(|slot: &Slot<'_>| self.region.view().prefetch(slot.handle().offset()));
+            slot.inspect(|slot: &Slot<'_>| self.region.view().prefetch_to_write(slot.handle().offset()));
         }
         let mut victims = Victims::of(class, Some(Part::Ring));
         for slot in slots.into_iter().flatten() {

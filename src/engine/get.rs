@@ -284,10 +284,11 @@ impl Engine {
         self.index.prefetch_beyond(region, sought.home);
     }
 
-    /// Starts to load what an insert of this key will need besides its bucket.
+    /// Starts to load what an insert of this key will change: its bucket, its ghosts, the stripe.
     #[inline]
-    pub(crate) fn prefetch_ghosts(&self, hash: KeyHash) {
-        self.ghost.prefetch(hash);
+    pub(crate) fn prefetch_to_insert(&self, sought: &Sought<'_>) {
+        self.index.prefetch_to_insert(self.region.view(), sought.home, sought.hash);
+        self.ghost.prefetch(sought.hash);
     }
 
     /// Whether an entry is a value, younger than the last clear, and not expired.

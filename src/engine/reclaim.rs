@@ -82,6 +82,9 @@ impl Engine {
     fn reclaim_round(&self, class: ClassId) -> (usize, u32) {
         let mut due = [None; TAKE_MAX];
         let count = self.limbo.take(&mut due);
+        for handle in due[..count].iter().flatten() {
+            self.region.view().prefetch_to_write(handle.offset());
+        }
         let mut round = Round { engine: self, class, group: None, freed: 0 };
         for handle in due[..count].iter().flatten() {
             self.release(*handle, &mut round);

@@ -107,7 +107,7 @@ impl Engine {
         // SAFETY: the caller's guard; the slot was LIVE just now, so its bytes stay.
         let key = unsafe { slot.key() }?;
         let (hash, region) = (self.hash(key), self.region.view());
-        self.index.prefetch(region, self.index.home(region, hash));
+        self.index.prefetch_to_update(region, self.index.home(region, hash));
         self.ghost.prefetch(hash);
         Some(Leaving { slot, hash, is_dead })
     }

@@ -80,7 +80,7 @@ impl Ghost {
     /// Starts to load the line of a key.
     #[inline]
     pub(crate) fn prefetch(&self, hash: KeyHash) {
-        crate::sync::prefetch(self.line(hash));
+        crate::sync::prefetch_to_write(self.line(hash));
     }
 
     /// Remembers an evicted entry for `window` evictions from this table of its class.

@@ -53,6 +53,19 @@ impl Index {
         region.prefetch(home.bucket.offset());
     }
 
+    /// The same for a bucket that will be changed.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_update(&self, region: View<'_>, home: Home) {
+        region.prefetch_to_write(home.bucket.offset());
+    }
+
+    /// The same with the stripe that an insert of an absent key takes.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_insert(&self, region: View<'_>, home: Home, hash: KeyHash) {
+        self.prefetch_to_update(region, home);
+        self.stripes.prefetch(hash);
+    }
+
     /// Asks the processor to fetch the overflow bucket behind a home bucket, if there is one.
     #[inline]
     pub(crate) fn prefetch_beyond(&self, region: View<'_>, home: Home) {

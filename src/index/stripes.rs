@@ -66,6 +66,12 @@ impl Stripes {
         low_bits as usize & (self.0.len() - 1)
     }
 
+    /// Starts to load the stripe of a hash.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: KeyHash) {
+        crate::sync::prefetch_to_write(&self.0[self.number(hash.bits())]);
+    }
+
     /// Takes the stripe of a hash; `None` once the bounded wait is over.
     pub(super) fn lock(&self, hash: KeyHash) -> Option<StripeGuard<'_>> {
         let number = self.number(hash.bits());

@@ -229,6 +229,9 @@ impl<'r> View<'r> {
 
     /// Nothing to fetch in a model.
     pub(crate) fn prefetch(self, _offset: u64) {}
+
+    /// Nothing.
+    pub(crate) fn prefetch_to_write(self, _offset: u64) {}
 }
 
 /// Eight words, read one by one.

@@ -176,6 +176,12 @@ impl<'r> View<'r> {
         unsafe { pointer.as_ptr().write_bytes(0, len as usize) };
     }
 
+    /// Asks the processor to fetch the line of an offset that will be written. Any offset is harmless.
+    #[inline]
+    pub(crate) fn prefetch_to_write(self, offset: u64) {
+        crate::sync::prefetch_line_to_write(self.base.as_ptr().wrapping_add(offset as usize));
+    }
+
     /// Asks the processor to fetch the line of an offset. Any offset is harmless.
     #[inline]
     pub(crate) fn prefetch(self, offset: u64) {
