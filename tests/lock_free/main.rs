@@ -39,7 +39,7 @@ fn journey(name: &str) -> Journey {
         "replace.swapped" | "retire.marked" => Journey::Replace,
         "remove.unlinked" => Journey::Remove,
         "page.draining" | "page.drained" | "page.freed" => Journey::Move,
-        "open.run_raised" | "close.sealing" => Journey::Alone,
+        name if name.starts_with("open.") || name.starts_with("close.") => Journey::Alone,
         name if name.starts_with("split.") => Journey::Split,
         name if name.starts_with("evict.") => Journey::Evict,
         _ => Journey::Insert,
