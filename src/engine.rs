@@ -8,7 +8,7 @@
 //!   evict     ring or hand -> unlink -> retired          reclaim   grace period -> FREE
 //!   prepare   slots of an old run: adopted, or freed     rebalance pages between classes
 //!   sweep     expiry and preparation by page             open      from a file to a running engine
-//!   memory    mapped and huge pages, in the background
+//!   memory    mapped and huge pages, in the background      writing, close   who is inside; the seal
 //! ```
 //!
 //! # Invariants
@@ -47,6 +47,7 @@ pub(crate) mod resize;
 pub(crate) mod runs;
 pub(crate) mod statistics;
 pub(crate) mod sweep;
+pub(crate) mod writing;
 
 use crate::arena::classes::{ClassId, Classes};
 use crate::arena::header::{Superblock, live};
@@ -61,6 +62,7 @@ use crate::eviction::ghost::Ghost;
 use crate::index::{Dropped, Geometry, Index, Slots};
 use crate::region::Region;
 use crate::sync::epoch::{Domain, Guard};
+use crate::sync::writers::Writers;
 use crate::sync::{AtomicBool, AtomicU64, GaugeU64, Mutex, Ordering, Padded, Turn};
 use crate::types::clock::HybridClock;
 use crate::types::handle::{Handle, IndexWord};
@@ -117,7 +119,7 @@ pub(crate) struct Engine {
     cleared: GaugeU64,
     /// Set once nothing is free any more: from then on new entries go through probation.
     filled: AtomicBool,
-    closed: AtomicBool,
+    writers: Writers,
     /// Whether a thread does the housekeeping; else inserts do what is pressing.
     housekept: bool,
     /// Overflow buckets of an earlier life of which it is not known yet whether they are linked.
@@ -173,7 +175,7 @@ impl Engine {
             entries: Padded(GaugeU64::new(0)),
             cleared: GaugeU64::new(0),
             filled: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
+            writers: Writers::new(),
             housekept: false,
             overflow_unknown: AtomicU64::new(0),
             counting: Turn::new(),
@@ -331,11 +333,6 @@ impl Engine {
     pub(crate) fn len(&self) -> u64 {
         // Relaxed: gauges.
         self.entries().saturating_sub(self.cleared.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        // Acquire: pairs with the Release of `close`.
-        self.closed.load(Ordering::Acquire)
     }
 }
 

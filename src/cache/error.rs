@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use crate::engine::close::CloseFailure;
 use crate::engine::open::OpenFailure;
 use crate::region::{MemoryLimit, RegionError};
+use crate::types::limits::CLOSE_WAIT_MAX_MS;
 use crate::types::version::Version;
 use std::path::PathBuf;
 
-/// Why a cache could not be opened. Nothing was changed unless the variant says so.
+/// Why a cache could not be opened, or not be sealed by its `close`. Nothing was changed unless the variant says so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -73,6 +75,15 @@ pub enum OpenError {
     /// The file could not be opened, backed or mapped.
     #[error("{0}")]
     File(String),
+    /// The cache is closed, but its file was not sealed: a thread stayed inside a write, or inside another close. The
+    /// arena is as good as after a kill; `close` on a clone tries again.
+    #[error("closed, but not sealed: {inside} threads were still inside a write or a close after {waited_ms} ms")]
+    NotSealed {
+        /// Threads that were inside.
+        inside: u32,
+        /// How long they were waited for.
+        waited_ms: u64,
+    },
     /// The background thread could not be started.
     #[error("the background thread could not be started: {0}")]
     Thread(std::io::Error),
@@ -83,6 +94,15 @@ impl From<OpenFailure> for OpenError {
         match failure {
             OpenFailure::NotAnArena { path } => Self::NotAnArena { path },
             OpenFailure::Region(error) => error.into(),
+        }
+    }
+}
+
+impl From<CloseFailure> for OpenError {
+    fn from(failure: CloseFailure) -> Self {
+        match failure {
+            CloseFailure::Inside(inside) => Self::NotSealed { inside, waited_ms: CLOSE_WAIT_MAX_MS },
+            CloseFailure::Region(error) => error.into(),
         }
     }
 }

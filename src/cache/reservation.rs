@@ -54,18 +54,16 @@ impl<'c> Reservation<'c> {
         else {
             return Err(InsertError::Closed);
         };
-        if engine.is_closed() {
+        let Some((_writing, guard)) = engine.begin_write() else {
             engine.abandon(&draft);
             return Err(InsertError::Closed);
-        }
+        };
         let version = engine.next_version(&self.ordering);
         let entry = Entry { version, ttl: self.ttl, kind: FrameKind::Value, cost: self.options.cost };
         let hash = engine.hash(key);
         let bytes = engine.draft_bytes(&draft).len() as u64;
-        let published = {
-            let guard = engine.pin();
-            engine.publish(&guard, key, hash, &draft, &entry)
-        };
+        let published = engine.publish(&guard, key, hash, &draft, &entry);
+        drop(guard);
         match published {
             Ok(()) => Ok(version),
             Err(refusal) => {
@@ -95,6 +93,7 @@ impl Handle {
             }
             Refusal::Superseded(_) => Ok(version),
             Refusal::Unordered => Err(InsertError::Unordered),
+            Refusal::Closed => Err(InsertError::Closed),
         }
     }
 }

@@ -65,6 +65,8 @@ pub(crate) enum Refusal {
     Superseded(Version),
     /// The order of the two versions can not be known: the key is absent now.
     Unordered,
+    /// The cache was closed; nothing was changed.
+    Closed,
 }
 
 impl Engine {

@@ -160,6 +160,7 @@ impl Engine {
         let rings: usize = self.policies.iter().map(|policy| policy.probation.heap_bytes()).sum();
         let counters = self.counters.stripes.len() * size_of::<Padded<[GaugeU64; COUNTERS]>>();
         self.pages.heap_bytes()
+            + self.writers.heap_bytes()
             + (rings + self.ghost.heap_bytes() + counters + size_of_val(&*self.policies)) as u64
             + 8 * u64::from(self.pages.layout().pages)
     }
