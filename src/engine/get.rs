@@ -370,6 +370,10 @@ impl Engine {
         self.entries.fetch_add(1, Ordering::Relaxed);
         if slot.adopt(slot.control(), self.run) {
             self.sweep.met();
+            // A sweep of the last life may have ended in the middle of the page: then its deadline is not this entry's.
+            if !crate::sync::bite("sweep.adopts-silently") {
+                self.note_deadline(slot);
+            }
         } else {
             live.fetch_sub(1, Ordering::Relaxed);
             self.entries.fetch_sub(1, Ordering::Relaxed);
