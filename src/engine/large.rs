@@ -8,8 +8,8 @@ use crate::engine::Engine;
 use crate::engine::allocate::Taken;
 use crate::engine::insert::Refusal;
 use crate::engine::statistics::Counter;
-use crate::sync::Ordering;
 use crate::sync::backoff::Backoff;
+use crate::sync::{Ordering, bite};
 use crate::types::handle::Handle;
 
 /// Attempts to find room; each evicts something or moves the epoch on.
@@ -158,13 +158,14 @@ impl Engine {
         true
     }
 
-    /// Returns how many blocks were dealt with. The caller holds the lock of those who take blocks.
+    /// Returns how many blocks were dealt with. The caller holds the lock of those who take blocks, and a guard.
     ///
     /// Only a length whose checksum is right may skip blocks or free them later: all else is given back block by block.
     fn prepare_block(&self, page: PageId, block: u32) -> u32 {
         let handle = self.pages.handle(page, block);
         let Some(slot) = self.slot(handle) else { return 1 };
-        if self.pages.is_head(page, block) || self.settle_head(slot) {
+        // In this order: whoever adopts or retires a slot marks its head before, so that what is found changed is found marked.
+        if self.settle_head(slot) || self.pages.is_head(page, block) {
             return self.blocks_of(slot).max(1);
         }
         while !slot.void(slot.control(), self.run) {}
@@ -184,11 +185,10 @@ impl Engine {
             match named {
                 Some(found) if self.is_dead(slot) && self.index.unlink(self.region.view(), &found) => {
                     self.counters.add(Counter::Expired);
-                    self.sweep.met();
-                    self.retire_orphan(slot);
+                    self.retire(slot.handle());
                 }
                 Some(_) => self.adopt_alone(slot, ClassId::LARGE),
-                None => self.retire_orphan(slot),
+                None => self.retire_unnamed(slot),
             }
             return true;
         }
@@ -201,8 +201,8 @@ impl Engine {
         false
     }
 
-    /// Whether a slot lies in a page of blocks that nobody has looked at: there its state changes under the lock of
-    /// those who take blocks, and its length may be damaged.
+    /// Whether a slot is an old run's and lies in a page of blocks: there its length may be damaged, and a preparation may
+    /// be under way that takes all for free blocks which is neither marked as a head nor LIVE.
     pub(super) fn is_unsettled_large(&self, slot: Slot<'_>, class: ClassId) -> bool {
         class == ClassId::LARGE
             && slot.control().run() != self.run
@@ -213,10 +213,12 @@ impl Engine {
                 .is_some_and(|page| self.pages.info(page).kind() == PageKind::Large)
     }
 
-    /// Retires a large value of an old run whose word the caller has unlinked. `None` if its length can not be trusted,
-    /// or the preparation of its page came first: then its blocks are the preparation's.
+    /// Retires a large value of an old run whose word the caller has unlinked under its guard. `None` if its length can
+    /// not be trusted, or somebody retired it before: then its blocks are the preparation's, or theirs.
+    ///
+    /// The mark comes first: a preparation that meets the new state meets the mark. It is never late: nobody frees the
+    /// blocks before the caller's guard is gone.
     pub(super) fn retire_unsettled_large(&self, slot: Slot<'_>) -> Option<Control> {
-        let _taking = crate::sync::lock(self.pages.large_lock());
         if !self.is_intact(slot) {
             return None;
         }
@@ -224,12 +226,14 @@ impl Engine {
         slot.retire(self.run)
     }
 
-    /// Adopts a large value of an old run whose checksum was found right.
+    /// Adopts a large value of an old run whose checksum was found right. Waits for nobody; the mark comes first, as above.
     pub(super) fn adopt_unsettled_large(&self, slot: Slot<'_>) {
-        let _taking = crate::sync::lock(self.pages.large_lock());
+        let _taking = bite("large.adopts-under-a-lock").then(|| crate::sync::lock(self.pages.large_lock()));
         let control = slot.control();
         if control.state() == Some(State::Live) && control.run() != self.run {
-            self.pages.mark_head(slot.handle());
+            if !bite("large.adopts-unmarked") {
+                self.pages.mark_head(slot.handle());
+            }
             self.adopt_alone(slot, ClassId::LARGE);
         }
     }

@@ -12,7 +12,7 @@
 
 use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
-use crate::arena::slot::{Slot, State};
+use crate::arena::slot::{Control, Slot, State};
 use crate::engine::Engine;
 use crate::index::Found;
 use crate::sync::failpoint::failpoint;
@@ -98,7 +98,7 @@ impl Engine {
             Some(found) => {
                 self.first_read(slot, &found);
             }
-            None => self.retire_orphan(slot),
+            None => self.retire_unnamed(slot),
         }
         false
     }
@@ -114,13 +114,30 @@ impl Engine {
     /// A LIVE slot that nothing names, of a dead run or of an insert that lost: no entry, so nothing to count but the
     /// slot.
     pub(super) fn retire_orphan(&self, slot: Slot<'_>) {
-        if slot.retire(self.run).is_some() {
-            #[cfg(feature = "values-on-heap")]
-            self.note_retired_value(slot);
-            if let Some(class) = self.pages.class_of(slot.handle()) {
-                self.pages.class(class).limbo.fetch_add(1, Ordering::Relaxed);
-            }
-            self.limbo.add(slot.handle());
+        self.retire_uncounted(slot);
+    }
+
+    /// The same for one that was of an old run. A read that found its word before that was taken out may have adopted it
+    /// in between, and counted it in.
+    pub(super) fn retire_unnamed(&self, slot: Slot<'_>) {
+        let before = self.retire_uncounted(slot);
+        if before.is_some_and(|before| before.run() == self.run)
+            && let Some(class) = self.pages.class_of(slot.handle())
+        {
+            // Relaxed: a gauge.
+            self.pages.class(class).live.fetch_sub(1, Ordering::Relaxed);
+            self.count_out(slot);
         }
+    }
+
+    fn retire_uncounted(&self, slot: Slot<'_>) -> Option<Control> {
+        let before = slot.retire(self.run)?;
+        #[cfg(feature = "values-on-heap")]
+        self.note_retired_value(slot);
+        if let Some(class) = self.pages.class_of(slot.handle()) {
+            self.pages.class(class).limbo.fetch_add(1, Ordering::Relaxed);
+        }
+        self.limbo.add(slot.handle());
+        Some(before)
     }
 }

@@ -9,7 +9,7 @@ use also_cache::{Cache, InsertError, OpenError, Recovery};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-fn in_memory() -> tempfile::TempDir {
+pub(super) fn in_memory() -> tempfile::TempDir {
     let shared = Path::new("/dev/shm");
     if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.expect("a folder")
 }

@@ -15,6 +15,7 @@
 mod support;
 
 mod closing;
+mod inherited;
 
 use also_cache::failpoint::{Action, NAMES, arm, disarm, hits};
 use also_cache::{Cache, InsertError};
