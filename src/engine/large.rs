@@ -146,6 +146,7 @@ impl Engine {
         let _guard = self.pin();
         // No blocks are taken meanwhile, so nobody writes into the page.
         let Some(_taking) = crate::sync::lock_within(self.pages.large_lock()) else { return false };
+        let _preparing = self.sweep.begin_preparing();
         let claimed = match only {
             Some(page) => self.pages.claim_unprepared_in(page, ClassId::LARGE),
             None => self.pages.claim_unprepared(ClassId::LARGE),

@@ -27,6 +27,7 @@ impl Engine {
         }
         // Before the claim: the page keeps its class until its slots are looked at.
         let _guard = self.pin();
+        let _preparing = self.sweep.begin_preparing();
         match self.pages.claim_unprepared(class) {
             Some((page, first, count)) => {
                 self.prepare(page, class, first, count);
@@ -42,6 +43,7 @@ impl Engine {
             return self.prepare_large(Some(page));
         }
         let _guard = self.pin();
+        let _preparing = self.sweep.begin_preparing();
         match self.pages.claim_unprepared_in(page, class) {
             Some((page, first, count)) => {
                 self.prepare(page, class, first, count);

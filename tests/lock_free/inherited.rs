@@ -10,7 +10,7 @@ use super::closing::in_memory;
 use super::support::{Watchdog, bytes, check_slots, maintain_until_idle};
 use super::{LetGo, alone};
 use also_cache::failpoint::{Action, arm, hits};
-use also_cache::{Cache, InsertError};
+use also_cache::{Cache, InsertError, ManualClock};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -65,6 +65,8 @@ fn a_read_of_an_inherited_large_value_waits_for_no_writer_of_large_values() {
                 _ => assert!(cache.insert(key(number), "small").is_ok()),
             }
         }
+        maintain_until_idle(&cache);
+        assert!(!cache.stats().settled, "the pages of blocks could not be looked at");
         drop(let_go);
         writer.join().expect("no panic").expect("there is room");
     });
@@ -138,4 +140,36 @@ fn large_values_of_an_old_run_are_met_by_many_at_once() {
     for round in 0..60 {
         meet(&in_memory().path().join("arena"), round);
     }
+}
+
+#[test]
+fn nothing_is_called_settled_while_a_thread_is_within_a_preparation() {
+    let _alone = alone();
+    let _watchdog = Watchdog::new("a preparation under way", 30);
+    let folder = in_memory();
+    let clock = ManualClock::new();
+    let open = || {
+        let builder = Cache::builder().capacity(1 << 20).file(folder.path().join("arena")).background(false);
+        builder.clock(clock.clone()).time_to_live(Duration::from_secs(5)).open().expect("opens")
+    };
+    open().insert("k", "v").expect("fits");
+    clock.advance(Duration::from_secs(6));
+    let cache = open();
+    // What is found expired is retired in the middle of the preparation.
+    let point = "retire.marked";
+    arm(point, Action::Park);
+    std::thread::scope(|scope| {
+        let stop = AtomicBool::new(false);
+        let let_go = LetGo { point, stop: &stop };
+        let first = scope.spawn(|| cache.maintain(Duration::ZERO));
+        while hits(point) == 0 {
+            std::thread::yield_now();
+        }
+        maintain_until_idle(&cache);
+        assert!(!cache.stats().settled, "one slot is not");
+        drop(let_go);
+        first.join().expect("no panic");
+    });
+    assert!(maintain_until_idle(&cache) && cache.stats().settled);
+    check_slots(&cache).unwrap_or_else(|told| panic!("{told}"));
 }
