@@ -158,7 +158,7 @@ impl Cache {
         let entry = Entry { version, ttl, kind: FrameKind::Value, cost: options.cost };
         match engine.store(guard, &sought, value, &entry) {
             Ok(()) => Ok(version),
-            Err(refusal) => self.handle.explain_refusal(refusal, version, value.len() as u64, &ordering),
+            Err(refusal) => self.handle.explain_refusal(refusal, key, version, value.len() as u64, &ordering),
         }
     }
 
@@ -232,10 +232,7 @@ impl Cache {
             }
         };
         engine.refused(key, hash, &refused);
-        match self.handle.explain_refusal(refused, shape, len as u64, &ordering) {
-            Err(error) => Err(error),
-            Ok(_) => Err(InsertError::Unordered),
-        }
+        Err(self.handle.error_of(refused, key, shape, len as u64))
     }
 
     /// Takes an entry out. `true` if there was one. Never fails for memory.

@@ -150,13 +150,13 @@ pub enum InsertError {
         /// The longest.
         limit: usize,
     },
-    /// The value is larger than `value_bytes_max`, or than this arena can hold. The key is absent now; raise
-    /// `value_bytes_max` or the capacity, or split the value.
-    #[error("value of {bytes} bytes exceeds {limit}")]
+    /// The value is larger than `value_bytes_max`, or than half of this arena with its key and header. The key is absent
+    /// now; raise `value_bytes_max` or the capacity, whichever the limit comes from, or split the value.
+    #[error("value of {bytes} bytes exceeds {limit}, the largest that this key can have here")]
     ValueTooLarge {
         /// The value's length.
         bytes: u64,
-        /// The largest.
+        /// The largest: the smaller one of the two bounds.
         limit: u64,
     },
     /// No slot could be had without waiting: a guard is held somewhere for long, or pins hold the class. The key is
@@ -173,8 +173,13 @@ pub enum InsertError {
         current: Version,
     },
     /// The order of this version and the stored one can not be known. The key is absent now: load it again.
-    #[error("the order of the two versions is unknown")]
-    Unordered,
+    #[error("nobody knows which is newer, {given} or the stored {current}; both are dropped")]
+    Unordered {
+        /// The version of this insert.
+        given: Version,
+        /// The version that was stored.
+        current: Version,
+    },
     /// Zero, or beyond 68 years. Nothing was changed.
     #[error("time to live of {seconds} s is outside of 1 ms to {max_seconds} s")]
     TimeToLive {

@@ -66,7 +66,7 @@ impl Engine {
             Refusal::Busy => Counter::RefusedBusy,
             Refusal::TooLarge => Counter::RefusedTooLarge,
             Refusal::Superseded(_) => Counter::RefusedSuperseded,
-            Refusal::Unordered => Counter::RefusedUnordered,
+            Refusal::Unordered(_) => Counter::RefusedUnordered,
             Refusal::Closed => return,
         });
         if matches!(refusal, Refusal::Busy | Refusal::TooLarge) {

@@ -1,6 +1,7 @@
 //! Large values: from a size to blocks or a run of pages, and back.
 
 use crate::arena::classes::ClassId;
+use crate::arena::frame::Extent;
 use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::{Control, Slot, State};
@@ -11,6 +12,8 @@ use crate::engine::statistics::Counter;
 use crate::sync::backoff::Backoff;
 use crate::sync::{Ordering, bite};
 use crate::types::handle::Handle;
+use crate::types::key::Key;
+use crate::types::version::Version;
 
 /// Attempts to find room; each evicts something or moves the epoch on.
 #[cfg(not(loom))]
@@ -70,11 +73,28 @@ impl Engine {
         Some((handle, ClassId::LARGE, generation))
     }
 
+    /// Pages that one value may take: half of the arena is the most that leaves a cache around it.
+    fn run_pages_max(&self) -> u32 {
+        self.pages.layout().pages / 2
+    }
+
+    /// Bytes of the largest value that a key can have under such a version: what is configured, or what the arena holds
+    /// beside header and key.
+    pub(crate) fn value_bytes_limit(&self, key: Key<'_>, version: &Version) -> u64 {
+        let configured = self.settings.value_bytes_max;
+        #[cfg(feature = "values-on-heap")]
+        if self.has_heap_values() {
+            return configured;
+        }
+        let page_bytes = self.pages.layout().page_bytes;
+        let room = page_bytes.max(u64::from(self.run_pages_max()) * page_bytes);
+        configured.min(room - Extent::of(version, key.bytes.len(), 0).end())
+    }
+
     fn allocate_run(&self, bytes: u64) -> Result<Taken, Refusal> {
         let layout = self.pages.layout();
         let count = bytes.div_ceil(layout.page_bytes) as u32;
-        // Half of the arena for one value is the most that leaves a cache around it.
-        if count > layout.pages / 2 {
+        if count > self.run_pages_max() {
             return Err(Refusal::TooLarge);
         }
         for _ in 0..RUN_ROUNDS_MAX {
