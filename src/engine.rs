@@ -9,7 +9,7 @@
 //!   retire    RETIRED, counted out, in limbo              reclaim   grace period -> FREE
 //!   prepare   slots of an old run: adopted, or freed     rebalance pages between classes
 //!   sweep     expiry and preparation by page             open      from a file to a running engine
-//!   memory    mapped and huge pages, in the background
+//!   memory    mapped and huge pages, in the background      writing, close   who is inside; the seal
 //! ```
 //!
 //! # Invariants
@@ -51,6 +51,7 @@ pub(crate) mod runs;
 pub(crate) mod statistics;
 pub(crate) mod sweep;
 pub(crate) mod unlink;
+pub(crate) mod writing;
 
 use crate::arena::classes::{ClassId, Classes};
 use crate::arena::header::{Superblock, live};
@@ -65,6 +66,7 @@ use crate::eviction::ghost::Ghost;
 use crate::index::{Dropped, Geometry, Index, Slots};
 use crate::region::Region;
 use crate::sync::epoch::{Domain, Guard};
+use crate::sync::writers::Writers;
 use crate::sync::{AtomicBool, AtomicU64, GaugeU64, Mutex, Ordering, Turn};
 use crate::types::clock::HybridClock;
 use crate::types::handle::{Handle, IndexWord};
@@ -119,7 +121,7 @@ pub(crate) struct Engine {
     cleared: GaugeU64,
     /// Set once nothing is free any more: from then on new entries go through probation.
     filled: AtomicBool,
-    closed: AtomicBool,
+    writers: Writers,
     /// Whether a thread does the housekeeping; else inserts do what is pressing.
     housekept: bool,
     /// Overflow buckets of an earlier life of which it is not known yet whether they are linked.
@@ -174,7 +176,7 @@ impl Engine {
             counters: Counters::new(layout.len()),
             cleared: GaugeU64::new(0),
             filled: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
+            writers: Writers::new(),
             housekept: false,
             overflow_unknown: AtomicU64::new(0),
             counting: Turn::new(),
@@ -293,11 +295,6 @@ impl Engine {
     pub(crate) fn len(&self) -> u64 {
         // Relaxed: gauges.
         self.entries().saturating_sub(self.cleared.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        // Acquire: pairs with the Release of `close`.
-        self.closed.load(Ordering::Acquire)
     }
 }
 

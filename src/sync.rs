@@ -16,6 +16,7 @@ pub(crate) mod epoch;
 pub(crate) mod failpoint;
 #[cfg(not(loom))]
 mod threads;
+pub(crate) mod writers;
 
 pub(crate) use backoff::yield_now;
 #[cfg(loom)]
@@ -42,6 +43,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     match mutex.lock() {
         Ok(guard) => guard,
         Err(poisoned) => poisoned.into_inner(),
+    }
+}
+
+/// Takes a lock if nobody has it; a poisoned one is taken all the same.
+#[cfg(not(loom))]
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(std::sync::TryLockError::WouldBlock) => None,
     }
 }
 

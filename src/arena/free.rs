@@ -380,7 +380,8 @@ impl Pages {
                 self.class(class).unprepared.fetch_sub(u64::from(count), Ordering::Relaxed);
                 // Looked at again: with slots that are not free yet the page stays what it is now.
                 if self.info(page).is_inherited() {
-                    self.class(class).inherited.fetch_sub(u64::from(count), Ordering::Relaxed);
+                    // Release: who sees it lower sees that a preparation is under way.
+                    self.class(class).inherited.fetch_sub(u64::from(count), Ordering::Release);
                 }
                 return Some((page, first, count));
             }

@@ -10,10 +10,13 @@
 //! ```
 //!
 //! The valid one with the higher sequence counts; a new one is written over the other, so that a process killed in the
-//! middle leaves one that is whole.
+//! middle leaves one that is whole. An open writes both before it changes anything else: whichever is damaged later, no
+//! control word carries a run above that of the other one.
 
 use crate::arena::layout::{Layout, SUPERBLOCK_BYTES};
 use crate::region::View;
+use crate::sync::bite;
+use crate::sync::failpoint::failpoint;
 use crate::types::checksum;
 use crate::types::limits::{CLEAR_STAMPS_MAX, PAGE_BYTES_MAX, PAGE_BYTES_MIN, SPLITS_MAX};
 use zerocopy::little_endian::{I64, U32, U64};
@@ -134,6 +137,16 @@ impl Superblock {
         layout.is_sound().then_some(layout)
     }
 
+    /// Writes it over both, the older one first, with the next two sequence numbers. What carries its run may be written
+    /// from then on.
+    pub(crate) fn write_both(&mut self, region: View<'_>) {
+        self.write(region);
+        failpoint!("open.run_half_raised");
+        if !bite("open.run-in-one-copy") {
+            self.write(region);
+        }
+    }
+
     /// Writes it over the older of the two, with the next sequence number.
     pub(crate) fn write(&mut self, region: View<'_>) {
         self.sequence = U64::new(self.sequence.get().wrapping_add(1));
@@ -179,5 +192,22 @@ mod tests {
         bytes[SUPERBLOCK_BYTES as usize - newest + 20] ^= 1;
         assert_eq!(Superblock::newest(&bytes), None);
         assert!(Superblock::is_ours(&bytes));
+    }
+
+    #[test]
+    fn both_blocks_say_the_run_once_both_are_written() {
+        let region = Region::heap(8192);
+        let mut block = sample();
+        for run in [4, 5, 6] {
+            block.run = U32::new(run);
+            block.write_both(region.view());
+            for damaged in [0, SUPERBLOCK_BYTES as usize] {
+                let mut bytes = first_bytes(region.view());
+                bytes[damaged + 20] ^= 1;
+                assert_eq!(Superblock::newest(&bytes).map(|found| found.run.get()), Some(run), "{damaged}");
+            }
+            // A life of its own writes more of them, as it does when it seals.
+            block.write(region.view());
+        }
     }
 }

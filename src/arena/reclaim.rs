@@ -10,10 +10,11 @@
 //! finds the word pinned before the retirer's fence, so the canary waits for it.
 //!
 //! One canary is in flight at a time. Entries are kept in stripes with a lock each, taken by `try_lock` from the
-//! caller's own stripe on: a thread stopped inside one leaves the others to everybody.
+//! caller's own stripe on: a thread stopped inside one leaves the others to everybody. Where all are taken an entry goes
+//! into one of a few cells, by one compare-and-swap; nobody waits for a lock here without a bound.
 
 use crate::sync::epoch::{Domain, Guard};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, fence, thread_number};
+use crate::sync::{Arc, AtomicBool, AtomicU64, GaugeU64, Mutex, Ordering, fence, thread_number};
 use crate::types::handle::Handle;
 use std::collections::VecDeque;
 
@@ -28,10 +29,19 @@ const STRIPES: usize = 8;
 #[cfg(loom)]
 const STRIPES: usize = 1;
 
+/// Cells for what comes while every stripe is taken.
+#[cfg(not(loom))]
+const ASIDE: usize = 64;
+#[cfg(loom)]
+const ASIDE: usize = 1;
+
 /// Retired slots and the count of grace periods.
 #[derive(Debug)]
 pub(crate) struct Limbo {
     stripes: Box<[Mutex<VecDeque<Entry>>]>,
+    /// Entries set aside, 0 where there is none, and how many: mostly none.
+    aside: Box<[AtomicU64]>,
+    set_aside: GaugeU64,
     /// The completed count up to which every stripe was found without due entries.
     emptied: AtomicU64,
     grace: Arc<Grace>,
@@ -77,7 +87,9 @@ impl Limbo {
             in_flight: AtomicBool::new(false),
             launched_at_us: AtomicU64::new(0),
         };
-        Self { stripes, emptied: AtomicU64::new(0), grace: Arc::new(grace) }
+        let aside = (0..ASIDE).map(|_| AtomicU64::new(0)).collect();
+        let (emptied, set_aside) = (AtomicU64::new(0), GaugeU64::new(0));
+        Self { stripes, aside, set_aside, emptied, grace: Arc::new(grace) }
     }
 
     /// Adds slots that the caller has unlinked and marked as retired.
@@ -86,17 +98,49 @@ impl Limbo {
         fence(Ordering::SeqCst);
         let behind = u64::from(!crate::sync::bite("reclaim.tag-early"));
         let tag = self.grace.launched.load(Ordering::Relaxed) + behind;
-        self.with_stripe(|entries| entries.extend(handles.iter().map(|handle| Entry::new(*handle, tag))));
-    }
-
-    fn with_stripe(&self, job: impl FnOnce(&mut VecDeque<Entry>)) {
+        let tagged = handles.iter().map(|handle| Entry::new(*handle, tag));
         let own = thread_number();
         for step in 0..STRIPES {
             if let Ok(mut entries) = self.stripes[(own + step) % STRIPES].try_lock() {
-                return job(&mut entries);
+                return entries.extend(tagged);
             }
         }
-        job(&mut crate::sync::lock(&self.stripes[own % STRIPES]));
+        tagged.for_each(|entry| self.put_aside(entry));
+    }
+
+    /// Keeps an entry while every stripe is taken. Where the cells are full too, after a bounded wait for a stripe, its slot
+    /// stays retired: the next life frees it.
+    #[cold]
+    fn put_aside(&self, entry: Entry) {
+        // First: whoever sees the entry counts it out again. Relaxed: a figure.
+        self.set_aside.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `take_aside`.
+        let put = |cell: &AtomicU64| cell.compare_exchange(0, entry.0, Ordering::Release, Ordering::Relaxed).is_ok();
+        if self.aside.iter().any(put) {
+            return;
+        }
+        self.set_aside.fetch_sub(1, Ordering::Relaxed);
+        if let Some(mut entries) = crate::sync::lock_within(&self.stripes[thread_number() % STRIPES]) {
+            entries.push_back(entry);
+        }
+    }
+
+    /// Takes one due entry out of the cells.
+    fn take_aside(&self, completed: u64) -> Option<Handle> {
+        if self.set_aside.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.aside.iter().find_map(|cell| {
+            let entry = Entry(cell.load(Ordering::Relaxed));
+            // Acquire: pairs with the Release in `put_aside`. Whoever empties the cell has the entry.
+            let taken = entry.0 != 0
+                && entry.is_due(completed)
+                && cell.compare_exchange(entry.0, 0, Ordering::Acquire, Ordering::Relaxed).is_ok();
+            taken.then(|| {
+                self.set_aside.fetch_sub(1, Ordering::Relaxed);
+                entry.handle()
+            })
+        })
     }
 
     /// Starts a grace period unless one is under way. `true` if it did. Allocates one node in the collector.
@@ -157,6 +201,12 @@ impl Limbo {
                 count += 1;
             }
         }
+        while count < TAKE_MAX
+            && let Some(handle) = self.take_aside(completed)
+        {
+            out[count] = Some(handle);
+            count += 1;
+        }
         if count < TAKE_MAX && all_seen {
             // Relaxed: a hint; at worst somebody looks once more.
             self.emptied.store(completed, Ordering::Relaxed);
@@ -169,8 +219,46 @@ impl Limbo {
         self.add(&[handle]);
     }
 
-    /// Slots that wait. Takes every lock.
+    /// Slots that wait; a stripe that somebody is in counts as one.
     pub(crate) fn len(&self) -> usize {
-        self.stripes.iter().map(|entries| crate::sync::lock(entries).len()).sum()
+        let waiting = self.stripes.iter().map(|entries| entries.try_lock().map_or(1, |entries| entries.len()));
+        // Relaxed: a figure.
+        waiting.sum::<usize>() + self.set_aside.load(Ordering::Relaxed) as usize
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn nobody_waits_for_stripes_that_are_all_taken() {
+        let (limbo, domain) = (Arc::new(Limbo::new(8)), Domain::new());
+        let handles: Vec<Handle> = (1..=ASIDE as u64 + 2).map(|at| Handle::from_offset(at * Handle::UNIT)).collect();
+        // As eight threads do that were stopped inside.
+        let held: Vec<_> = limbo.stripes.iter().map(|entries| entries.lock().expect("nobody panicked")).collect();
+        let (done, told) = channel();
+        let (adding, adds) = (limbo.clone(), handles.clone());
+        std::thread::spawn(move || {
+            adding.add(&adds);
+            assert_eq!(adding.take(&mut [None; TAKE_MAX]), 0, "no grace period has passed");
+            done.send(adding.len()).expect("the test waits");
+        });
+        let len = told.recv_timeout(Duration::from_secs(60)).expect("it does not hang");
+        assert_eq!(len, ASIDE + STRIPES, "as many as there are cells, and what is in the stripes");
+        drop(held);
+        assert_eq!(limbo.len(), ASIDE);
+        assert!(limbo.launch(&domain, &domain.pin(), 0));
+        let mut seen = Vec::new();
+        while seen.len() < ASIDE {
+            domain.help(&domain.pin());
+            let mut due = [None; TAKE_MAX];
+            limbo.take(&mut due);
+            seen.extend(due.into_iter().flatten());
+        }
+        assert_eq!(seen, handles[..ASIDE]);
+        assert_eq!((limbo.len(), limbo.take(&mut [None; TAKE_MAX])), (0, 0));
     }
 }

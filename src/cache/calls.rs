@@ -43,6 +43,8 @@ pub struct Cache {
 pub(super) struct Handle {
     pub(super) engine: Arc<Engine>,
     pub(super) recovery: Recovery,
+    /// As asked for.
+    pub(super) capacity: u64,
     pub(super) housekeeper: Option<Housekeeper>,
 }
 
@@ -75,7 +77,8 @@ impl Cache {
         engine.plan_memory(matches!(recovery, Recovery::Warm { .. }));
         let engine = Arc::new(engine);
         let housekeeper = if background { Some(Housekeeper::start(&engine).map_err(OpenError::Thread)?) } else { None };
-        Ok(Self { handle: Arc::new(Handle { engine, recovery, housekeeper }) })
+        let capacity = engine.superblock().capacity.get();
+        Ok(Self { handle: Arc::new(Handle { engine, recovery, capacity, housekeeper }) })
     }
 
     #[inline]
@@ -150,15 +153,16 @@ impl Cache {
         let hash = sought.hash;
         engine.prefetch_to_insert(&sought);
         let ttl = self.ttl(options, hash.bits());
+        let Some((_writing, guard)) = engine.begin_write() else { return Err(InsertError::Closed) };
         let version = engine.next_version(&ordering);
         let entry = Entry { version, ttl, kind: FrameKind::Value, cost: options.cost };
-        match engine.store(&sought, value, &entry) {
+        match engine.store(guard, &sought, value, &entry) {
             Ok(()) => Ok(version),
-            Err(refusal) => self.handle.explain_refusal(refusal, version, value.len() as u64, &ordering),
+            Err(refusal) => self.handle.explain_refusal(refusal, key, version, value.len() as u64, &ordering),
         }
     }
 
-    /// Checks what an insert asks for.
+    /// Checks what an insert asks for. That the cache is open is asked again once the write has begun.
     fn check(&self, options: &InsertOptions) -> Result<Ordering, InsertError> {
         if self.engine().is_closed() {
             return Err(InsertError::Closed);
@@ -214,12 +218,13 @@ impl Cache {
         let ordering = self.check(&options)?;
         let hash = engine.hash(key);
         let ttl = self.ttl(&options, hash.bits());
+        let Some((_writing, guard)) = engine.begin_write() else { return Err(InsertError::Closed) };
         // Only which optional fields there are matters here: the stamp is taken at the commit.
         let shape = engine.next_version(&ordering);
         let refused = if len as u64 > engine.settings().value_bytes_max {
             Refusal::TooLarge
         } else {
-            match engine.draft(engine.pin(), key, len as u64, &shape) {
+            match engine.draft(guard, key, len as u64, &shape) {
                 Ok((_guard, draft)) => {
                     return Ok(Reservation::new(&self.handle, bytes, KeyspaceId::RAW, ordering, ttl, options, draft));
                 }
@@ -227,10 +232,7 @@ impl Cache {
             }
         };
         engine.refused(key, hash, &refused);
-        match self.handle.explain_refusal(refused, shape, len as u64, &ordering) {
-            Err(error) => Err(error),
-            Ok(_) => Err(InsertError::Unordered),
-        }
+        Err(self.handle.error_of(refused, key, shape, len as u64))
     }
 
     /// Takes an entry out. `true` if there was one. Never fails for memory.
@@ -249,10 +251,7 @@ impl Cache {
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Result<bool, InsertError> {
         let key = check_key(key.as_ref())?;
         let engine = self.engine();
-        if engine.is_closed() {
-            return Err(InsertError::Closed);
-        }
-        let guard = engine.pin();
+        let Some((_writing, guard)) = engine.begin_write() else { return Err(InsertError::Closed) };
         let removed = engine.remove(&guard, key, engine.hash(key));
         if removed {
             engine.counters().add(Counter::Removed);
@@ -275,9 +274,7 @@ impl Cache {
     ///
     /// [`InsertError::Closed`] after [`Cache::close`].
     pub fn clear(&self) -> Result<(), InsertError> {
-        if self.engine().is_closed() {
-            return Err(InsertError::Closed);
-        }
+        let Some(_writing) = self.engine().begin_write() else { return Err(InsertError::Closed) };
         self.engine().clear_all();
         Ok(())
     }
@@ -319,9 +316,14 @@ impl Cache {
     /// Closes the cache in order: a file is sealed, so that it is warm also after a restart of the machine if it lies on
     /// a disk. Clones and values stay readable; later writes get [`InsertError::Closed`].
     ///
+    /// Writes that are under way are waited for, at most [`crate::limits::CLOSE_WAIT_MAX_MS`]. Readers and pins are not,
+    /// nor is a [`Reservation`] that is still being filled: its commit is a later write.
+    ///
     /// # Errors
     ///
-    /// What the operating system says when the file can not be written back. The arena is as good as after a kill then.
+    /// [`OpenError::NotSealed`] if a thread stays inside a write for longer, or what the operating system says when the
+    /// file can not be written back. The cache is closed all the same, and the arena as good as after a kill; `close` on
+    /// a clone tries again.
     ///
     /// ```
     /// # use also_cache::{Cache, InsertError};
@@ -334,7 +336,7 @@ impl Cache {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn close(self) -> Result<(), OpenError> {
-        self.engine().seal().map_err(OpenError::from)
+        Ok(self.engine().seal()?)
     }
 }
 

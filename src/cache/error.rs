@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use crate::engine::close::CloseFailure;
 use crate::engine::open::OpenFailure;
 use crate::region::{MemoryLimit, RegionError};
+use crate::types::limits::CLOSE_WAIT_MAX_MS;
 use crate::types::version::Version;
 use std::path::PathBuf;
 
-/// Why a cache could not be opened. Nothing was changed unless the variant says so.
+/// Why a cache could not be opened, or not be sealed by its `close`. Nothing was changed unless the variant says so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -73,6 +75,15 @@ pub enum OpenError {
     /// The file could not be opened, backed or mapped.
     #[error("{0}")]
     File(String),
+    /// The cache is closed, but its file was not sealed: a thread stayed inside a write, or inside another close. The
+    /// arena is as good as after a kill; `close` on a clone tries again.
+    #[error("closed, but not sealed: {inside} threads were still inside a write or a close after {waited_ms} ms")]
+    NotSealed {
+        /// Threads that were inside.
+        inside: u32,
+        /// How long they were waited for.
+        waited_ms: u64,
+    },
     /// The background thread could not be started.
     #[error("the background thread could not be started: {0}")]
     Thread(std::io::Error),
@@ -83,6 +94,15 @@ impl From<OpenFailure> for OpenError {
         match failure {
             OpenFailure::NotAnArena { path } => Self::NotAnArena { path },
             OpenFailure::Region(error) => error.into(),
+        }
+    }
+}
+
+impl From<CloseFailure> for OpenError {
+    fn from(failure: CloseFailure) -> Self {
+        match failure {
+            CloseFailure::Inside(inside) => Self::NotSealed { inside, waited_ms: CLOSE_WAIT_MAX_MS },
+            CloseFailure::Region(error) => error.into(),
         }
     }
 }
@@ -130,13 +150,13 @@ pub enum InsertError {
         /// The longest.
         limit: usize,
     },
-    /// The value is larger than `value_bytes_max`, or than this arena can hold. The key is absent now; raise
-    /// `value_bytes_max` or the capacity, or split the value.
-    #[error("value of {bytes} bytes exceeds {limit}")]
+    /// The value is larger than `value_bytes_max`, or than half of this arena with its key and header. The key is absent
+    /// now; raise `value_bytes_max` or the capacity, whichever the limit comes from, or split the value.
+    #[error("value of {bytes} bytes exceeds {limit}, the largest that this key can have here")]
     ValueTooLarge {
         /// The value's length.
         bytes: u64,
-        /// The largest.
+        /// The largest: the smaller one of the two bounds.
         limit: u64,
     },
     /// No slot could be had without waiting: a guard is held somewhere for long, or pins hold the class. The key is
@@ -153,8 +173,13 @@ pub enum InsertError {
         current: Version,
     },
     /// The order of this version and the stored one can not be known. The key is absent now: load it again.
-    #[error("the order of the two versions is unknown")]
-    Unordered,
+    #[error("nobody knows which is newer, {given} or the stored {current}; both are dropped")]
+    Unordered {
+        /// The version of this insert.
+        given: Version,
+        /// The version that was stored.
+        current: Version,
+    },
     /// Zero, or beyond 68 years. Nothing was changed.
     #[error("time to live of {seconds} s is outside of 1 ms to {max_seconds} s")]
     TimeToLive {

@@ -68,14 +68,13 @@ pub(super) enum Pace {
 impl Engine {
     /// Housekeeping for at most about `budget`.
     pub(super) fn maintain(&self, budget: Duration) -> Pace {
-        // What was sealed is not moved any more.
-        if self.is_closed() {
-            return Pace::Idle;
-        }
         let start = Instant::now();
         self.clock().refresh();
-        self.note_entries();
         loop {
+            // What was sealed is not moved any more; a close waits for one step.
+            let Some((_writing, guard)) = self.begin_write() else { return Pace::Idle };
+            drop(guard);
+            self.note_entries();
             let waiting = self.drain_limbo() > 0;
             let moved = self.rebalance_step();
             // Each of them, whatever the other found.

@@ -9,7 +9,7 @@ use crate::cache::options::InsertOptions;
 use crate::engine::changes::Ordering;
 use crate::engine::insert::{Draft, Entry, Refusal};
 use crate::eviction::expiry::TimeToLive;
-use crate::types::key::KeyspaceId;
+use crate::types::key::{Key, KeyspaceId};
 use crate::types::version::Version;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -50,51 +50,55 @@ impl<'c> Reservation<'c> {
     /// As [`crate::Cache::insert_with`]; the room is given back.
     pub fn commit(mut self) -> Result<Version, InsertError> {
         let engine = &self.handle.engine;
-        let (Some(draft), Some(key)) = (self.draft.take(), crate::types::key::Key::new(self.keyspace, &self.key))
-        else {
+        let (Some(draft), Some(key)) = (self.draft.take(), Key::new(self.keyspace, &self.key)) else {
             return Err(InsertError::Closed);
         };
-        if engine.is_closed() {
+        let Some((_writing, guard)) = engine.begin_write() else {
             engine.abandon(&draft);
             return Err(InsertError::Closed);
-        }
+        };
         let version = engine.next_version(&self.ordering);
         let entry = Entry { version, ttl: self.ttl, kind: FrameKind::Value, cost: self.options.cost };
         let hash = engine.hash(key);
         let bytes = engine.draft_bytes(&draft).len() as u64;
-        let published = {
-            let guard = engine.pin();
-            engine.publish(&guard, key, hash, &draft, &entry)
-        };
+        let published = engine.publish(&guard, key, hash, &draft, &entry);
+        drop(guard);
         match published {
             Ok(()) => Ok(version),
             Err(refusal) => {
                 engine.refused(key, hash, &refusal);
-                self.handle.explain_refusal(refusal, version, bytes, &self.ordering)
+                self.handle.explain_refusal(refusal, key, version, bytes, &self.ordering)
             }
         }
     }
 }
 
 impl Handle {
-    /// The public error of a refusal; an insert that lost to a concurrent newer one has happened just before it.
+    /// How a refused insert ends: one that lost to a concurrent newer one has happened just before it.
     pub(super) fn explain_refusal(
         &self,
         refusal: Refusal,
+        key: Key<'_>,
         version: Version,
         bytes: u64,
         ordering: &Ordering,
     ) -> Result<Version, InsertError> {
         match refusal {
-            Refusal::Busy => Err(InsertError::Busy { bytes }),
+            Refusal::Superseded(_) if ordering.row.is_none() && ordering.given.is_none() => Ok(version),
+            refusal => Err(self.error_of(refusal, key, version, bytes)),
+        }
+    }
+
+    /// The public error of a refusal.
+    pub(super) fn error_of(&self, refusal: Refusal, key: Key<'_>, version: Version, bytes: u64) -> InsertError {
+        match refusal {
+            Refusal::Busy => InsertError::Busy { bytes },
             Refusal::TooLarge => {
-                Err(InsertError::ValueTooLarge { bytes, limit: self.engine.settings().value_bytes_max })
+                InsertError::ValueTooLarge { bytes, limit: self.engine.value_bytes_limit(key, &version) }
             }
-            Refusal::Superseded(current) if ordering.row.is_some() || ordering.given.is_some() => {
-                Err(InsertError::Superseded { current })
-            }
-            Refusal::Superseded(_) => Ok(version),
-            Refusal::Unordered => Err(InsertError::Unordered),
+            Refusal::Superseded(current) => InsertError::Superseded { current },
+            Refusal::Unordered(current) => InsertError::Unordered { given: version, current },
+            Refusal::Closed => InsertError::Closed,
         }
     }
 }
@@ -127,5 +131,30 @@ impl Drop for Reservation<'_> {
 impl fmt::Debug for Reservation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Reservation({} bytes)", self.len())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::cache::calls::Cache;
+
+    #[test]
+    fn an_order_that_nobody_knows_is_told_with_both_versions() {
+        let cache = Cache::builder().capacity(1 << 20).background(false).open().expect("opens");
+        let current = cache.insert("k", "ours").expect("fits");
+        // A second of a database's operation, in the middle of which ours was written.
+        let given = Version {
+            stamp: crate::types::version::Stamp(current.stamp() + (500_000 << 14)),
+            width_us: 1_000_000,
+            order: crate::types::version::Order::Database,
+            ..current
+        };
+        let refused = cache.insert_with("k", "theirs", InsertOptions::new().version(given));
+        assert_eq!(refused, Err(InsertError::Unordered { given, current }));
+        let text = refused.expect_err("just compared").to_string();
+        assert!(text.contains(&given.to_string()) && text.contains(&current.to_string()), "{text}");
+        assert!(cache.get("k").is_none(), "neither is known to be right");
+        assert_eq!(cache.stats().refused_unordered, 1);
     }
 }

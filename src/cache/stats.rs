@@ -163,7 +163,7 @@ impl Cache {
             pages: u64::from(arena.pages),
             pages_free: u64::from(arena.pages_free),
             pages_index: u64::from(arena.index_pages + arena.overflow_pages),
-            capacity: engine.superblock().capacity.get(),
+            capacity: self.handle.capacity,
             on_disk: engine.region().on_disk(),
             recovery: self.recovery().clone(),
             classes: self.class_stats(),

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::engine::get::Sought;
 use crate::engine::insert::{Draft, Entry, Refusal};
 use crate::eviction::expiry::TimeToLive;
+use crate::sync::epoch::Guard;
 use crate::types::key::{Key, KeyHash};
 use crate::types::version::Version;
 
@@ -19,24 +20,25 @@ impl Engine {
     #[cfg_attr(not(loom), expect(dead_code, reason = "the seam for entries that other nodes send"))]
     pub(crate) fn apply(&self, key: Key<'_>, value: &[u8], version: Version, ttl: TimeToLive) -> Result<(), Refusal> {
         let entry = Entry { version, ttl, kind: FrameKind::Value, cost: 0 };
-        self.store(&self.seek(key), value, &entry)
+        let Some((_writing, guard)) = self.begin_write() else { return Err(Refusal::Closed) };
+        self.store(guard, &self.seek(key), value, &entry)
     }
 
     /// Stores a value as it is; a refusal other than a newer version leaves the key absent.
-    pub(crate) fn store(&self, sought: &Sought<'_>, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
-        let stored = self.try_store(sought, value, entry);
+    pub(crate) fn store(&self, guard: Guard, sought: &Sought<'_>, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
+        let stored = self.try_store(guard, sought, value, entry);
         if let Err(refusal) = &stored {
             self.refused(sought.key, sought.hash, refusal);
         }
         stored
     }
 
-    fn try_store(&self, sought: &Sought<'_>, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
+    fn try_store(&self, guard: Guard, sought: &Sought<'_>, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
         if value.len() as u64 > self.settings.value_bytes_max {
             return Err(Refusal::TooLarge);
         }
         let Sought { key, hash, .. } = *sought;
-        let (mut guard, mut draft) = self.draft(self.pin(), key, value.len() as u64, &entry.version)?;
+        let (mut guard, mut draft) = self.draft(guard, key, value.len() as u64, &entry.version)?;
         self.prefetch_old(sought);
         if value.len() > COPIED_UNDER_GUARD_MAX {
             drop(guard);
@@ -64,7 +66,8 @@ impl Engine {
             Refusal::Busy => Counter::RefusedBusy,
             Refusal::TooLarge => Counter::RefusedTooLarge,
             Refusal::Superseded(_) => Counter::RefusedSuperseded,
-            Refusal::Unordered => Counter::RefusedUnordered,
+            Refusal::Unordered(_) => Counter::RefusedUnordered,
+            Refusal::Closed => return,
         });
         if matches!(refusal, Refusal::Busy | Refusal::TooLarge) {
             let guard = self.pin();

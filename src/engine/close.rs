@@ -1,16 +1,32 @@
 //! Close: what a life writes when it ends, so that the next one knows.
 //!
 //! ```text
-//!   no more writes -> figures -> all pages to the disk -> the block that says "sealed" -> that to the disk
+//!   no more writes -> nobody inside one -> figures -> all pages to the disk -> the block that says "sealed" -> that too
+//!                     | still somebody at the bound: not sealed, with an error
 //! ```
+//!
+//! What was sealed is at rest: readers alone go on, and a guard or a pin of theirs holds up nothing here.
 
 use crate::arena::header::{Superblock, live};
 use crate::engine::Engine;
 use crate::region::RegionError;
 use crate::sync::Ordering;
 use crate::sync::failpoint::failpoint;
-use crate::types::limits::SHORT_LIFE_MS;
+use crate::types::limits::{CLOSE_WAIT_MAX_MS, SHORT_LIFE_MS};
+use std::time::{Duration, Instant};
 use zerocopy::little_endian::U32;
+
+/// Between two looks at who is inside.
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// Why a file was not sealed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CloseFailure {
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    #[error("{0} threads are inside a write or a close")]
+    Inside(u32),
+}
 
 impl Engine {
     /// The superblock as last written.
@@ -30,22 +46,32 @@ impl Engine {
         self.region.view().word(live::ALIVE).store(self.clock.fine_us(), Ordering::Relaxed);
     }
 
-    /// Notes that the life ended in order, however short it was: no crash, to those who count them.
+    /// Notes that the life ended in order, however short it was: no crash, to those who count them. What is sealed says so
+    /// already.
     pub(crate) fn note_end(&self) {
+        let block = self.superblock();
+        if block.sealed.get() == 1 {
+            return;
+        }
         self.note_entries();
-        let enough = self.superblock().opened_us.get().saturating_add(SHORT_LIFE_MS * 1_000);
+        let enough = block.opened_us.get().saturating_add(SHORT_LIFE_MS * 1_000);
         // Relaxed: read by the next life only.
         self.region.view().word(live::ALIVE).fetch_max(enough, Ordering::Relaxed);
     }
 
-    /// Writes the superblock that says: closed in order. Later writes are refused.
-    pub(crate) fn seal(&self) -> Result<(), RegionError> {
-        // Release: pairs with the Acquire in `is_closed`.
-        self.closed.store(true, Ordering::Release);
+    /// Writes the superblock that says: closed in order. Later writes are refused, those under way waited for.
+    pub(crate) fn seal(&self) -> Result<(), CloseFailure> {
+        self.writers.close();
+        let began = Instant::now();
         // One at a time: clones may close too, and the block is written in place.
-        let mut block = crate::sync::lock(&self.superblock);
+        let Some(mut block) = wait_for(began, || crate::sync::try_lock(&self.superblock)) else {
+            return Err(CloseFailure::Inside(1));
+        };
         if block.sealed.get() == 1 {
             return Ok(());
+        }
+        if wait_for(began, || (self.writers.inside() == 0).then_some(())).is_none() {
+            return Err(CloseFailure::Inside(self.writers.inside()));
         }
         self.note_entries();
         failpoint!("close.sealing");
@@ -55,6 +81,17 @@ impl Engine {
         sealed.short_lives = U32::new(0);
         sealed.write(self.region.view());
         *block = sealed;
-        self.region.sync_all()
+        Ok(self.region.sync_all()?)
+    }
+}
+
+/// Asks again and again, until the bound of a close; the last answer comes after it.
+fn wait_for<T>(began: Instant, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    loop {
+        let late = began.elapsed() >= Duration::from_millis(CLOSE_WAIT_MAX_MS);
+        match ask() {
+            None if !late => std::thread::sleep(PAUSE),
+            answer => return answer,
+        }
     }
 }

@@ -368,6 +368,10 @@ impl Engine {
         self.counters.count_in(class);
         if slot.adopt(slot.control(), self.run) {
             self.sweep.met();
+            // A sweep of the last life may have ended in the middle of the page: then its deadline is not this entry's.
+            if !crate::sync::bite("sweep.adopts-silently") {
+                self.note_deadline(slot);
+            }
         } else {
             self.counters.count_out(class, 1);
         }

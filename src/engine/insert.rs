@@ -65,8 +65,10 @@ pub(crate) enum Refusal {
     TooLarge,
     /// A newer version is there, and stays.
     Superseded(Version),
-    /// The order of the two versions can not be known: the key is absent now.
-    Unordered,
+    /// The order of the two versions can not be known: the key is absent now, this one was there.
+    Unordered(Version),
+    /// The cache was closed; nothing was changed.
+    Closed,
 }
 
 impl Engine {
@@ -282,7 +284,7 @@ impl Engine {
                 Relation::Older => return Err(Refusal::Superseded(current)),
                 Relation::Unknown => {
                     self.drop_entry(found);
-                    return Err(Refusal::Unordered);
+                    return Err(Refusal::Unordered(current));
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Large values: from a size to blocks or a run of pages, and back.
 
 use crate::arena::classes::ClassId;
+use crate::arena::frame::Extent;
 use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::{Control, Slot, State};
@@ -8,9 +9,11 @@ use crate::engine::Engine;
 use crate::engine::allocate::Taken;
 use crate::engine::counters::Counter;
 use crate::engine::insert::Refusal;
-use crate::sync::Ordering;
 use crate::sync::backoff::Backoff;
+use crate::sync::{Ordering, bite};
 use crate::types::handle::Handle;
+use crate::types::key::Key;
+use crate::types::version::Version;
 
 /// Attempts to find room; each evicts something or moves the epoch on.
 #[cfg(not(loom))]
@@ -70,11 +73,28 @@ impl Engine {
         Some(Taken { handle, class: ClassId::LARGE, generation, tends: true })
     }
 
+    /// Pages that one value may take: half of the arena is the most that leaves a cache around it.
+    fn run_pages_max(&self) -> u32 {
+        self.pages.layout().pages / 2
+    }
+
+    /// Bytes of the largest value that a key can have under such a version: what is configured, or what the arena holds
+    /// beside header and key.
+    pub(crate) fn value_bytes_limit(&self, key: Key<'_>, version: &Version) -> u64 {
+        let configured = self.settings.value_bytes_max;
+        #[cfg(feature = "values-on-heap")]
+        if self.has_heap_values() {
+            return configured;
+        }
+        let page_bytes = self.pages.layout().page_bytes;
+        let room = page_bytes.max(u64::from(self.run_pages_max()) * page_bytes);
+        configured.min(room - Extent::of(version, key.bytes.len(), 0).end())
+    }
+
     fn allocate_run(&self, bytes: u64) -> Result<Taken, Refusal> {
         let layout = self.pages.layout();
         let count = bytes.div_ceil(layout.page_bytes) as u32;
-        // Half of the arena for one value is the most that leaves a cache around it.
-        if count > layout.pages / 2 {
+        if count > self.run_pages_max() {
             return Err(Refusal::TooLarge);
         }
         for _ in 0..RUN_ROUNDS_MAX {
@@ -147,6 +167,7 @@ impl Engine {
         let _guard = self.pin();
         // No blocks are taken meanwhile, so nobody writes into the page.
         let Some(_taking) = crate::sync::lock_within(self.pages.large_lock()) else { return false };
+        let _preparing = self.sweep.begin_preparing();
         let claimed = match only {
             Some(page) => self.pages.claim_unprepared_in(page, ClassId::LARGE),
             None => self.pages.claim_unprepared(ClassId::LARGE),
@@ -159,13 +180,14 @@ impl Engine {
         true
     }
 
-    /// Returns how many blocks were dealt with. The caller holds the lock of those who take blocks.
+    /// Returns how many blocks were dealt with. The caller holds the lock of those who take blocks, and a guard.
     ///
     /// Only a length whose checksum is right may skip blocks or free them later: all else is given back block by block.
     fn prepare_block(&self, page: PageId, block: u32) -> u32 {
         let handle = self.pages.handle(page, block);
         let Some(slot) = self.slot(handle) else { return 1 };
-        if self.pages.is_head(page, block) || self.settle_head(slot) {
+        // In this order: whoever adopts or retires a slot marks its head before, so that what is found changed is found marked.
+        if self.settle_head(slot) || self.pages.is_head(page, block) {
             return self.blocks_of(slot).max(1);
         }
         while !slot.void(slot.control(), self.run) {}
@@ -185,11 +207,10 @@ impl Engine {
             match named {
                 Some(found) if self.is_dead(slot) && self.index.unlink(self.region.view(), &found) => {
                     self.counters.add(Counter::Expired);
-                    self.sweep.met();
-                    self.retire_orphan(slot);
+                    self.retire(slot.handle());
                 }
                 Some(_) => self.adopt_alone(slot, ClassId::LARGE),
-                None => self.retire_orphan(slot),
+                None => self.retire_unnamed(slot),
             }
             return true;
         }
@@ -202,8 +223,8 @@ impl Engine {
         false
     }
 
-    /// Whether a slot lies in a page of blocks that nobody has looked at: there its state changes under the lock of
-    /// those who take blocks, and its length may be damaged.
+    /// Whether a slot is an old run's and lies in a page of blocks: there its length may be damaged, and a preparation may
+    /// be under way that takes all for free blocks which is neither marked as a head nor LIVE.
     pub(super) fn is_unsettled_large(&self, slot: Slot<'_>, class: ClassId) -> bool {
         class == ClassId::LARGE
             && slot.control().run() != self.run
@@ -214,10 +235,12 @@ impl Engine {
                 .is_some_and(|page| self.pages.info(page).kind() == PageKind::Large)
     }
 
-    /// Retires a large value of an old run whose word the caller has unlinked. `None` if its length can not be trusted,
-    /// or the preparation of its page came first: then its blocks are the preparation's.
+    /// Retires a large value of an old run whose word the caller has unlinked under its guard. `None` if its length can
+    /// not be trusted, or somebody retired it before: then its blocks are the preparation's, or theirs.
+    ///
+    /// The mark comes first: a preparation that meets the new state meets the mark. It is never late: nobody frees the
+    /// blocks before the caller's guard is gone.
     pub(super) fn retire_unsettled_large(&self, slot: Slot<'_>) -> Option<Control> {
-        let _taking = crate::sync::lock(self.pages.large_lock());
         if !self.is_intact(slot) {
             return None;
         }
@@ -225,12 +248,14 @@ impl Engine {
         slot.retire(self.run)
     }
 
-    /// Adopts a large value of an old run whose checksum was found right.
+    /// Adopts a large value of an old run whose checksum was found right. Waits for nobody; the mark comes first, as above.
     pub(super) fn adopt_unsettled_large(&self, slot: Slot<'_>) {
-        let _taking = crate::sync::lock(self.pages.large_lock());
+        let _taking = bite("large.adopts-under-a-lock").then(|| crate::sync::lock(self.pages.large_lock()));
         let control = slot.control();
         if control.state() == Some(State::Live) && control.run() != self.run {
-            self.pages.mark_head(slot.handle());
+            if !bite("large.adopts-unmarked") {
+                self.pages.mark_head(slot.handle());
+            }
             self.adopt_alone(slot, ClassId::LARGE);
         }
     }

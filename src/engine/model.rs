@@ -212,7 +212,24 @@ impl Model {
     pub fn store(&self, key: u8, stamp: u64) -> Stored {
         let bytes = [key];
         let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
-        Self::ended(self.engine.store(&self.engine.seek(key), &stamp.to_le_bytes(), &Self::entry(stamp)))
+        Self::ended(self.engine.store(
+            self.engine.pin(),
+            &self.engine.seek(key),
+            &stamp.to_le_bytes(),
+            &Self::entry(stamp),
+        ))
+    }
+
+    /// The same as a caller's write: `None` once writes are refused.
+    pub fn write(&self, key: u8, stamp: u64) -> Option<Stored> {
+        let (_writing, _guard) = self.engine.begin_write()?;
+        Some(self.store(key, stamp))
+    }
+
+    /// Refuses writes from now on; whether nobody is inside one.
+    pub fn close(&self) -> bool {
+        self.engine.writers.close();
+        self.engine.writers.inside() == 0
     }
 
     /// Takes a slot and fills it.

@@ -185,7 +185,7 @@ fn create(
     let engine = Engine::assemble(parts(request, region, layout, hasher, clock, run));
     engine.format();
     // Last: before it is whole, the next open finds zeros in its place and starts anew.
-    block.write(engine.region().view());
+    block.write_both(engine.region().view());
     engine.set_superblock(block);
     engine.sweep.set_settled();
     engine
@@ -246,9 +246,9 @@ fn warm(
     let before = block;
     describe(&mut block, request, &layout, Some(identity), &clock, run);
     let engine = Engine::assemble(parts(request, region, layout, hasher, clock, run));
-    // Before anything else is written: what this life changes in slots carries its run, and if it ends in the middle of
-    // the load, no later life may take that run for its own.
-    block.write(engine.region().view());
+    // Before anything else is written: what this life changes in slots carries its run, and however it ends, and
+    // whichever of the two blocks is damaged then, no later life may take that run for its own.
+    block.write_both(engine.region().view());
     if sealed && engine.region().on_disk() {
         // Else the disk would say "sealed" of what this life changes, until the kernel writes the block back.
         engine.region().sync_all()?;

@@ -12,7 +12,7 @@
 
 use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
-use crate::arena::slot::{Slot, State};
+use crate::arena::slot::{Control, Slot, State};
 use crate::engine::Engine;
 use crate::index::Found;
 use crate::sync::failpoint::failpoint;
@@ -27,6 +27,7 @@ impl Engine {
         }
         // Before the claim: the page keeps its class until its slots are looked at.
         let _guard = self.pin();
+        let _preparing = self.sweep.begin_preparing();
         match self.pages.claim_unprepared(class) {
             Some((page, first, count)) => {
                 self.prepare(page, class, first, count);
@@ -42,6 +43,7 @@ impl Engine {
             return self.prepare_large(Some(page));
         }
         let _guard = self.pin();
+        let _preparing = self.sweep.begin_preparing();
         match self.pages.claim_unprepared_in(page, class) {
             Some((page, first, count)) => {
                 self.prepare(page, class, first, count);
@@ -98,7 +100,7 @@ impl Engine {
             Some(found) => {
                 self.first_read(slot, &found);
             }
-            None => self.retire_orphan(slot),
+            None => self.retire_unnamed(slot),
         }
         false
     }
@@ -114,13 +116,29 @@ impl Engine {
     /// A LIVE slot that nothing names, of a dead run or of an insert that lost: no entry, so nothing to count but the
     /// slot.
     pub(super) fn retire_orphan(&self, slot: Slot<'_>) {
-        if slot.retire(self.run).is_some() {
-            #[cfg(feature = "values-on-heap")]
-            self.note_retired_value(slot);
-            if let Some(class) = self.pages.class_of(slot.handle()) {
-                self.pages.class(class).limbo.fetch_add(1, Ordering::Relaxed);
-            }
-            self.limbo.add(&[slot.handle()]);
+        self.retire_uncounted(slot);
+    }
+
+    /// The same for one that was of an old run. A read that found its word before that was taken out may have adopted it
+    /// in between, and counted it in.
+    pub(super) fn retire_unnamed(&self, slot: Slot<'_>) {
+        let before = self.retire_uncounted(slot);
+        if before.is_some_and(|before| before.run() == self.run)
+            && let Some(class) = self.pages.class_of(slot.handle())
+        {
+            self.counters.count_out(class, 1);
+            self.count_cleared_out(slot);
         }
+    }
+
+    fn retire_uncounted(&self, slot: Slot<'_>) -> Option<Control> {
+        let before = slot.retire(self.run)?;
+        #[cfg(feature = "values-on-heap")]
+        self.note_retired_value(slot);
+        if let Some(class) = self.pages.class_of(slot.handle()) {
+            self.pages.class(class).limbo.fetch_add(1, Ordering::Relaxed);
+        }
+        self.limbo.add(&[slot.handle()]);
+        Some(before)
     }
 }

@@ -90,7 +90,7 @@ impl Engine {
         }
     }
 
-    fn count_cleared_out(&self, slot: Slot<'_>) {
+    pub(super) fn count_cleared_out(&self, slot: Slot<'_>) {
         if self.cleared.load(Ordering::Relaxed) == 0 {
             return;
         }

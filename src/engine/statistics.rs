@@ -86,6 +86,7 @@ impl Engine {
     pub(crate) fn heap_bytes(&self) -> u64 {
         let rings: usize = self.policies.iter().map(|policy| policy.probation.heap_bytes()).sum();
         self.pages.heap_bytes()
+            + self.writers.heap_bytes()
             + (rings + self.ghost.heap_bytes() + self.counters.heap_bytes() + size_of_val(&*self.policies)) as u64
             + 8 * u64::from(self.pages.layout().pages)
     }

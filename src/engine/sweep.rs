@@ -12,7 +12,7 @@ use crate::arena::page::PageKind;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::eviction::expiry::TimeToLive;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, GaugeU32, Mutex, Ordering, bite};
 
 /// Where the sweep stands.
 #[derive(Debug, Default)]
@@ -24,8 +24,20 @@ pub(crate) struct Sweep {
     /// Pages still to be looked at because of a clear.
     cleared_pages: AtomicU32,
     settled: AtomicBool,
+    /// Preparations under way: their slots are claimed, and not all looked at.
+    preparing: GaugeU32,
     /// Entries that the last life left and this one has not met yet, by that life's own figure.
     unseen: AtomicU64,
+}
+
+/// A preparation under way.
+pub(super) struct Preparing<'s>(&'s Sweep);
+
+impl Drop for Preparing<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire of `is_preparing`: the slots were looked at.
+        self.0.preparing.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// Slots that one step looks at.
@@ -51,6 +63,17 @@ impl Sweep {
     /// How many have not been met; 0 once all slots are settled, whatever was said.
     fn unseen(&self) -> u64 {
         if self.settled.load(Ordering::Relaxed) { 0 } else { self.unseen.load(Ordering::Relaxed) }
+    }
+
+    /// Says that slots are about to be claimed and looked at, for as long as the result is there.
+    pub(super) fn begin_preparing(&self) -> Preparing<'_> {
+        // Relaxed: the claim's Release comes after it.
+        self.preparing.fetch_add(1, Ordering::Relaxed);
+        Preparing(self)
+    }
+
+    fn is_preparing(&self) -> bool {
+        self.preparing.load(Ordering::Acquire) > 0
     }
 
     /// Looks at every page once more: something was cleared.
@@ -112,17 +135,27 @@ impl Engine {
         }
     }
 
+    /// `false` also if all that is left is in the hands of other threads: whoever comes next looks again.
     fn settle_step(&self) -> bool {
         let classes = self.pages.classes().len() as u8;
         let all = (0..classes).map(ClassId).chain([ClassId::LARGE, ClassId::OVERFLOW]);
+        let mut left = false;
         for class in all {
-            if self.pages.class(class).inherited.load(Ordering::Relaxed) > 0 && self.prepare_step(class) {
-                return true;
+            // Acquire: pairs with the Release of the claim, so that a preparation under way is seen below.
+            if self.pages.class(class).inherited.load(Ordering::Acquire) > 0 {
+                if self.prepare_step(class) {
+                    return true;
+                }
+                left = true;
             }
         }
-        if !self.settle_some_run() {
-            self.sweep.settled.store(true, Ordering::Relaxed);
+        if self.settle_some_run() {
+            return true;
         }
+        if (left || self.sweep.is_preparing()) && !bite("sweep.settled-early") {
+            return false;
+        }
+        self.sweep.settled.store(true, Ordering::Relaxed);
         true
     }
 

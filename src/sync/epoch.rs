@@ -16,7 +16,7 @@ mod real {
     use crossbeam_epoch::{Collector, Guard as EpochGuard, LocalHandle};
     use std::cell::{Cell, RefCell};
     use std::ptr::NonNull;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicU64, Ordering, fence};
 
     /// A collector of its own with the number under which threads remember their registration.
     #[derive(Debug)]
@@ -95,6 +95,19 @@ mod real {
             self.pin_other()
         }
 
+        /// The same, and a full fence between what the thread did before and what it does under the guard: as the first
+        /// guard of a thread brings it, also where the thread holds one already.
+        #[inline(always)]
+        pub(crate) fn pin_fenced(&self) -> Guard {
+            let (id, local) = LAST.get();
+            // SAFETY: as in `pin`.
+            if id == self.id && !unsafe { local.as_ref() }.is_pinned() {
+                return self.pin();
+            }
+            fence(Ordering::SeqCst);
+            self.pin()
+        }
+
         #[cold]
         #[inline(never)]
         fn pin_other(&self) -> Guard {
@@ -125,7 +138,7 @@ mod real {
 mod model {
     //! Exact grace periods: a job waits for precisely the guards that were live when it was handed in.
 
-    use loom::sync::atomic::{AtomicUsize, Ordering};
+    use loom::sync::atomic::{AtomicUsize, Ordering, fence};
     use std::sync::{Arc, Mutex, PoisonError};
 
     type Job = Box<dyn FnOnce() + Send>;
@@ -171,6 +184,13 @@ mod model {
             let id = state.next;
             state.live.push(id);
             Guard(self.clone(), id)
+        }
+
+        pub(crate) fn pin_fenced(&self) -> Guard {
+            if !crate::sync::bite("close.writer-no-fence") {
+                fence(Ordering::SeqCst);
+            }
+            self.pin()
         }
 
         pub(crate) fn after_grace(&self, _guard: &Guard, job: impl FnOnce() + Send + 'static) {

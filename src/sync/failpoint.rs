@@ -33,6 +33,7 @@ pub const NAMES: &[&str] = &[
     "page.drained",
     "page.freed",
     "index.page_taken",
+    "open.run_half_raised",
     "open.run_raised",
     "close.sealing",
 ];

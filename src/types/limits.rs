@@ -62,6 +62,9 @@ pub const SHORT_LIVES_MAX: u32 = 3;
 /// A life shorter than this, without a clean close, counts as a crash at start. Milliseconds.
 pub const SHORT_LIFE_MS: u64 = 10_000;
 
+/// How long a close waits for writes that are under way, in milliseconds. Beyond it the file is not sealed, with an error.
+pub const CLOSE_WAIT_MAX_MS: u64 = 1_000;
+
 /// Cells of the probation ring of one class. Beyond them a new number displaces the oldest, which is then the victim.
 pub const RING_CELLS_MAX: u32 = 1 << 30;
 

@@ -1,7 +1,7 @@
 //! Files that somebody else could have written: whole superblocks with other facts in them.
 
 use crate::in_memory;
-use crate::support::{Sample, builder, check, field, newest, patch, read};
+use crate::support::{Sample, builder, check, field, newest, patch, read, settle};
 use also_cache::{Cache, ColdReason, Recovery};
 
 /// Opens a patched file: cold for a reason, or warm.
@@ -117,5 +117,35 @@ fn descriptors_of_no_kind_cost_their_pages_and_nothing_else() {
         assert!(hits * 10 > sample.content.len() as u64 * 8, "{kind} {class}: {hits} hits");
         crate::support::settle(&cache);
         check(&cache, &sample.content);
+    }
+}
+
+/// Life 1 leaves a file, life 2 writes into it, then one superblock is damaged, then life 3. A run that two lives shared
+/// would make life 3 believe what life 2 marked as checked.
+#[test]
+fn a_damaged_superblock_lets_no_two_lives_share_a_run() {
+    let folder = in_memory();
+    let sample = Sample::new(folder.path(), "arena", false);
+    for (damaged, read_first) in [(0, false), (4096, false), (0, true), (4096, true)] {
+        sample.write(&sample.bytes);
+        let second = builder(&sample.path).open().expect("opens");
+        assert!(matches!(second.recovery(), Recovery::Warm { run: 2, .. }), "{}", second.recovery());
+        let (bytes, key) = ([0x5a; 333], "written by the second life");
+        second.insert(key, bytes).expect("fits");
+        drop(second);
+        let mut file = std::fs::read(&sample.path).expect("readable");
+        file[damaged + field::SEQUENCE] ^= 0x10;
+        let at = file.windows(bytes.len()).position(|window| window == bytes).expect("it is there");
+        file[at + 7] ^= 1;
+        sample.write(&file);
+        let third = builder(&sample.path).open().expect("opens");
+        assert!(matches!(third.recovery(), Recovery::Warm { run: 3, .. }), "{damaged}: {}", third.recovery());
+        if !read_first {
+            settle(&third);
+        }
+        assert!(third.get(key).is_none(), "{damaged}: a damaged value is served");
+        assert_eq!(third.stats().damaged, 1);
+        settle(&third);
+        assert!(check(&third, &sample.content) > 0);
     }
 }

@@ -39,6 +39,29 @@ fn a_value_above_the_limit_leaves_the_key_absent() {
 }
 
 #[test]
+fn a_value_above_what_the_arena_holds_is_refused_with_what_it_would_hold() {
+    let open = || Cache::builder().capacity(1 << 20).value_bytes_max(limits::VALUE_BYTES_LIMIT).background(false);
+    let options = |row: Option<u64>| row.map_or(InsertOptions::new(), |row| InsertOptions::new().version(row));
+    for (key, row) in [(b"k".to_vec(), None), (vec![b'k'; 1_000], None), (b"k".to_vec(), Some(7))] {
+        let cache = open().open().expect("opens");
+        let refused = cache.insert_with(&key, value(1, 800_000), options(row));
+        let Err(InsertError::ValueTooLarge { bytes: 800_000, limit }) = refused else { panic!("{refused:?}") };
+        assert!((400_000..500_000).contains(&limit), "{limit} bytes of {}", cache.stats().file_bytes);
+        let above = value(2, limit as usize + 1);
+        let wanted = InsertError::ValueTooLarge { bytes: limit + 1, limit };
+        assert_eq!(cache.insert_with(&key, &above, options(row)), Err(wanted.clone()));
+        assert_eq!(cache.reserve(&key, above.len(), options(row)).map(|_| ()), Err(wanted));
+        let largest = value(3, limit as usize);
+        cache.insert_with(&key, &largest, options(row)).expect("the largest fits");
+        assert_eq!(cache.get(&key).as_deref(), Some(largest.as_slice()));
+    }
+    // Where the configured bound is the smaller one, it is the one that is told.
+    let cache = open().value_bytes_max(300_000).open().expect("opens");
+    let wanted = InsertError::ValueTooLarge { bytes: 800_000, limit: 300_000 };
+    assert_eq!(cache.insert("k", value(1, 800_000)), Err(wanted));
+}
+
+#[test]
 fn settings_out_of_bounds_are_refused_with_value_and_bounds() {
     let told = |builder: also_cache::Builder| builder.open().expect_err("out of bounds").to_string();
     let builder = Cache::builder;

@@ -6,18 +6,29 @@
 //! ```
 //!
 //! Reads, replaces and removes always finish. A fresh insert of the parked thread's stripe may be refused as busy after a
-//! bounded wait, which is counted. Failpoints are global to the process, so one test walks through all of them.
+//! bounded wait, which is counted. Failpoints are global to the process, so one test walks through all of them, and the
+//! tests of this crate run one after the other.
 #![cfg(debug_assertions)]
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test crate uses its part")]
 mod support;
 
+mod closing;
+mod inherited;
+
 use also_cache::failpoint::{Action, NAMES, arm, disarm, hits};
 use also_cache::{Cache, InsertError};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use support::{Watchdog, bytes, check_slots, evictions, maintain_until_idle, mix};
+
+/// Failpoints are everybody's: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Where a failpoint lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +50,7 @@ fn journey(name: &str) -> Journey {
         "replace.swapped" | "retire.marked" => Journey::Replace,
         "remove.unlinked" => Journey::Remove,
         "page.draining" | "page.drained" | "page.freed" => Journey::Move,
-        "open.run_raised" | "close.sealing" => Journey::Alone,
+        name if name.starts_with("open.") || name.starts_with("close.") => Journey::Alone,
         name if name.starts_with("split.") => Journey::Split,
         name if name.starts_with("evict.") => Journey::Evict,
         _ => Journey::Insert,
@@ -246,6 +257,7 @@ fn around(cache: &Cache, point: &str, parked: u64, preloaded: u64, full: bool) -
 
 #[test]
 fn a_thread_stopped_anywhere_lets_all_others_finish() {
+    let _alone = alone();
     let mut parked = 0;
     let mut same_bucket = 0;
     let points = NAMES.iter().map(|point| (*point, journey(point))).chain([("page.assigned", Journey::Run)]);

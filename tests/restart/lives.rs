@@ -105,7 +105,7 @@ impl Lives {
         ledger: &Ledger,
         story: &str,
     ) -> ExitStatus {
-        let at_open = matches!(kill, Kill::At("open.run_raised"));
+        let at_open = matches!(kill, Kill::At(name) if name.starts_with("open."));
         let mut command = child_command(self.folder.path(), scenario);
         command.env("RESTART_SEED", self.random.next().to_string());
         command.env("RESTART_WRITES", WRITES.to_string());

@@ -7,6 +7,8 @@
 //!            nothing lost where everything fits;  after the sweep each slot exactly once;  then it is filled again
 //! ```
 //!
+//! Beside it, what a life leaves that ends in the middle of a sweep (`sweep`).
+//!
 //! `ALSO_CACHE_KILLS=n` makes it n kills instead of 100, `ALSO_CACHE_SEED=n` another sequence.
 
 #![cfg(debug_assertions)]
@@ -15,6 +17,7 @@ mod child;
 mod ledger;
 mod lives;
 mod scenario;
+mod sweep;
 
 use also_cache::failpoint;
 use lives::{Kill, Lives};

@@ -1,0 +1,133 @@
+//! Who is inside a write, apart from who reads: what a close waits for.
+//!
+//! ```text
+//!   stripe = thread number % STRIPES:   | inside: the owner | inside: others |   128 B aligned
+//!
+//!   write   mark up -> full fence -> closed?  yes: refused   no: inside -> mark down
+//!   close   closed  -> full fence -> is every mark down?     yes: at rest, for good
+//! ```
+//!
+//! Either the write sees `closed` or the close sees its mark. The thread whose number is the stripe's marks by a load and a
+//! store, since nobody else has that number while it runs; others that share the stripe add and subtract.
+
+#![forbid(unsafe_code)]
+
+use crate::sync::{AtomicBool, AtomicU32, EXCLUSIVE_THREADS, Ordering, Padded, bite, fence, thread_number};
+use std::marker::PhantomData;
+
+#[cfg(not(loom))]
+const STRIPES: usize = 32;
+#[cfg(loom)]
+const STRIPES: usize = 1;
+
+/// The marks of all threads that write, and whether they still may.
+#[derive(Debug)]
+pub(crate) struct Writers {
+    closed: AtomicBool,
+    stripes: Box<[Padded<Stripe>]>,
+}
+
+#[derive(Debug)]
+struct Stripe {
+    own: AtomicU32,
+    others: AtomicU32,
+}
+
+/// A mark that is up; dropping it lowers it. Not `Send`: its thread lowers it.
+#[derive(Debug)]
+pub(crate) struct Writing<'w> {
+    mark: &'w AtomicU32,
+    owned: bool,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Writers {
+    pub(crate) fn new() -> Self {
+        let stripe = |_| Padded(Stripe { own: AtomicU32::new(0), others: AtomicU32::new(0) });
+        Self { closed: AtomicBool::new(false), stripes: (0..STRIPES).map(stripe).collect() }
+    }
+
+    /// Puts the calling thread's mark up. The caller issues a full fence and then asks [`Writers::are_closed`].
+    #[inline]
+    pub(crate) fn mark(&self) -> Writing<'_> {
+        self.mark_as(thread_number())
+    }
+
+    #[inline]
+    fn mark_as(&self, number: usize) -> Writing<'_> {
+        let stripe = &self.stripes[number % STRIPES];
+        let owned = number < STRIPES.min(EXCLUSIVE_THREADS);
+        let mark = if owned { &stripe.own } else { &stripe.others };
+        // Relaxed: the caller's fence orders it before the look at `closed`.
+        if owned {
+            mark.store(mark.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        } else {
+            mark.fetch_add(1, Ordering::Relaxed);
+        }
+        Writing { mark, owned, not_send: PhantomData }
+    }
+
+    /// Whether writes are refused.
+    #[inline]
+    pub(crate) fn are_closed(&self) -> bool {
+        // Acquire: pairs with the Release in `close`.
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Refuses writes from now on, but for those that are inside.
+    pub(crate) fn close(&self) {
+        // Release: pairs with the Acquire in `are_closed`.
+        self.closed.store(true, Ordering::Release);
+        if !bite("close.no-fence") {
+            // Pairs with the fence of a writer between its mark and its look at `closed`.
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Marks that are up; once closed, 0 says that nobody is inside and nobody will be. What was written before is seen.
+    pub(crate) fn inside(&self) -> u32 {
+        if bite("close.waits-for-nobody") {
+            return 0;
+        }
+        // Acquire: pairs with the Release of a mark that is lowered.
+        let of = |stripe: &Stripe| stripe.own.load(Ordering::Acquire) + stripe.others.load(Ordering::Acquire);
+        self.stripes.iter().map(|stripe| of(stripe)).sum()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        size_of_val(&*self.stripes) as u64
+    }
+}
+
+impl Drop for Writing<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `inside`.
+        if self.owned {
+            self.mark.store(self.mark.load(Ordering::Relaxed) - 1, Ordering::Release);
+        } else {
+            self.mark.fetch_sub(1, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_of_one_stripe_are_counted_apart_and_nest() {
+        let writers = Writers::new();
+        // The second does not own the stripe that it shares with the first, and the last is any of many threads.
+        let (first, second, shared) = (3, 3 + STRIPES, EXCLUSIVE_THREADS);
+        let marks = [first, second, first, shared].map(|number| writers.mark_as(number));
+        assert_eq!(marks.each_ref().map(|mark| mark.owned), [true, false, true, false]);
+        assert_eq!(writers.inside(), 4);
+        for (down, mark) in marks.into_iter().enumerate() {
+            drop(mark);
+            assert_eq!(writers.inside(), 3 - down as u32);
+        }
+        writers.close();
+        assert!(writers.are_closed());
+    }
+}
