@@ -255,7 +255,8 @@ impl Engine {
 
     /// Decides about a number that had to leave a full ring: nothing goes while the class has room, as after it got a page.
     fn displace(&self, number: u32, class: ClassId) {
-        match self.numbered(number, class) {
+        // The number may be of an earlier life of its slot, which somebody may be writing now.
+        match self.numbered(number, class).filter(|slot| slot.control().is(State::Live, self.run)) {
             Some(slot) if self.has_slots(class) && !self.is_dead(slot) => self.unqueue(slot.handle()),
             _ => {
                 self.leave_ring(number, class);
