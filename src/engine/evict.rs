@@ -9,7 +9,7 @@
 use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
 use crate::arena::page::Pages;
-use crate::arena::slot::{Slot, State};
+use crate::arena::slot::{Control, Slot, State};
 use crate::engine::Engine;
 use crate::engine::statistics::Counter;
 use crate::eviction::clock::{ClassPage, ClassPages, Span};
@@ -111,11 +111,11 @@ impl Engine {
     /// otherwise wait for each other.
     fn prefetch_leaving(&self, class: ClassId) {
         let probation = &self.policy(class).probation;
-        if let Some(slot) = probation.peek(SLOT_AHEAD).and_then(|number| self.numbered(number, class)) {
+        if let Some((slot, _)) = probation.peek(SLOT_AHEAD).and_then(|number| self.numbered(number, class)) {
             self.region.view().prefetch(slot.handle().offset());
         }
-        if let Some(slot) = probation.peek(BUCKET_AHEAD).and_then(|number| self.numbered(number, class))
-            && slot.control().is(State::Live, self.run)
+        if let Some((slot, control)) = probation.peek(BUCKET_AHEAD).and_then(|number| self.numbered(number, class))
+            && control.is(State::Live, self.run)
         {
             // SAFETY: the caller of an eviction holds a guard, and the slot is LIVE under it.
             if let Some(key) = unsafe { slot.key() } {
@@ -129,8 +129,7 @@ impl Engine {
 
     /// Decides about a number that left the ring: main, or out. `true` if it was evicted.
     fn leave_ring(&self, number: u32, class: ClassId) -> bool {
-        let Some(slot) = self.numbered(number, class) else { return false };
-        let control = slot.control();
+        let Some((slot, control)) = self.numbered(number, class) else { return false };
         if !control.is(State::Live, self.run) || !control.is_queued() {
             return false;
         }
@@ -155,11 +154,7 @@ impl Engine {
         self.prefetch_span(page, &span);
         let mut evicted = 0;
         for number in span.first..span.first + span.count {
-            if class == ClassId::LARGE && !self.pages.is_head(page, number) {
-                continue;
-            }
-            let Some(slot) = self.slot(self.pages.handle(page, number)) else { continue };
-            let control = slot.control();
+            let Some((slot, control)) = self.looked_at(page, class, number) else { continue };
             if control.state() != Some(State::Live) || (control.is_queued() && control.run() == self.run) {
                 continue;
             }
@@ -256,8 +251,8 @@ impl Engine {
     /// Decides about a number that had to leave a full ring: nothing goes while the class has room, as after it got a page.
     fn displace(&self, number: u32, class: ClassId) {
         // The number may be of an earlier life of its slot, which somebody may be writing now.
-        match self.numbered(number, class).filter(|slot| slot.control().is(State::Live, self.run)) {
-            Some(slot) if self.has_slots(class) && !self.is_dead(slot) => self.unqueue(slot.handle()),
+        match self.numbered(number, class).filter(|(_, control)| control.is(State::Live, self.run)) {
+            Some((slot, _)) if self.has_slots(class) && !self.is_dead(slot) => self.unqueue(slot.handle()),
             _ => {
                 self.leave_ring(number, class);
             }
@@ -286,7 +281,7 @@ impl Engine {
         u32::BITS - (self.pages.classes().slots_per_page(class) - 1).leading_zeros()
     }
 
-    fn numbered(&self, number: u32, class: ClassId) -> Option<Slot<'_>> {
+    fn numbered(&self, number: u32, class: ClassId) -> Option<(Slot<'_>, Control)> {
         let bits = self.slot_bits(class);
         let (page, number) = (PageId(number >> bits), number & ((1 << bits) - 1));
         if page.0 >= self.pages.layout().pages {
@@ -296,11 +291,7 @@ impl Engine {
         if !info.has_slots_of(class) && !info.is_run_of(class) {
             return None;
         }
-        // Within a large value no byte is a control word.
-        if class == ClassId::LARGE && !self.pages.is_head(page, number) {
-            return None;
-        }
-        self.slot(self.pages.handle_in(page, class, number))
+        self.looked_at(page, class, number)
     }
 
     /// Evicts one entry because there are too many: of this class, else of the one with the most.

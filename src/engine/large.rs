@@ -63,6 +63,21 @@ impl Engine {
         self.domain.help(&guard);
     }
 
+    /// The slot of a number in a page, and its control word. `None` for a block at which no value begins: there no byte is a
+    /// control word.
+    ///
+    /// Blocks are given back under nobody's lock, and their next owner writes over what was one. It takes them under this
+    /// lock, so until it is let go a head stays what it is; whoever finds LIVE under a guard may go on without. While the
+    /// lock is another's for long, nothing is known of any block.
+    pub(super) fn looked_at(&self, page: PageId, class: ClassId, number: u32) -> Option<(Slot<'_>, Control)> {
+        let slot = self.slot(self.pages.handle_in(page, class, number))?;
+        if class != ClassId::LARGE {
+            return Some((slot, slot.control()));
+        }
+        let _taking = crate::sync::lock_within(self.pages.large_lock())?;
+        self.pages.is_head(page, number).then(|| (slot, slot.control()))
+    }
+
     fn begin_large(&self, handle: Handle) -> Option<Taken> {
         let slot = self.slot(handle)?;
         let generation = slot.take_unformatted(self.run);

@@ -243,13 +243,9 @@ impl Engine {
         let (mut used, mut seen) = (0, 0);
         for number in (0..slots).step_by(stride as usize) {
             seen += 1;
-            if class == ClassId::LARGE && !self.pages.is_head(page, number) {
-                continue;
-            }
-            let Some(slot) = self.slot(self.pages.handle(page, number)) else { continue };
-            let frequency = slot.frequency();
-            if slot.control().state() == Some(State::Live) && frequency > 0 {
-                slot.set_frequency(frequency - 1);
+            let Some((slot, control)) = self.looked_at(page, class, number) else { continue };
+            if control.state() == Some(State::Live) && slot.frequency() > 0 {
+                slot.set_frequency(slot.frequency().saturating_sub(1));
                 used += 1;
             }
         }

@@ -156,19 +156,12 @@ impl Engine {
     }
 
     fn sweep_slot(&self, page: PageId, number: u32, class: ClassId) {
-        if class == ClassId::LARGE
-            && self.pages.info(page).kind() == PageKind::Large
-            && !self.pages.is_head(page, number)
-        {
-            return;
-        }
-        let handle = self.pages.handle(page, number);
-        let Some(slot) = self.slot(handle) else { return };
-        if !slot.control().is(State::Live, self.run) {
+        let Some((slot, control)) = self.looked_at(page, class, number) else { return };
+        if !control.is(State::Live, self.run) {
             return;
         }
         if self.is_dead(slot) {
-            self.unlink(handle, class, None);
+            self.unlink(slot.handle(), class, None);
             return;
         }
         self.note_deadline(slot);
