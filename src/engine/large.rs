@@ -68,13 +68,13 @@ impl Engine {
     ///
     /// Blocks are given back under nobody's lock, and their next owner writes over what was one. It takes them under this
     /// lock, so until it is let go a head stays what it is; whoever finds LIVE under a guard may go on without. While the
-    /// lock is another's for long, nothing is known of any block.
+    /// lock is another's nothing is known of any block, and nobody waits: the hand comes by again.
     pub(super) fn looked_at(&self, page: PageId, class: ClassId, number: u32) -> Option<(Slot<'_>, Control)> {
         let slot = self.slot(self.pages.handle_in(page, class, number))?;
         if class != ClassId::LARGE {
             return Some((slot, slot.control()));
         }
-        let _taking = crate::sync::lock_within(self.pages.large_lock())?;
+        let _taking = self.pages.large_lock().try_lock().ok()?;
         self.pages.is_head(page, number).then(|| (slot, slot.control()))
     }
 

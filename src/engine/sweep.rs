@@ -12,6 +12,7 @@ use crate::arena::page::PageKind;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::eviction::expiry::TimeToLive;
+use crate::sync::backoff::Backoff;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering};
 
 /// Where the sweep stands.
@@ -156,7 +157,14 @@ impl Engine {
     }
 
     fn sweep_slot(&self, page: PageId, number: u32, class: ClassId) {
-        let Some((slot, control)) = self.looked_at(page, class, number) else { return };
+        let mut backoff = Backoff::default();
+        let (slot, control) = loop {
+            match self.looked_at(page, class, number) {
+                Some(found) => break found,
+                None if class == ClassId::LARGE && self.pages.is_head(page, number) && backoff.wait() => {}
+                None => return,
+            }
+        };
         if !control.is(State::Live, self.run) {
             return;
         }
