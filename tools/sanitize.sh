@@ -2,7 +2,8 @@
 # ThreadSanitizer over tests/tsan, AddressSanitizer over unit tests and whole caches: tools/sanitize.sh [thread] [address]
 #
 # Works on stable: the runtimes ship with the toolchain. Always with --target, so that build scripts and macros stay as they
-# are; both share those in one folder, as what is instrumented differently has another name there.
+# are; both share those in one folder, as what is instrumented differently has another name there. The variables
+# ALSO_CACHE_STEPS, ALSO_CACHE_STRESS_ROUNDS, ALSO_CACHE_KILLS and ALSO_CACHE_FILES make the runs longer or shorter.
 set -eu
 cd "$(dirname "$0")/.."
 host=$(rustc -vV | sed -n 's/^host: //p')
@@ -36,11 +37,11 @@ for which in ${*:-thread address}; do
             grep -q "ThreadSanitizer: data race" "$log" || { cat "$log"; exit 1; }
             echo "sanitize: $defect is seen"
         done
-        ALSO_CACHE_STEPS=60000 sanitized_thread
+        ALSO_CACHE_STEPS=${ALSO_CACHE_STEPS:-60000} sanitized_thread
         ;;
     address)
-        ALSO_CACHE_STRESS_ROUNDS=2 ALSO_CACHE_KILLS=30 ALSO_CACHE_FILES=60 \
-            sanitized_address --lib --test local --test stress --test restart --test files
+        ALSO_CACHE_STRESS_ROUNDS=${ALSO_CACHE_STRESS_ROUNDS:-2} ALSO_CACHE_KILLS=${ALSO_CACHE_KILLS:-30} \
+            ALSO_CACHE_FILES=${ALSO_CACHE_FILES:-60} sanitized_address --lib --test local --test stress --test restart --test files
         ;;
     *)
         echo "sanitize: thread and address are known, not $which" >&2

@@ -11,6 +11,7 @@ use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
 use crate::engine::allocate::Taken;
 use crate::engine::counters::Counter;
+use crate::engine::large::Look;
 use crate::eviction::policy::Part;
 use crate::sync::MutexGuard;
 use crate::types::handle::{Handle, IndexWord};
@@ -77,14 +78,11 @@ impl Engine {
     }
 
     fn drain_slot(&self, drain: &Drain, number: u32) {
-        if drain.class == ClassId::LARGE && !self.pages.is_head(drain.page, number) {
+        let Some(Look::At(slot, control)) = self.look_at(drain.page, drain.class, number) else { return };
+        if control.state() != Some(State::Live) {
             return;
         }
-        let handle = self.pages.handle(drain.page, number);
-        let Some(slot) = self.slot(handle) else { return };
-        if slot.control().state() != Some(State::Live) {
-            return;
-        }
+        let handle = slot.handle();
         let keep = drain.rescue && drain.class != ClassId::LARGE && slot.frequency() > 0 && !self.is_dead(slot);
         if !(keep && self.relocate(slot, drain.class)) {
             let part = if slot.control().is_queued() { Part::Ring } else { Part::Main };

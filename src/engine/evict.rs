@@ -9,9 +9,10 @@
 use crate::arena::classes::ClassId;
 use crate::arena::layout::PageId;
 use crate::arena::page::Pages;
-use crate::arena::slot::{Slot, State};
+use crate::arena::slot::{Control, Slot, State};
 use crate::engine::Engine;
 use crate::engine::counters::Counter;
+use crate::engine::large::Look;
 use crate::engine::retire::TOGETHER_MAX;
 use crate::engine::unlink::Victims;
 use crate::eviction::clock::{ClassPage, ClassPages, Span};
@@ -103,23 +104,33 @@ impl Engine {
         let mut numbers = [0; TOGETHER_MAX];
         let taken = self.policy(class).probation.pop_some(&mut numbers[..count as usize]);
         // All of them on their way before the first is looked at.
-        let mut slots = [None; TOGETHER_MAX];
-        for (number, slot) in numbers[..taken].iter().zip(&mut slots) {
-            *slot = self.numbered(*number, class);
-            slot.inspect(|slot: &Slot<'_>| self.region.view().prefetch_to_write(slot.handle().offset()));
+        for number in &numbers[..taken] {
+            if let Some((page, slot)) = self.place_of(*number, class) {
+                self.region.view().prefetch_to_write(self.pages.handle_in(page, class, slot).offset());
+            }
         }
         let mut victims = Victims::of(class, Some(Part::Ring));
-        for slot in slots.into_iter().flatten() {
-            if self.leaves_arena(slot) {
-                victims.push(slot.handle());
+        for number in &numbers[..taken] {
+            match self.numbered(*number, class) {
+                Some(Look::At(slot, control)) if self.leaves_arena(slot, control) => victims.push(slot.handle()),
+                Some(Look::At(..)) | None => {}
+                Some(Look::Later) => self.put_back(*number, class),
             }
         }
         self.unlink_all(&victims)
     }
 
+    /// A number about which nothing could be learnt goes behind all others.
+    fn put_back(&self, number: u32, class: ClassId) {
+        if let Some(displaced) = self.policy(class).probation.push(number)
+            && let Some(Look::At(slot, _)) = self.numbered(displaced, class)
+        {
+            self.unqueue(slot.handle());
+        }
+    }
+
     /// Decides about an entry that left the ring: `false` if it goes to main, or is none any more.
-    fn leaves_arena(&self, slot: Slot<'_>) -> bool {
-        let control = slot.control();
+    fn leaves_arena(&self, slot: Slot<'_>, control: Control) -> bool {
         if !control.is(State::Live, self.run) || !control.is_queued() {
             return false;
         }
@@ -144,11 +155,7 @@ impl Engine {
         self.prefetch_span(page, &span);
         let mut victims = Victims::of(class, Some(Part::Main));
         for number in span.first..span.first + span.count {
-            if class == ClassId::LARGE && !self.pages.is_head(page, number) {
-                continue;
-            }
-            let Some(slot) = self.slot(self.pages.handle(page, number)) else { continue };
-            let control = slot.control();
+            let Some(Look::At(slot, control)) = self.look_at(page, class, number) else { continue };
             if control.state() != Some(State::Live) || (control.is_queued() && control.run() == self.run) {
                 continue;
             }
@@ -198,12 +205,17 @@ impl Engine {
 
     /// Decides about a number that had to leave a full ring: nothing goes while the class has room, as after it got a page.
     fn displace(&self, number: u32, class: ClassId) {
+        // The number may be of an earlier life of its slot, which somebody may be writing now.
         match self.numbered(number, class) {
-            Some(slot) if self.has_slots(class) && !self.is_dead(slot) => self.unqueue(slot.handle()),
-            Some(slot) if self.leaves_arena(slot) => {
-                self.unlink(slot.handle(), class, Some(Part::Ring));
+            Some(Look::At(slot, control)) if control.is(State::Live, self.run) => {
+                if self.has_slots(class) && !self.is_dead(slot) {
+                    self.unqueue(slot.handle());
+                } else if self.leaves_arena(slot, control) {
+                    self.unlink(slot.handle(), class, Some(Part::Ring));
+                }
             }
-            _ => {}
+            Some(Look::At(..)) | None => {}
+            Some(Look::Later) => self.put_back(number, class),
         }
     }
 
@@ -229,21 +241,20 @@ impl Engine {
         u32::BITS - (self.pages.classes().slots_per_page(class) - 1).leading_zeros()
     }
 
-    fn numbered(&self, number: u32, class: ClassId) -> Option<Slot<'_>> {
+    /// Where the slot of a number lies, if its page is of the class.
+    fn place_of(&self, number: u32, class: ClassId) -> Option<(PageId, u32)> {
         let bits = self.slot_bits(class);
         let (page, number) = (PageId(number >> bits), number & ((1 << bits) - 1));
         if page.0 >= self.pages.layout().pages {
             return None;
         }
         let info = self.pages.info(page);
-        if !info.has_slots_of(class) && !info.is_run_of(class) {
-            return None;
-        }
-        // Within a large value no byte is a control word.
-        if class == ClassId::LARGE && !self.pages.is_head(page, number) {
-            return None;
-        }
-        self.slot(self.pages.handle_in(page, class, number))
+        (info.has_slots_of(class) || info.is_run_of(class)).then_some((page, number))
+    }
+
+    fn numbered(&self, number: u32, class: ClassId) -> Option<Look<'_>> {
+        let (page, number) = self.place_of(number, class)?;
+        self.look_at(page, class, number)
     }
 
     /// Evicts one entry because there are too many: of this class, else of the one with the most.

@@ -25,6 +25,15 @@ const RUN_ROUNDS_MAX: u32 = 6;
 /// Entries evicted in one attempt.
 const EVICT_PER_ROUND: u32 = 4;
 
+/// What a look at a slot has shown.
+#[derive(Clone, Copy)]
+pub(super) enum Look<'r> {
+    /// What its control word was.
+    At(Slot<'r>, Control),
+    /// Nothing, now: somebody is taking blocks.
+    Later,
+}
+
 impl Engine {
     /// Contiguous room for a value above the largest class.
     pub(super) fn allocate_large(&self, bytes: u64) -> Result<Taken, Refusal> {
@@ -64,6 +73,22 @@ impl Engine {
         }
         self.launch_grace(&guard);
         self.domain.help(&guard);
+    }
+
+    /// The slot of a number in a page, and its control word. `None` for a block at which no value begins: there no byte is a
+    /// control word.
+    ///
+    /// Blocks are given back under nobody's lock, and their next owner writes over what was one. It takes them under this
+    /// lock, so until it is let go a head stays what it is; whoever finds LIVE under a guard may go on without. While the
+    /// lock is another's nothing is known of any block, and nobody waits: the caller comes by again.
+    #[inline]
+    pub(super) fn look_at(&self, page: PageId, class: ClassId, number: u32) -> Option<Look<'_>> {
+        let slot = self.slot(self.pages.handle_in(page, class, number))?;
+        if class != ClassId::LARGE {
+            return Some(Look::At(slot, slot.control()));
+        }
+        let Ok(_taking) = self.pages.large_lock().try_lock() else { return Some(Look::Later) };
+        self.pages.is_head(page, number).then(|| Look::At(slot, slot.control()))
     }
 
     fn begin_large(&self, handle: Handle) -> Option<Taken> {

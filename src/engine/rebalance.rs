@@ -15,6 +15,7 @@ use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::State;
 use crate::engine::drain::{Drain, Then};
+use crate::engine::large::Look;
 use crate::engine::{Engine, PAGES_SPARE};
 use crate::sync::failpoint::failpoint;
 use crate::sync::{AtomicU32, GaugeU64, Mutex, Ordering};
@@ -243,13 +244,9 @@ impl Engine {
         let (mut used, mut seen) = (0, 0);
         for number in (0..slots).step_by(stride as usize) {
             seen += 1;
-            if class == ClassId::LARGE && !self.pages.is_head(page, number) {
-                continue;
-            }
-            let Some(slot) = self.slot(self.pages.handle(page, number)) else { continue };
-            let frequency = slot.frequency();
-            if slot.control().state() == Some(State::Live) && frequency > 0 {
-                slot.set_frequency(frequency - 1);
+            let Some(Look::At(slot, control)) = self.look_at(page, class, number) else { continue };
+            if control.state() == Some(State::Live) && slot.frequency() > 0 {
+                slot.set_frequency(slot.frequency().saturating_sub(1));
                 used += 1;
             }
         }

@@ -11,7 +11,9 @@ use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::{Slot, State};
 use crate::engine::Engine;
+use crate::engine::large::Look;
 use crate::eviction::expiry::TimeToLive;
+use crate::sync::backoff::Backoff;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, GaugeU32, Mutex, Ordering, bite};
 
 /// Where the sweep stands.
@@ -187,19 +189,21 @@ impl Engine {
     }
 
     fn sweep_slot(&self, page: PageId, number: u32, class: ClassId) {
-        if class == ClassId::LARGE
-            && self.pages.info(page).kind() == PageKind::Large
-            && !self.pages.is_head(page, number)
-        {
-            return;
-        }
-        let handle = self.pages.handle(page, number);
-        let Some(slot) = self.slot(handle) else { return };
-        if !slot.control().is(State::Live, self.run) {
+        let mut backoff = Backoff::default();
+        let (slot, control) = loop {
+            match self.look_at(page, class, number) {
+                Some(Look::At(slot, control)) => break (slot, control),
+                Some(Look::Later) if backoff.wait() => {}
+                // The page is looked at once more: it is due from now on.
+                Some(Look::Later) => return self.pages.note_expiry(self.region.view(), page, self.clock.coarse_us()),
+                None => return,
+            }
+        };
+        if !control.is(State::Live, self.run) {
             return;
         }
         if self.is_dead(slot) {
-            self.unlink(handle, class, None);
+            self.unlink(slot.handle(), class, None);
             return;
         }
         self.note_deadline(slot);

@@ -4,14 +4,17 @@
 set -eu
 cd "$(dirname "$0")"
 seconds=${1:-30}
+case $seconds in
+*[!0-9]* | 0*) echo "fuzz: $seconds is no number of seconds; tools/fuzz/run.sh [SECONDS] [TARGET...]" >&2 && exit 2 ;;
+esac
 [ $# -gt 0 ] && shift
-host=x86_64-unknown-linux-gnu
+host=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTC_BOOTSTRAP=1
 export CARGO_TARGET_DIR="${FUZZ_TARGET_DIR:-${CARGO_TARGET_DIR:-../../target}/fuzz}"
 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
   -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address -Ccodegen-units=1 -Cdebug-assertions" \
-  cargo build --release --quiet --target $host
+  cargo build --release --quiet --target "$host"
 for target in ${*:-opener operations}; do
     corpus="$CARGO_TARGET_DIR/corpus/$target"
     mkdir -p "$corpus"

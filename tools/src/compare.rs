@@ -25,7 +25,7 @@ mod workload;
 pub(crate) use run::measure;
 
 use crate::contestant::Kind;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::{cell, interrupt, progress};
 use clap::{Args, ValueEnum};
 use run::{Question, Sample};
@@ -41,7 +41,7 @@ pub(crate) struct CompareOptions {
     /// Only workloads whose name contains one of these.
     #[arg(long, value_delimiter = ',', value_name = "TEXT")]
     only: Vec<String>,
-    /// Contestants. [default: all that this build has]
+    /// Contestants. [default: all]
     #[arg(long, value_delimiter = ',', value_enum, value_name = "NAMES")]
     contestants: Vec<Kind>,
     /// Rounds over everything.
@@ -66,7 +66,7 @@ Figures are comparable within one run on a quiet machine, not between runs.";
 /// Runs all rounds and prints the medians.
 pub(crate) fn run(options: &CompareOptions) -> Result<()> {
     interrupt::catch();
-    let workloads = workloads(options);
+    let workloads = workloads(options)?;
     let contestants = contestants(options);
     let cells_of = |workload: &Workload| contestants.iter().filter(|contestant| workload.suits(**contestant)).count();
     let cells = workloads.iter().map(cells_of).sum::<usize>() * usize::from(options.rounds);
@@ -88,15 +88,21 @@ pub(crate) fn run(options: &CompareOptions) -> Result<()> {
     report::print(&samples, options.json)
 }
 
-fn workloads(options: &CompareOptions) -> Vec<Workload> {
-    let mut all = Workload::all(options.quick);
-    all.retain(|workload| {
-        options.only.is_empty() || options.only.iter().any(|text| workload.name().contains(text.as_str()))
+fn workloads(options: &CompareOptions) -> Result<Vec<Workload>> {
+    let mut chosen = Workload::all(options.quick);
+    let is_wanted =
+        |name: &str| options.only.is_empty() || options.only.iter().any(|text| name.contains(text.as_str()));
+    let names: Vec<String> = chosen.iter().map(Workload::name).collect();
+    chosen.retain(|workload| {
+        is_wanted(&workload.name()) && contestants(options).iter().any(|contestant| workload.suits(*contestant))
     });
-    all
+    if chosen.is_empty() {
+        let bound = format!("no workload of these contestants has that in its name; there are {}", names.join(", "));
+        return Err(Failure::Option { option: "only", met: options.only.join(","), bound });
+    }
+    Ok(chosen)
 }
 
-fn contestants(options: &CompareOptions) -> Vec<Kind> {
-    let wanted = if options.contestants.is_empty() { Kind::value_variants() } else { &options.contestants };
-    wanted.iter().copied().filter(|kind| kind.exists() && *kind != Kind::S3fifo).collect()
+fn contestants(options: &CompareOptions) -> &[Kind] {
+    if options.contestants.is_empty() { Kind::value_variants() } else { &options.contestants }
 }

@@ -10,6 +10,7 @@ mod s3fifo;
 
 use crate::failure::Result;
 use clap::ValueEnum;
+use ours::Values;
 use serde::{Deserialize, Serialize};
 
 /// Which cache.
@@ -19,13 +20,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Kind {
     /// also-cache.
     Ours,
-    /// also-cache with its values on the heap, one exact allocation each.
+    /// The same engine with its values on the heap, one exact allocation each.
     Heap,
     /// The quick_cache crate.
     QuickCache,
     /// The moka crate, `moka::sync`.
     Moka,
-    /// A simulation of S3-FIFO: the policy alone, without values.
+    /// A simulation of S3-FIFO: the policy alone, without values. Nobody can ask `compare` for it.
+    #[value(skip)]
     S3fifo,
 }
 
@@ -40,11 +42,6 @@ impl Kind {
             Self::S3fifo => "s3fifo",
         }
     }
-
-    /// Whether this build of the library can be asked for it.
-    pub(crate) fn exists(self) -> bool {
-        self != Self::Heap || ours::VALUES_ON_HEAP.is_some()
-    }
 }
 
 /// How large a cache is.
@@ -53,7 +50,8 @@ impl Kind {
 pub(crate) enum Capacity {
     /// At most so many entries of at most `value_bytes`; bytes are ample.
     Entries { entries: u64, value_bytes: u64 },
-    /// So many bytes: all included for ours; keys, values and `overhead` per entry for the others, which count no more.
+    /// So many bytes: all included for ours; slots and values where its values are on the heap; keys, values and `overhead`
+    /// per entry for the others, which count no more.
     Bytes { bytes: u64, overhead: u64 },
     /// Room for about so many entries of `value_bytes`, bounded the way each contestant is bounded in use: ours by bytes,
     /// the others by count.
@@ -94,7 +92,7 @@ pub(crate) trait Contestant: Sync {
     /// Whether a key is resident, without counting as a read.
     fn holds(&self, key: &[u8]) -> bool;
 
-    /// The figures of our cache; others have none of this kind.
+    /// The figures of our arena; others have none of this kind.
     fn stats(&self) -> Option<also_cache::Stats> {
         None
     }
@@ -119,8 +117,8 @@ pub(crate) trait Journey {
 /// If the cache does not open with this capacity.
 pub(crate) fn enter<J: Journey>(kind: Kind, capacity: Capacity, journey: J) -> Result<J::Outcome> {
     Ok(match kind {
-        Kind::Ours => journey.run(&ours::Ours::open(capacity, None)?),
-        Kind::Heap => journey.run(&ours::Ours::open(capacity, ours::VALUES_ON_HEAP)?),
+        Kind::Ours => journey.run(&ours::Ours::open(capacity, Values::InArena)?),
+        Kind::Heap => journey.run(&ours::Ours::open(capacity, Values::OnHeap)?),
         Kind::QuickCache => journey.run(&quick_cache::QuickCache::open(capacity)),
         Kind::Moka => journey.run(&moka::Moka::open(capacity)),
         Kind::S3fifo => journey.run(&s3fifo::S3Fifo::open(capacity)?),

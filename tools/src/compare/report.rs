@@ -1,6 +1,7 @@
 //! What `compare` prints: per workload and figure one line, contestants side by side, medians over the rounds.
 
 use super::run::Sample;
+use crate::contestant::Kind;
 use crate::failure::Result;
 use crate::table::Table;
 use serde::Serialize;
@@ -19,6 +20,9 @@ pub(super) fn print(samples: &[Sample], json: bool) -> Result<()> {
             out,
             "  Medians over the rounds; in brackets the spread, (most - least) / median, where it exceeds 10 %."
         )?;
+        if samples.iter().any(|sample| sample.contestant == Kind::Heap.name()) {
+            writeln!(out, "  heap: the engine of also-cache, with each value an allocation of its own.")?;
+        }
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         match argument.as_str() {
             "--only" => only = Some(rest.next().ok_or("--only needs the name of a defect")?),
             "--list" => show = true,
-            other => return Err(format!("bite has no option {other:?}; --only NAME and --list it has")),
+            other => return Err(format!("bite has no option {other:?}\n\n{HELP}")),
         }
     }
     let defects = list::read()?;
@@ -93,6 +93,18 @@ fn reason(text: &str) -> String {
 }
 
 const REASON_MAX: usize = 150;
+
+pub(crate) const HELP: &str = "\
+cargo xtask bite [--only NAME] [--list]
+
+Each defect of tools/xtask/bites.txt is turned on, one at a time; the check that it names must be green without and red with it.
+
+  --only NAME   this defect alone
+  --list        print name, place and check of each
+
+Examples:
+  cargo xtask bite
+  cargo xtask bite --only slot.publish-relaxed";
 
 fn report(chosen: &[&Defect], verdicts: &[Verdict], greens: &[(Check, bool)]) -> Result<(), String> {
     let mut problems = Vec::new();

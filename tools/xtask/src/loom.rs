@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 
 /// The step that `ci` shares.
 pub(crate) fn step() -> Step {
-    models("loom models", LIMIT_S)
+    models("loom", LIMIT_S)
 }
 
 /// `cargo test` of the models, to which the words that choose some are added. The release profile without what takes long
@@ -26,5 +26,15 @@ pub(crate) fn models(title: &str, limit_s: u64) -> Step {
         .with("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .target(crate::target("loom"))
 }
+
+pub(crate) const HELP: &str = "\
+cargo xtask loom [TEST] [-- ARGUMENTS]
+
+The interleaving models; what is given goes to `cargo test`. LOOM_MAX_PREEMPTIONS=3 searches deeper.
+
+Examples:
+  cargo xtask loom
+  cargo xtask loom --test slot
+  LOOM_MAX_PREEMPTIONS=3 cargo xtask loom";
 
 const LIMIT_S: u64 = 900;

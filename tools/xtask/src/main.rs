@@ -4,6 +4,8 @@
 //!   ci       the steps of .ci/run that install nothing
 //!   loom     the interleaving models:  RUSTFLAGS="--cfg loom", a target folder of its own
 //!   bite     each listed defect compiled in, one at a time; the check that names it must go red
+//!   sanitize tools/sanitize.sh: ThreadSanitizer, AddressSanitizer
+//!   fuzz     tools/fuzz/run.sh: every target for a while
 //!   numbers  the goals beside what compare, replay, reopen and criterion measured
 //! ```
 
@@ -17,6 +19,7 @@ mod step;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use step::Ending;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,14 +28,14 @@ fn main() -> ExitCode {
         None => ("help", arguments.as_slice()),
     };
     let outcome = match chore {
+        _ if rest.iter().take_while(|word| *word != "--").any(|word| word == "--help" || word == "-h") => help(chore),
         "ci" => ci::run(rest),
         "loom" => loom::run(rest),
         "bite" => bite::run(rest),
+        "sanitize" => script("tools/sanitize.sh", rest),
+        "fuzz" => script("tools/fuzz/run.sh", rest),
         "numbers" => numbers::run(rest),
-        "help" | "--help" | "-h" => {
-            println!("{HELP}");
-            Ok(())
-        }
+        "help" | "--help" | "-h" => help(rest.first().map_or("help", |chore| chore)),
         other => Err(format!("there is no chore {other:?}\n\n{HELP}")),
     };
     match outcome {
@@ -41,6 +44,30 @@ fn main() -> ExitCode {
             eprintln!("xtask: {problem}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints what a chore is for, or which there are.
+fn help(chore: &str) -> Result<(), String> {
+    let text = match chore {
+        "ci" => ci::HELP,
+        "loom" => loom::HELP,
+        "bite" => bite::HELP,
+        "sanitize" => SANITIZE_HELP,
+        "fuzz" => FUZZ_HELP,
+        "numbers" => numbers::HELP,
+        "help" | "--help" | "-h" => HELP,
+        other => return Err(format!("there is no chore {other:?}\n\n{HELP}")),
+    };
+    println!("{text}");
+    Ok(())
+}
+
+/// Runs a script of the repository with all arguments.
+fn script(path: &str, arguments: &[String]) -> Result<(), String> {
+    match ci::script(path, &[path]).and(arguments).show()?.0 {
+        Ending::Green => Ok(()),
+        ending => Err(format!("{path}: {}", ending.word())),
     }
 }
 
@@ -56,10 +83,33 @@ fn target(name: &str) -> PathBuf {
 }
 
 const HELP: &str = "\
-Chores of also-cache
+Chores of also-cache; `cargo xtask CHORE --help` says more
 
-  cargo xtask ci [--only TEXT] [--list]           format, lints, tests, docs, loom, bite, benches, demo
+  cargo xtask ci [--only TEXT] [--list]           format, lints, tests, docs, loom, benches, demo, bite, sanitizers, fuzz
   cargo xtask loom [TEST] [-- ARGUMENTS]          the models; LOOM_MAX_PREEMPTIONS=3 searches deeper
   cargo xtask bite [--only NAME] [--list]         every listed defect must turn its check red
-  cargo xtask numbers [--traces FOLDER] [--write] [--quick] [--only TEXT] [--from FOLDER]
-                                                  goal, ours, peer, spread, reached; --write: docs/PERFORMANCE.md";
+  cargo xtask sanitize [thread] [address]         threads under ThreadSanitizer, whole caches under AddressSanitizer
+  cargo xtask fuzz [SECONDS] [TARGET...]          the fuzz targets, 30 s each
+  cargo xtask numbers [--write] [--from FOLDER]   goals beside what was measured; --write: docs/PERFORMANCE.md";
+
+const SANITIZE_HELP: &str = "\
+cargo xtask sanitize [thread] [address]
+
+  thread    tests/tsan under ThreadSanitizer, which first has to see three defects; ALSO_CACHE_STEPS=N steps a thread
+  address   unit tests, local, stress, restart and files under AddressSanitizer
+
+Both unless one is named. Needs nothing but the toolchain.
+
+Examples:
+  cargo xtask sanitize
+  ALSO_CACHE_STEPS=500000 cargo xtask sanitize thread";
+
+const FUZZ_HELP: &str = "\
+cargo xtask fuzz [SECONDS] [TARGET...]
+
+Builds the targets of tools/fuzz and runs each for so many seconds, 30 unless said: `opener` over damaged files, `operations`
+against a map. The corpus is kept in the target folder. Needs nothing but the toolchain.
+
+Examples:
+  cargo xtask fuzz
+  cargo xtask fuzz 600 opener";

@@ -64,7 +64,7 @@ impl Options {
                 "--traces" => options.traces = Some(PathBuf::from(value()?)),
                 "--from" => options.from = Some(PathBuf::from(value()?)),
                 "--only" => options.only = Some(value()?),
-                other => return Err(format!("numbers has no option {other:?}; see cargo xtask help")),
+                other => return Err(format!("numbers has no option {other:?}\n\n{HELP}")),
             }
         }
         if options.quick && options.write {
@@ -78,3 +78,21 @@ impl Options {
         self.from.clone().unwrap_or_else(|| crate::target("numbers"))
     }
 }
+
+pub(crate) const HELP: &str = "\
+cargo xtask numbers [--traces FOLDER] [--write] [--quick] [--only TEXT] [--from FOLDER]
+
+Measures, and prints goal by goal what came out, beside the best peer of the same run.
+
+  --traces FOLDER   access traces, one .u32.zst each; without it no hit ratios
+  --write           write docs/PERFORMANCE.md
+  --quick           small sizes and short runs: minutes become seconds, and the figures rough
+  --only TEXT       only measurements whose name contains the text
+  --from FOLDER     take the figures that a run kept instead of measuring
+
+Measurements: speed, memory, reopen, batches; with traces replay, replay-4-threads, replay-16MiB.
+
+Examples:
+  cargo xtask numbers --quick
+  cargo xtask numbers --traces FOLDER --write
+  cargo xtask numbers --from target/numbers --write";
