@@ -21,7 +21,7 @@ use std::time::Duration;
 use support::{Random, Watchdog, bytes, evictions, maintain_until_idle, mix, seed};
 
 const THREADS: u64 = 3;
-const STEPS_PER_PHASE: u64 = 6_000;
+const STEPS_PER_PHASE: u64 = 12_000;
 /// Key lengths of the phases: slots hold nothing else that differs, so these decide which class is wanted.
 const KEY_BYTES: [usize; 6] = [20, 300, 60, 900, 20, 500];
 /// Keys of a thread in a phase; from `SHARED` on they are everybody's.
