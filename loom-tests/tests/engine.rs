@@ -144,6 +144,7 @@ fn an_evictor_never_reads_a_slot_that_lost_and_was_reused() {
         assert_eq!(model.store(KEY, 10), Stored::Yes);
         let newer = model.reserve(KEY, 30).expect("there are four slots");
         let older = model.reserve(KEY, 20).expect("there are four slots");
+        let spare = model.reserve(OTHER, 40).expect("there are four slots");
         let other = model.clone();
         let other = thread::spawn(move || {
             assert_eq!(other.commit(KEY, 30, &newer), Stored::Yes);
@@ -151,7 +152,9 @@ fn an_evictor_never_reads_a_slot_that_lost_and_was_reused() {
         });
         let stored = model.commit(KEY, 20, &older);
         LOST.note(stored == Stored::Superseded);
-        let next = model.reserve(OTHER, 40).expect("there are four slots");
+        // In this order: the lower slot, if it is free, goes out first.
+        model.abandon(&spare);
+        let next = model.reserve(OTHER, 40).expect("the spare one is free");
         other.join().expect(JOINED);
         model.abandon(&next);
         model.census().check();

@@ -34,6 +34,8 @@ const RESERVE_DIVISOR: u64 = 50;
 const RESERVE_MIN: u64 = 2;
 /// Retired slots of a class from which on inserts see to their release.
 const TEND_FROM: u64 = 32;
+/// Entries that one look after a class evicts for its reserve: twice as many as a stash holds, so that the reserve fills.
+const EVICTED_AHEAD_MAX: u64 = 2 * TOGETHER_MAX as u64;
 /// Of the looks after a class that takes one slot at a time, one in so many moves the epoch on.
 const HELP_EVERY: u32 = 8;
 
@@ -203,13 +205,14 @@ impl Engine {
         let state = self.pages.class(class);
         let reserve = self.reserve(class);
         let free = self.pages.free_slots(class);
-        // Relaxed: gauges.
-        let coming = free + state.fresh() + state.limbo.load(Ordering::Relaxed);
+        // Relaxed: gauges. What waits is half of the reserve at most: a reader may hold it up, as after a page was drained.
+        let waiting = state.limbo.load(Ordering::Relaxed).min((reserve / 2).max(TEND_FROM));
+        let coming = free + state.fresh() + waiting;
         let full = self.pages.free_pages() <= PAGES_SPARE;
         if full && coming < reserve {
             self.mark_filled();
             let guard = self.pin();
-            self.evict(&guard, class, (reserve - coming).min(TOGETHER_MAX as u64) as u32);
+            self.evict(&guard, class, (reserve - coming).min(EVICTED_AHEAD_MAX) as u32);
         }
         let waiting = state.limbo.load(Ordering::Relaxed);
         let helps = self.pages.takes_many(class) || state.is_turn(HELP_EVERY);

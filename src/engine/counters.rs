@@ -178,6 +178,12 @@ impl Counters {
         (self.sum_of(|stripe| &stripe.by_class[class.index()]) as i64).max(0) as u64
     }
 
+    /// The same, as counted: below 0 it would be a very large number.
+    #[cfg(loom)]
+    pub(crate) fn entries_counted(&self) -> u64 {
+        self.sum_of(|stripe| &stripe.entries)
+    }
+
     /// Says how many there are.
     #[cfg(loom)]
     pub(crate) fn expect_entries(&self, entries: u64) {

@@ -218,6 +218,7 @@ impl Probation {
             }
             // Positions more than a round behind have been displaced.
             let oldest = head.max(tail.saturating_sub(u64::from(self.capacity())));
+            assert!(oldest < tail, "position {head} below {tail} in a ring without cells");
             let next = tail.min(oldest + most);
             match self.head.0.compare_exchange_weak(head, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(oldest..next),

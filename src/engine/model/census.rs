@@ -52,7 +52,7 @@ impl Census {
 impl Model {
     /// Entries, as the engine counts them at any moment.
     pub fn entries(&self) -> u64 {
-        self.engine.counters.entries()
+        self.engine.counters.entries_counted()
     }
 
     /// Everything, when nobody else is there.
@@ -63,7 +63,7 @@ impl Model {
         let gauge = |gauge: &crate::sync::GaugeU64| gauge.load(Ordering::Relaxed);
         let mut census = Census {
             words: 0,
-            entries: engine.counters.entries(),
+            entries: engine.counters.entries_counted(),
             live: 0,
             live_gauge: engine.counters.entries_of(CLASS),
             retired: 0,
