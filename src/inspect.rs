@@ -181,6 +181,11 @@ impl Inspection {
     pub fn of(path: impl AsRef<Path>) -> Result<Self, InspectError> {
         let image = Image::open(path.as_ref())?;
         let mut found = Self::outline(&image);
+        if image.file_bytes < image.layout.len() {
+            found.problem(image.file_bytes, || {
+                format!("the file ends here, its arena has {} bytes", image.layout.len())
+            });
+        }
         let mut words = words::Words::read(&image, &mut found);
         slots::check(&image, &mut words, &mut found);
         if found.live {

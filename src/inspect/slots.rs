@@ -116,7 +116,8 @@ impl Check<'_> {
         words: &Words,
     ) -> Result<u64, String> {
         if state != Some(State::Live) {
-            return Err(format!("bucket {} names a slot in state {state:?}", named.bucket));
+            let met = state.map_or("in no known state".to_owned(), |state| format!("{state:?}").to_uppercase());
+            return Err(format!("bucket {} names a slot that is {met}", named.bucket));
         }
         if bytes[5] != named.word.generation().0 {
             return Err(format!("generation {}, its word has {}", bytes[5], named.word.generation().0));

@@ -53,6 +53,18 @@ fn a_flipped_bit_is_found_where_it_is() {
 }
 
 #[test]
+fn a_file_that_was_cut_is_told_where_it_ends() {
+    let folder = in_memory();
+    let sample = Sample::new(folder.path(), "arena", true);
+    for length in [8192, 20_000, sample.bytes.len() / 2, sample.bytes.len() - 1] {
+        sample.write(&sample.bytes[..length]);
+        let found = Inspection::of(&sample.path).expect("an arena");
+        assert_eq!(found.problems[0].offset, length as u64);
+        assert!(found.problems[0].what.contains("ends here"), "{:?}", found.problems[0]);
+    }
+}
+
+#[test]
 fn a_live_file_is_in_motion_and_has_no_problems() {
     let folder = in_memory();
     let path = folder.path().join("arena");

@@ -60,7 +60,7 @@ pub(crate) enum Capacity {
 
 impl Capacity {
     /// Bytes that our arena needs so that the entries fit with everything around them.
-    fn arena_bytes(self) -> u64 {
+    pub(crate) fn arena_bytes(self) -> u64 {
         match self {
             Self::Bytes { bytes, .. } => bytes,
             Self::Entries { entries, value_bytes } => entries * (entry_bytes(value_bytes) * 3 / 2) + (8 << 20),

@@ -30,6 +30,7 @@ pub(crate) use place::Place;
 
 use crate::failure::{Failure, Result};
 use crate::{interrupt, machine, progress, size, value};
+use also_cache::limits::CAPACITY_MAX;
 use also_cache::{Cache, Recovery};
 use clap::Args;
 use report::{Opened, Report, Served, Warm};
@@ -145,11 +146,7 @@ fn pause() -> Result<()> {
 }
 
 fn parse_capacity(text: &str) -> std::result::Result<u64, String> {
-    let bytes = size::parse_bytes(text)?;
-    if bytes < CAPACITY_MIN {
-        return Err(format!("{} is below {}", size::bytes(bytes), size::bytes(CAPACITY_MIN)));
-    }
-    Ok(bytes)
+    size::within(size::parse_bytes(text)?, CAPACITY_MIN, CAPACITY_MAX)
 }
 
 const CAPACITY_MIN: u64 = 8 << 20;

@@ -1,12 +1,14 @@
 //! `inspect`: what is in the file of an arena, read-only, also of a live or a broken one.
 
 use crate::failure::{Failure, Result};
+use crate::size;
+use crate::table::Table;
 use also_cache::inspect::Inspection;
 use std::path::PathBuf;
 
 /// What to look at.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  also-cache inspect /dev/shm/users.arena\n  also-cache inspect --json FILE")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct InspectOptions {
     /// The arena's file. It is only read; a process may be using it.
     file: PathBuf,
@@ -55,58 +57,92 @@ pub(crate) fn json(found: &Inspection) -> serde_json::Value {
 }
 
 fn print(found: &Inspection) {
-    let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
     let end = match (found.live, found.sealed) {
         (true, _) => "in use by a process",
         (false, true) => "closed",
         (false, false) => "not closed",
     };
     let boot = if found.same_boot { "this boot" } else { "another boot" };
+    let (length, capacity) = (size::bytes(found.file_bytes), size::bytes(found.capacity));
+    println!("  arena     {length}, capacity {capacity}, layout version {}", found.layout_version);
+    println!("  life      run {}, {end}, in {boot}, after {} short ones", found.run, found.short_lives);
     println!(
-        "arena     {:.1} MiB of {:.1}, layout version {}",
-        mib(found.file_bytes),
-        mib(found.capacity),
-        found.layout_version
+        "  pages     {} of {}, at most {}",
+        found.pages,
+        size::bytes(found.page_bytes),
+        size::count(found.pages_max.into())
     );
-    println!("life      run {}, {end}, in {boot}, after {} short ones", found.run, found.short_lives);
-    println!("pages     {} of {} KiB, at most {}", found.pages, found.page_bytes >> 10, found.pages_max);
-    println!("          {}", row(&found.pages_by_kind));
-    println!(
-        "entries   {}, {} when last noted; {} slots without a name",
-        found.entries, found.entries_noted, found.orphans
-    );
+    println!("            {}", row(&found.pages_by_kind));
+    let (entries, noted, orphans) = (found.entries, found.entries_noted, found.orphans);
+    println!("  entries   {}, {} when last noted", size::count(entries), size::count(noted));
+    println!("            {} LIVE slots without a name", size::count(orphans));
     let index = &found.index;
     println!(
-        "index     {} buckets on {} pages, load {:.2}, {} splits under way",
-        index.buckets,
+        "  index     {} buckets on {} pages, load {:.2}, {} splits under way",
+        size::count(index.buckets),
         index.pages,
         index.load(),
         index.splits
     );
-    println!("          chains by overflow buckets: {:?}", index.chains);
-    println!("age       {}", row(&found.ages));
-    println!("to live   {}", row(&found.times_to_live));
-    println!("   class   pages     slots      live  occupied     bytes used");
-    for class in &found.classes {
-        let slots = (class.slots * class.slot_bytes).max(1);
-        println!(
-            "{:>8} {:>7} {:>9} {:>9}  {:>6.1} %  {:>13}{}",
-            class.slot_bytes,
-            class.pages,
-            class.slots,
-            class.live,
-            100.0 * class.used_bytes as f64 / slots as f64,
-            class.used_bytes,
-            if class.is_large { "  blocks" } else { "" }
-        );
+    println!("            {}", row(&chains(&index.chains)));
+    println!("  age       {}", row(&found.ages));
+    println!("  to live   {}", row(&found.times_to_live));
+    if !found.classes.is_empty() {
+        println!("\n{}", classes(found));
     }
     if found.live {
-        println!("in motion {} mismatches, as is usual while a process writes", found.in_motion);
+        println!("  {} mismatches in motion, as is usual while a process writes", size::count(found.in_motion));
     } else if found.problems_found > 0 {
-        println!("problems  {}: `also-cache verify` lists them", found.problems_found);
+        println!("  problems  {}: `also-cache verify` lists them", size::count(found.problems_found));
     }
 }
 
+fn classes(found: &Inspection) -> Table {
+    let mut table = Table::new(["slot", "pages", "slots", "live", "used bytes", "occupied"]);
+    for class in &found.classes {
+        let slots = (class.slots * class.slot_bytes).max(1);
+        let kind = if class.is_large { "blocks of " } else { "" };
+        table.row(vec![
+            format!("{kind}{} B", size::count(class.slot_bytes)),
+            size::count(class.pages),
+            size::count(class.slots),
+            size::count(class.live),
+            size::bytes(class.used_bytes),
+            format!("{:.1} %", 100.0 * class.used_bytes as f64 / slots as f64),
+        ]);
+    }
+    table
+}
+
+/// Chains by the number of their overflow buckets, in words.
+fn chains(counts: &[u64]) -> Vec<(&'static str, u64)> {
+    const NAMES: [&str; 4] = ["without overflow bucket", "with one", "with two", "with three"];
+    NAMES.into_iter().zip(counts.iter().copied()).collect()
+}
+
+/// What there is of it, side by side.
 fn row(rows: &[(&str, u64)]) -> String {
-    rows.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+    let there = rows.iter().filter(|(_, count)| *count > 0);
+    let text = there.map(|(name, count)| format!("{} {name}", size::count(*count))).collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  also-cache inspect /dev/shm/users.arena
+  also-cache inspect --json FILE
+
+The exit status is 1 if the file can not be read or is no arena of this version; a damaged arena is shown as far as it can be
+read.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_there_is_is_shown() {
+        assert_eq!(row(&[("young", 1_200), ("old", 0), ("older", 3)]), "1,200 young, 3 older");
+        assert_eq!(row(&[("young", 0)]), "none");
+        assert_eq!(row(&chains(&[5, 0, 2])), "5 without overflow bucket, 2 with two");
+    }
 }

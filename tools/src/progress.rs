@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// A bar over `length` steps; hidden with `quiet` or without a terminal.
 pub(crate) fn bar(length: u64, title: impl Into<Cow<'static, str>>, quiet: bool) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(length), target(quiet));
-    bar.set_style(style("  {prefix:<14} {bar:40} {percent:>3} %  {msg}"));
+    bar.set_style(style("  {prefix:<10} {bar:24} {percent:>3} %  {wide_msg}"));
     bar.set_prefix(title);
     bar
 }

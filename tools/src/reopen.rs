@@ -25,13 +25,13 @@ use std::time::Duration;
 
 /// Options of `reopen`.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  also-cache reopen\n  also-cache reopen --capacity 512MiB --entries 1000000")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ReopenOptions {
     /// Size of the arena in /dev/shm; where that is too small, the largest that fits, with fewer entries.
-    #[arg(long, default_value = "4GiB", value_name = "BYTES", value_parser = size::parse_bytes)]
+    #[arg(long, default_value = "4GiB", value_name = "BYTES", value_parser = size::parse_capacity)]
     capacity: u64,
     /// Entries, of 320 bytes each.
-    #[arg(long, default_value_t = 8_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1000..))]
+    #[arg(long, default_value_t = 8_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1000..=1 << 32))]
     entries: u64,
     /// Lives after the first, each ended by SIGKILL.
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=99))]
@@ -40,6 +40,13 @@ pub(crate) struct ReopenOptions {
     #[arg(long)]
     json: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  also-cache reopen                                       4 GiB, eight million entries, five lives
+  also-cache reopen --capacity 512MiB --entries 1000000
+
+The exit status is 1 if an arena did not come back, or a value was wrong.";
 
 /// Fills, kills, reopens, several times over.
 pub(crate) fn run(options: &ReopenOptions) -> Result<()> {

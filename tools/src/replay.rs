@@ -17,6 +17,7 @@ pub(crate) use journey::measure;
 use crate::contestant::{Capacity, Kind};
 use crate::failure::{Failure, Result};
 use crate::{cell, interrupt, progress, size, value};
+use also_cache::limits::CAPACITY_MAX;
 use clap::{Args, ValueEnum};
 use journey::{Outcome, Question};
 use std::path::{Path, PathBuf};
@@ -30,10 +31,10 @@ pub(crate) struct ReplayOptions {
     #[arg(required = true, value_name = "TRACE")]
     traces: Vec<PathBuf>,
     /// Capacity in entries; the reference of the goals, S3-FIFO, runs beside it.
-    #[arg(long, value_name = "N", group = "capacity", value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, value_name = "N", group = "capacity", value_parser = clap::value_parser!(u64).range(2..=1 << 32))]
     capacity_entries: Option<u64>,
     /// Capacity in bytes, such as 16MiB.
-    #[arg(long, value_name = "B", group = "capacity", value_parser = size::parse_bytes)]
+    #[arg(long, value_name = "B", group = "capacity", value_parser = size::parse_capacity)]
     capacity_bytes: Option<u64>,
     /// Capacities of 0.1, 1, 5 and 10 % of the keys, at least 100 entries. The default.
     #[arg(long, group = "capacity")]
@@ -58,7 +59,7 @@ pub(crate) struct ReplayOptions {
     #[arg(long, value_name = "COLUMN")]
     key_column: Option<String>,
     /// Use the first N accesses only.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Bytes per entry that the others are charged beside key and value, with a capacity in bytes.
     #[arg(long, default_value_t = 0, value_name = "B")]
@@ -108,6 +109,7 @@ pub(crate) fn run(options: &ReplayOptions) -> Result<()> {
         let source = source(options, path)?;
         let trace = source.read()?;
         let questions = questions(options, &source, &trace);
+        check_sizes(&questions)?;
         bar.inc_length(questions.len() as u64);
         let attachment = trace.bytes();
         drop(trace);
@@ -173,6 +175,24 @@ fn questions(options: &ReplayOptions, source: &Source, trace: &Trace) -> Vec<Que
     questions
 }
 
+/// Entries and values that no arena can hold are refused before the first cell.
+fn check_sizes(questions: &[Question]) -> Result<()> {
+    let too_large = |question: &&Question| question.capacity.arena_bytes() > CAPACITY_MAX;
+    match questions.iter().find(too_large) {
+        None => Ok(()),
+        Some(question) => Err(Failure::Option {
+            option: "capacity-entries",
+            met: question.label.clone(),
+            bound: format!(
+                "with values of {} bytes that takes {}, and an arena has at most {}",
+                question.value_bytes.1,
+                size::bytes(question.capacity.arena_bytes()),
+                size::bytes(CAPACITY_MAX)
+            ),
+        }),
+    }
+}
+
 fn capacities(options: &ReplayOptions, keys: u64) -> Vec<(String, Capacity)> {
     let longest = value_bytes(options).1;
     let in_entries = |entries| Capacity::Entries { entries, value_bytes: longest };
@@ -214,7 +234,11 @@ fn parse_range(text: &str) -> std::result::Result<(u64, u64), String> {
     let (shortest, longest) = (size::parse_bytes(shortest)?, size::parse_bytes(longest.trim_start_matches('='))?);
     let bounds = value::VALUE_BYTES_MIN..=VALUE_BYTES_MAX;
     if shortest > longest || !bounds.contains(&shortest) || !bounds.contains(&longest) {
-        return Err(format!("{shortest}..{longest} is not a range within {} to {}", bounds.start(), bounds.end()));
+        return Err(format!(
+            "{shortest}..{longest} is no range from shortest to longest within {} to {} bytes",
+            bounds.start(),
+            bounds.end()
+        ));
     }
     Ok((shortest, longest))
 }

@@ -1,5 +1,6 @@
 //! Bytes, counts and durations as people write and read them.
 
+use also_cache::limits::{CAPACITY_MAX, CAPACITY_MIN};
 use std::time::Duration;
 
 /// Reads `256MiB`, `64K`, `1g` or plain bytes; all units are powers of 1024.
@@ -16,6 +17,19 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         _ => return Err(format!("{unit:?} is no unit of bytes; K, M, G, T (or KiB, ...) are")),
     };
     number.checked_mul(1 << shift).ok_or_else(|| format!("{text} does not fit 64 bits"))
+}
+
+/// Reads the capacity of an arena, within what one may have.
+pub(crate) fn parse_capacity(text: &str) -> Result<u64, String> {
+    within(parse_bytes(text)?, CAPACITY_MIN, CAPACITY_MAX)
+}
+
+/// Holds a number of bytes against its bounds.
+pub(crate) fn within(count: u64, least: u64, most: u64) -> Result<u64, String> {
+    if (least..=most).contains(&count) {
+        return Ok(count);
+    }
+    Err(format!("{} is not within {} to {}", bytes(count), bytes(least), bytes(most)))
 }
 
 /// Bytes in the largest binary unit that keeps them readable: `256 MiB`, `1.5 GiB`.
@@ -76,6 +90,10 @@ mod tests {
         }
         for text in ["", "MiB", "12 parsec", "99999999999T"] {
             assert!(parse_bytes(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_capacity("1MiB"), Ok(1 << 20));
+        for text in ["0", "1023K", "257G"] {
+            assert!(parse_capacity(text).is_err_and(|problem| problem.contains("1 MiB to 256 GiB")), "{text}");
         }
     }
 

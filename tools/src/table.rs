@@ -1,10 +1,12 @@
-//! A plain table for a terminal: the first column to the left, numbers to the right, two blanks between.
+//! A plain table for a terminal: the first column to the left, numbers to the right, two blanks between, headings over
+//! groups of rows.
 
 use std::fmt;
 
 /// Rows of text under one line of titles.
 pub(crate) struct Table {
     titles: Vec<String>,
+    /// A row of a single cell is a heading.
     rows: Vec<Vec<String>>,
 }
 
@@ -14,6 +16,11 @@ impl Table {
         Self { titles: titles.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
+    /// Adds a line of its own, as long as it likes.
+    pub(crate) fn heading(&mut self, text: String) {
+        self.rows.push(vec![text]);
+    }
+
     /// Adds a row; missing cells are left blank.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
         assert!(cells.len() <= self.titles.len(), "{} cells under {} titles", cells.len(), self.titles.len());
@@ -21,7 +28,7 @@ impl Table {
     }
 
     fn widths(&self) -> Vec<usize> {
-        let lines = || std::iter::once(&self.titles).chain(&self.rows);
+        let lines = || std::iter::once(&self.titles).chain(self.rows.iter().filter(|row| row.len() > 1));
         let width = |column: usize| lines().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
         (0..self.titles.len()).map(|column| width(column).unwrap_or(0)).collect()
     }
@@ -57,6 +64,7 @@ mod tests {
     fn columns_line_up() {
         let mut table = Table::new(["trace", "hit %"]);
         table.row(vec!["oltp".into(), "67.8".into()]);
-        assert_eq!(table.to_string(), "  trace  hit %\n  -----  -----\n  oltp    67.8\n");
+        table.heading("all of them".into());
+        assert_eq!(table.to_string(), "  trace  hit %\n  -----  -----\n  oltp    67.8\n  all of them\n");
     }
 }

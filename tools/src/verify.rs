@@ -2,12 +2,13 @@
 
 use crate::failure::{Failure, Result};
 use crate::inspect::json;
+use crate::size;
 use also_cache::inspect::Inspection;
 use std::path::PathBuf;
 
 /// What to check.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  also-cache verify /dev/shm/users.arena\n  also-cache verify --json FILE")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyOptions {
     /// The arena's file. It is only read. While a process uses it, mismatches are counted as in motion.
     file: PathBuf,
@@ -27,15 +28,27 @@ pub(crate) fn run(options: &VerifyOptions) -> Result<()> {
         }
         let more = found.problems_found - found.problems.len() as u64;
         if more > 0 {
-            println!("and {more} more");
+            println!("and {} more", size::count(more));
         }
-        println!(
-            "{} words, {} entries with the right checksum, {} slots without a name, {} in motion",
-            found.index.words, found.entries, found.orphans, found.in_motion
-        );
+        let figures = [found.index.words, found.entries, found.orphans, found.in_motion];
+        let [words, entries, orphans, in_motion] = figures.map(size::count);
+        println!("{words} words, {entries} entries with the right checksum, {orphans} LIVE slots without a name");
+        if found.live {
+            println!(
+                "{in_motion} mismatches in motion, as is usual while a process writes: look again when it has ended"
+            );
+        }
     }
     match found.problems_found {
         0 => Ok(()),
-        count => Err(Failure::Wrong(format!("{count} problems in {}", options.file.display()))),
+        1 => Err(Failure::Wrong(format!("1 problem in {}", options.file.display()))),
+        count => Err(Failure::Wrong(format!("{} problems in {}", size::count(count), options.file.display()))),
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  also-cache verify /dev/shm/users.arena
+  also-cache verify --json FILE
+
+The exit status is 1 if something is wrong, or if the file can not be read or is no arena of this version.";

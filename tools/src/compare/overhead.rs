@@ -34,17 +34,15 @@ impl Journey for Full {
         let entries = contestant.entries().max(1) as f64;
         let resident = machine::resident().now.saturating_sub(self.before) as f64;
         let overhead = resident / entries - entry as f64;
-        let mut figures = vec![
-            ("overhead, bytes per entry".to_owned(), overhead),
-            ("entries per MiB resident".to_owned(), entries / (resident / 1_048_576.0).max(1e-9)),
-        ];
+        let mut figures = vec![("overhead, bytes per entry".to_owned(), overhead)];
         // Where there are classes: a slot is header, key, padding, value, and what the class leaves unused.
         let slot_bytes =
             contestant.stats().and_then(|stats| stats.classes.iter().max_by_key(|class| class.live).copied());
         if let Some(unused) = slot_bytes.map(|class| class.slot_bytes as f64 - (HEADER_BYTES + entry) as f64) {
-            figures.push(("padding and class waste, bytes per entry".to_owned(), unused));
-            figures.push(("overhead apart from these, bytes per entry".to_owned(), overhead - unused));
+            figures.push(("of it padding, class waste".to_owned(), unused));
+            figures.push(("overhead without these".to_owned(), overhead - unused));
         }
+        figures.push(("entries per MiB resident".to_owned(), entries / (resident / 1_048_576.0).max(1e-9)));
         figures
     }
 }

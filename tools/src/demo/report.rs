@@ -162,10 +162,9 @@ impl Report {
     fn steps(&self) -> [Step; 5] {
         let mut checked = vec![
             format!(
-                "{} of {} acknowledged entries came back ({:.3} %)",
-                count(self.survived),
-                count(self.acknowledged_and_present),
-                self.survived_percent
+                "{:.3} % of {} acknowledged entries came back",
+                self.survived_percent,
+                count(self.acknowledged_and_present)
             ),
             format!(
                 "{} values read back byte by byte, {} wrong",
@@ -173,6 +172,10 @@ impl Report {
                 count(self.wrong_values())
             ),
         ];
+        if self.survived < self.acknowledged_and_present {
+            let lost = self.acknowledged_and_present - self.survived;
+            checked.push(format!("{} did not", count(lost)));
+        }
         if self.evicted_before_kill > 0 {
             checked.push(format!("{} had been evicted before the kill", count(self.evicted_before_kill)));
         }
@@ -195,21 +198,15 @@ impl Report {
     fn served(&self) -> Vec<String> {
         let (operations, rate) = rates(self.operations, self.serve_seconds);
         let acknowledged = count(self.writes_acknowledged);
-        let mut lines = vec![format!("{operations} operations, {rate} a second; {acknowledged} writes acknowledged")];
-        if self.writes_refused > 0 {
-            lines.push(format!("{} writes were refused", count(self.writes_refused)));
-        }
-        lines
+        let done = format!("{operations} operations, {rate} a second");
+        vec![done, format!("{acknowledged} writes acknowledged{}", refused(self.writes_refused))]
     }
 
     fn went_on(&self) -> Vec<String> {
         let (operations, rate) = rates(self.warm_operations, self.warm_seconds);
         let hit_percent = self.warm_hit_percent;
-        let mut lines = vec![format!("{operations} operations, {rate} a second; {hit_percent:.1} % of the reads hit")];
-        if self.warm_refused > 0 {
-            lines.push(format!("{} writes were refused", count(self.warm_refused)));
-        }
-        lines
+        let done = format!("{operations} operations, {rate} a second");
+        vec![done, format!("{hit_percent:.1} % of the reads hit{}", refused(self.warm_refused))]
     }
 
     fn wrong_values(&self) -> u64 {
@@ -237,10 +234,15 @@ pub(super) fn title(json: bool, place: &Place, workload: &Workload) {
     println!("\n  also-cache demo\n");
     println!("  arena     {}", place.file().display());
     println!(
-        "  workload  {} threads: {READS_PERCENT} % reads, {WRITES_PERCENT} % writes, {removes} % removals; {} keys, values of {} to {}\n",
+        "  workload  {} threads: {READS_PERCENT} % reads, {WRITES_PERCENT} % writes, {removes} % removals\n            {} keys, values of {} to {}\n",
         workload.threads,
         count(workload.keys),
         bytes(VALUE_BYTES.0),
         bytes(VALUE_BYTES.1)
     );
+}
+
+/// What a line says of refused writes, if there were any.
+fn refused(writes: u64) -> String {
+    if writes > 0 { format!(", {} refused", count(writes)) } else { String::new() }
 }

@@ -90,7 +90,8 @@ impl Source {
     fn numbers<const WIDTH: usize>(&self, reader: impl Read, limit: u64) -> Result<Trace> {
         let mut bytes = Vec::new();
         let most = limit.saturating_mul(WIDTH as u64);
-        reader.take(most).read_to_end(&mut bytes).map_err(|error| self.failed("reading", error))?;
+        let doing = if self.format == Format::U32Zst { "decompressing" } else { "reading" };
+        reader.take(most).read_to_end(&mut bytes).map_err(|error| self.failed(doing, error))?;
         let (numbers, rest) = bytes.as_chunks::<WIDTH>();
         if !rest.is_empty() {
             return Err(problem(&self.path, format!("its {} bytes are no multiple of {WIDTH}", bytes.len())));

@@ -3,7 +3,9 @@
 //! ```text
 //!   measure.rs   also-cache compare | replay | reopen, cargo bench   --json files-->   figures.rs   by name
 //!   goals.rs     what is to be reached                                --judge.rs-->    lines
-//!   page.rs      the lines as docs/PERFORMANCE.md, with the machine and the commands
+//!   tables.rs    what has no goal and is worth knowing: every size of hits, the same engine with values on the heap
+//!   page.rs      all of it as docs/PERFORMANCE.md, with docs/performance-notes.md, which people write, at its end
+//!   origin.rs    commit, date, machine: kept beside the figures
 //! ```
 //!
 //! A number that is not reached makes the exit status 0 all the same: it is a report, and timing on a busy machine is no
@@ -13,7 +15,9 @@ mod figures;
 mod goals;
 mod judge;
 mod measure;
+mod origin;
 mod page;
+mod tables;
 
 use figures::Figures;
 use std::path::PathBuf;
@@ -25,6 +29,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let started = Instant::now();
     let mut figures = Figures::default();
     let mut failed = Vec::new();
+    origin::keep(&options)?;
     for measurement in measure::all(&options)? {
         let outcome = measurement.answer(&options).and_then(|text| measurement.hand_over(&text, &mut figures));
         if let Err(problem) = outcome {
@@ -39,7 +44,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         println!("  could not be measured: {}", failed.join(", "));
     }
     println!("  {} s in all; the figures are in {}", started.elapsed().as_secs(), options.folder().display());
-    if options.write { page::write(&lines) } else { Ok(()) }
+    if options.write { page::write(&lines, &figures, &origin::of(&options)) } else { Ok(()) }
 }
 
 /// What is to be measured, and where figures come from.
@@ -75,7 +80,8 @@ impl Options {
 
     /// Where figures are kept, to be taken again by `--from`.
     fn folder(&self) -> PathBuf {
-        self.from.clone().unwrap_or_else(|| crate::target("numbers"))
+        let name = if self.quick { "numbers-quick" } else { "numbers" };
+        self.from.clone().unwrap_or_else(|| crate::target(name))
     }
 }
 
@@ -85,12 +91,12 @@ cargo xtask numbers [--traces FOLDER] [--write] [--quick] [--only TEXT] [--from 
 Measures, and prints goal by goal what came out, beside the best peer of the same run.
 
   --traces FOLDER   access traces, one .u32.zst each; without it no hit ratios
-  --write           write docs/PERFORMANCE.md
+  --write           write docs/PERFORMANCE.md, with docs/performance-notes.md at its end as it stands there
   --quick           small sizes and short runs: minutes become seconds, and the figures rough
   --only TEXT       only measurements whose name contains the text
   --from FOLDER     take the figures that a run kept instead of measuring
 
-Measurements: speed, memory, reopen, batches; with traces replay, replay-4-threads, replay-16MiB.
+Measurements: speed, memory, reopen, hits, batches; with traces replay, replay-4-threads, replay-16MiB.
 
 Examples:
   cargo xtask numbers --quick

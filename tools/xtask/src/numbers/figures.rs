@@ -20,8 +20,12 @@ pub(super) type Name = (String, String, String);
 pub(super) struct Figures(BTreeMap<Name, Figure>);
 
 impl Figure {
-    /// Each figure over several runs: the median of the medians, with the least and the most of them.
+    /// Each figure over several runs: the median of the medians, with the least and the most of them. Of one run it is what
+    /// that says itself.
     pub(super) fn medians(runs: &[Figures]) -> BTreeMap<Name, Self> {
+        if let [run] = runs {
+            return run.0.clone();
+        }
         let mut values: BTreeMap<Name, Vec<f64>> = BTreeMap::new();
         for (name, figure) in runs.iter().flat_map(|run| &run.0) {
             values.entry(name.clone()).or_default().push(figure.median);

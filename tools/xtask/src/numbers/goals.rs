@@ -119,7 +119,7 @@ fn memory() -> Vec<Goal> {
     };
     for bytes in [64, 256] {
         let (what, workload) = (format!("bytes per entry beyond {bytes} B"), format!("overhead/{bytes}"));
-        row(what.clone(), &workload, "overhead apart from these, bytes per entry", Wish::AtMost(56.0));
+        row(what.clone(), &workload, "overhead without these", Wish::AtMost(56.0));
         row(format!("{what}, all included"), &workload, "overhead, bytes per entry", Wish::NotAbovePeers);
     }
     for sizes in ["4KiB in 256MiB", "1MiB in 256MiB", "1MiB in 1GiB"] {

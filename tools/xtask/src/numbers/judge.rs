@@ -2,6 +2,7 @@
 
 use super::figures::{Figure, Figures};
 use super::goals::{Topic, goals};
+use super::measure::command_of;
 
 /// One goal.
 pub(super) struct Goal {
@@ -36,6 +37,8 @@ pub(super) struct Line {
     pub(super) beside: String,
     pub(super) spread: String,
     pub(super) verdict: &'static str,
+    /// What measures it.
+    pub(super) command: String,
 }
 
 /// A line a goal.
@@ -47,11 +50,14 @@ pub(super) fn lines(figures: &Figures) -> Vec<Line> {
 pub(super) fn print(lines: &[Line]) {
     let row = |cells: [&str; 6]| {
         let [what, wish, ours, beside, spread, verdict] = cells;
-        println!("  {what:<46} {wish:<24} {ours:>10} {beside:>24} {spread:>7}  {verdict}");
+        println!("  {what:<44} {wish:<18} {ours:>7} {beside:>17} {spread:>6}  {verdict}");
     };
     println!();
     row(["what", "goal", "ours", "beside", "spread", "reached"]);
-    for line in lines {
+    for (at, line) in lines.iter().enumerate() {
+        if at == 0 || lines[at - 1].topic != line.topic {
+            println!("\n  {}", line.topic.title());
+        }
         row([&line.what, &line.wish, &line.ours, &line.beside, &line.spread, line.verdict]);
     }
     let count = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();
@@ -77,6 +83,7 @@ impl Goal {
             ours: ours.map_or("-".to_owned(), |figure| number(figure.median)),
             beside: peer.map_or("-".to_owned(), |(name, figure)| format!("{name} {}", number(figure.median))),
             spread: ours.map_or("-".to_owned(), spread),
+            command: command_of(&self.workload),
             verdict: reached.map_or(UNKNOWN, |reached| if reached { YES } else { NO }),
         }
     }
@@ -96,17 +103,17 @@ impl Wish {
 
     fn text(&self) -> String {
         match self {
-            Self::Times(factor) => format!(">= {factor} x the best peer"),
-            Self::Plus(points, _) if *points == 0.0 => ">= the best peer".to_owned(),
+            Self::Times(factor) => format!(">= {factor} x best peer"),
+            Self::Plus(points, _) if *points == 0.0 => ">= best peer".to_owned(),
             Self::Plus(points, names) => format!(">= {} + {points}", names.join(", ")),
             Self::AtLeast(bound) => format!(">= {bound}"),
             Self::AtMost(bound) => format!("<= {bound}"),
-            Self::NotAbovePeers => "<= the best peer".to_owned(),
+            Self::NotAbovePeers => "<= best peer".to_owned(),
         }
     }
 }
 
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if value.abs() >= 1000.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 

@@ -41,6 +41,8 @@ pub(super) fn all(options: &Options) -> Result<Vec<Measurement>, String> {
         Measurement { name: "reopen", how: How::Medians(reopen) },
     ];
     if !quick {
+        // Every size once; what goals are about again and again, and its medians count.
+        all.push(Measurement { name: "hits", how: How::Bench(HITS, 1) });
         all.push(Measurement { name: "batches", how: How::Bench(BATCHES, 3) });
     }
     // What was kept needs no traces.
@@ -57,10 +59,7 @@ pub(super) fn all(options: &Options) -> Result<Vec<Measurement>, String> {
             all
         };
         let sweep = |against| replay(&["--sweep", "--against", against]);
-        let small = |against| {
-            let sizes = ["--capacity-bytes", "16MiB", "--value-bytes", "64..4096", "--by-logarithm"];
-            replay(&[&sizes[..], &["--equal-memory", "--against", against]].concat())
-        };
+        let small = |against| replay(&[&SMALL[..], &["--against", against]].concat());
         let (all_peers, two) = if quick { (TWO, None) } else { ("all", Some(TWO)) };
         all.push(Measurement { name: "replay", how: How::Replay(sweep(all_peers), two.map(sweep)) });
         let threads = replay(&["--sweep", "--alone", "--threads", "4"]);
@@ -144,13 +143,17 @@ fn output(mut command: Command) -> Result<String, String> {
 /// Runs the bench so often and returns the medians of criterion's medians.
 fn bench(filter: &str, rounds: u32) -> Result<String, String> {
     let mut runs = Vec::new();
+    let estimates = crate::target("numbers-criterion");
     for round in 1..=rounds {
         eprintln!("==> cargo bench --bench get_hit -- '{filter}'   ({round} of {rounds})");
         let mut command = Command::new("cargo");
         command.args(["bench", "--quiet", "--bench", "get_hit", "--", filter]);
+        command.env("CRITERION_HOME", &estimates);
+        // What an earlier run with another filter left is not of this one. It may not be there.
+        let _ = std::fs::remove_dir_all(&estimates);
         output(command)?;
         let mut run = Figures::default();
-        run.add_criterion(&crate::target("criterion"))?;
+        run.add_criterion(&estimates)?;
         runs.push(run);
     }
     let medians: Vec<serde_json::Value> = Figure::medians(&runs)
@@ -165,23 +168,28 @@ fn bench(filter: &str, rounds: u32) -> Result<String, String> {
     Ok(serde_json::json!({ "medians": medians }).to_string())
 }
 
-/// The commands by which the page can be had again.
-pub(super) fn commands() -> Vec<String> {
-    vec![
-        "cargo xtask numbers --traces FOLDER --write      # all of it; FOLDER: access traces, .u32.zst each".to_owned(),
-        "cargo xtask numbers --from target/numbers        # the table again, from figures that were kept".to_owned(),
-        format!("cargo bench --bench get_hit -- '{BATCHES}'"),
-        "also-cache compare --only hit,aside,churn        # or drift,overhead,waste --rounds 1".to_owned(),
-        "also-cache replay --sweep --against all FOLDER/*.u32.zst".to_owned(),
-        "also-cache replay --capacity-bytes 16MiB --by-logarithm --equal-memory --against all FOLDER/*.u32.zst"
-            .to_owned(),
-        "also-cache reopen".to_owned(),
-    ]
+/// What measures a workload, by hand: the command itself, or `cargo bench`.
+pub(super) fn command_of(workload: &str) -> String {
+    match workload.split('/').next().unwrap_or(workload) {
+        "get_hit" => format!("cargo bench --bench get_hit -- '{workload}/'"),
+        "drift" | "overhead" | "waste" => format!("also-cache compare --rounds 1 --only {}", quoted(workload)),
+        "replay" => "also-cache replay --sweep --against all FOLDER/*.u32.zst".to_owned(),
+        "replay-4-threads" => "also-cache replay --sweep --alone --threads 4 FOLDER/*.u32.zst".to_owned(),
+        "replay-16MiB" => format!("also-cache replay {} --against all FOLDER/*.u32.zst", SMALL.join(" ")),
+        "reopen" => "also-cache reopen".to_owned(),
+        _ => format!("also-cache compare --only {}", quoted(workload)),
+    }
+}
+
+fn quoted(word: &str) -> String {
+    if word.contains(' ') { format!("'{word}'") } else { word.to_owned() }
 }
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
+const SMALL: [&str; 6] = ["--capacity-bytes", "16MiB", "--value-bytes", "64..4096", "--by-logarithm", "--equal-memory"];
+const HITS: &str = "get_hit/(10k|1M|4M)x";
 const TWO: &str = "quick_cache,moka";
 const BATCHES: &str = "get_hit/(4Mx64|1Mx256)/zipf/1t/(also-cache get_many 16|quick_cache)$";
