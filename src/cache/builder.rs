@@ -90,7 +90,8 @@ impl Builder {
     }
 
     /// Whether one thread does the housekeeping: expiry, settling after a restart, pages between classes. It ends with
-    /// the last handle. Without it inserts do what they need, and [`Cache::maintain`] the rest. Default `true`.
+    /// the last handle, be that a [`Cache`] or a [`crate::PinnedValue`]: dropping it waits for the step under way. Without
+    /// it inserts do what they need, and [`Cache::maintain`] the rest. Default `true`.
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self

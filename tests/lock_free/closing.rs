@@ -1,11 +1,11 @@
-//! A close beside writers and readers: it waits for the first, with a bound, and not for the second.
+//! The end of a cache: a close waits for writers, with a bound, and not for readers; the last handle ends the housekeeper.
 
 use super::support::Watchdog;
 use super::{LetGo, alone};
 use also_cache::failpoint::{Action, arm, hits};
 use also_cache::inspect::Inspection;
 use also_cache::limits::CLOSE_WAIT_MAX_MS;
-use also_cache::{Cache, InsertError, OpenError, Recovery};
+use also_cache::{Cache, InsertError, OpenError, PinnedValue, Recovery};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -104,4 +104,48 @@ fn a_close_waits_for_no_reader_no_pin_and_no_reservation() {
     let again = open(&path);
     assert!(matches!(again.recovery(), Recovery::Warm { sealed: true, entries: 1, .. }), "{}", again.recovery());
     assert!(again.get("later").is_none());
+}
+
+/// Housekeepers of this process; no other test of this crate has one.
+fn housekeepers() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux tells its threads").flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "also-cache").count()
+}
+
+fn wait_for_housekeepers(wanted: usize) {
+    while housekeepers() != wanted {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_housekeeper_ends_with_the_last_handle_whatever_that_is() {
+    let _alone = alone();
+    let folder = in_memory();
+    let path = folder.path().join("arena");
+    type Keep = fn(&Cache) -> Box<dyn Send>;
+    let kept: [(&str, Keep); 4] = [
+        ("a clone", |cache| Box::new(cache.clone())),
+        ("a pinned value", |cache| Box::new(cache.get_pinned("k").filter(PinnedValue::is_pinned).expect("there"))),
+        ("a value of a walk", |cache| Box::new(cache.iter().next().expect("there").1)),
+        ("a pinned value of a closed cache", |cache| {
+            cache.clone().close().expect("closes");
+            Box::new(cache.get_pinned("k").expect("there"))
+        }),
+    ];
+    for (what, keep) in kept {
+        let _watchdog = Watchdog::new(what, 60);
+        let cache = Cache::builder().capacity(4 << 20).file(&path).open().expect("nobody has the file any more");
+        cache.insert("k", "v").expect("fits");
+        let last = keep(&cache);
+        drop(cache);
+        wait_for_housekeepers(1);
+        assert!(
+            matches!(Cache::builder().capacity(4 << 20).file(&path).open(), Err(OpenError::Locked { .. })),
+            "{what}"
+        );
+        std::thread::spawn(move || drop(last)).join().expect("no panic");
+        wait_for_housekeepers(0);
+    }
 }

@@ -82,12 +82,22 @@ fn a_read_of_an_inherited_large_value_waits_for_no_writer_of_large_values() {
     check_slots(&cache).unwrap_or_else(|told| panic!("{told}"));
 }
 
+/// Ends the loops of the others, also after a failed check: the scope waits for them.
+struct Stopped<'s>(&'s AtomicBool);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// One round: readers, a remover, a replacer and housekeeping over what a life left.
 fn meet(path: &Path, round: u64) {
     first_life(path);
     let cache = open(path);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _stopped = Stopped(&stop);
         for reader in 0..2 {
             let (cache, stop) = (&cache, &stop);
             scope.spawn(move || {
