@@ -337,7 +337,7 @@ impl Slots for Engine {
 
     fn give_overflow(&self, offset: u64) {
         self.pages.class(ClassId::OVERFLOW).limbo.fetch_add(1, Ordering::Relaxed);
-        self.limbo.add(&[Handle::from_offset(offset)]);
+        self.let_wait(ClassId::OVERFLOW, &[Handle::from_offset(offset)]);
     }
 
     fn take_page(&self, number: u32) -> Option<u64> {

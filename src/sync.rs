@@ -9,7 +9,7 @@
 //!   bite("name")       a listed defect, turned on only by `cargo xtask bite`
 //! ```
 //!
-//! Invariant: no other file names `std::sync::atomic`, `loom` or `crossbeam_epoch`.
+//! Invariant: nobody outside of `sync` names `std::sync::atomic`, `loom` or `crossbeam_epoch`.
 
 pub(crate) mod backoff;
 pub(crate) mod epoch;
@@ -47,12 +47,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Takes a lock if nobody has it; a poisoned one is taken all the same.
-#[cfg(not(loom))]
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match mutex.try_lock() {
         Ok(guard) => Some(guard),
+        #[cfg(not(loom))]
         Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(std::sync::TryLockError::WouldBlock) => None,
+        Err(_) => None,
     }
 }
 

@@ -30,8 +30,8 @@ use crate::types::handle::Handle;
 pub(super) const STASHES: usize = 8;
 #[cfg(loom)]
 pub(super) const STASHES: usize = 1;
-/// Slots of a class from which on it uses stashes: all of them together then hold 3 % at most.
-const STASHED_FROM: u64 = if cfg!(loom) { 1 } else { 4096 };
+/// Slots of a class from which on it uses stashes: all of them together then hold 1 % at most.
+const STASHED_FROM: u64 = if cfg!(loom) { 1 } else { 100 * STASHES as u64 * GROUP as u64 };
 /// Bits of a group.
 const GROUP: u32 = 16;
 const GROUP_MASK: u64 = (1 << GROUP) - 1;
@@ -152,11 +152,11 @@ impl Pages {
         if state.free.load(Ordering::Relaxed) == 0 {
             return self.take_from_others(class);
         }
-        let most = if self.takes_many(class) { GROUP } else { 1 };
+        let many = self.takes_many(class);
         let mut page = from.page().0 % self.layout.pages;
         let mut first = from.group() / GROUPS_PER_WORD;
         for _ in 0..=self.layout.pages {
-            if let Some(claimed) = self.claim_in_page(PageId(page), class, first, most) {
+            if let Some(claimed) = self.claim_in_page(PageId(page), class, first, many) {
                 let rest = claimed.without_lowest();
                 self.fill(class, word, rest);
                 failpoint!("free.claimed");
@@ -207,8 +207,8 @@ impl Pages {
         })
     }
 
-    /// Claims up to `most` free slots of one group, from a word of the page on.
-    fn claim_in_page(&self, page: PageId, class: ClassId, first: u32, most: u32) -> Option<Stash> {
+    /// Claims one free slot, or all of a group, from a word of the page on.
+    fn claim_in_page(&self, page: PageId, class: ClassId, first: u32, many: bool) -> Option<Stash> {
         let state = self.state(page);
         self.turn.take();
         // Relaxed: only a shortcut.
@@ -224,7 +224,7 @@ impl Pages {
             while bits != 0 {
                 let lowest = bits & bits.wrapping_neg();
                 let shift = lowest.trailing_zeros() / GROUP * GROUP;
-                let wanted = if most > 1 { bits & GROUP_MASK << shift } else { lowest };
+                let wanted = if many { bits & GROUP_MASK << shift } else { lowest };
                 self.turn.take();
                 // Acquire: pairs with the Release of `give_slots`, so that what was done to the slots before is over.
                 let mut before = words[at].fetch_and(!wanted, Ordering::Acquire);
@@ -294,15 +294,11 @@ impl Pages {
         (0..lines).for_each(|line| region.prefetch_to_write(start + line * 64));
     }
 
+    /// The bits of a page.
     #[inline]
     pub(super) fn bitmap(&self, page: PageId) -> &[AtomicU64] {
         let first = page.0 as usize * self.words_per_page;
         &self.bitmaps[first..first + self.words_per_page]
-    }
-
-    /// The bits of a page.
-    pub(super) fn bitmap_of(&self, page: PageId) -> &[AtomicU64] {
-        self.bitmap(page)
     }
 
     /// Free slots of a page. Relaxed: a gauge.

@@ -40,7 +40,7 @@ impl Pages {
         if !prepared || !self.serves(page, ClassId::LARGE) || self.free_in(page) < count {
             return None;
         }
-        let words = self.bitmap_of(page);
+        let words = self.bitmap(page);
         // Acquire: pairs with the Release of `give_blocks`.
         let bits = u128::from(words[0].load(Ordering::Acquire)) | (u128::from(words[1].load(Ordering::Acquire)) << 64);
         let first = first_run(bits, count)?;
@@ -66,7 +66,7 @@ impl Pages {
             && self.info(page).kind() == PageKind::Large
         {
             // Release: pairs with the Acquire in `is_head`.
-            self.bitmap_of(page)[2 + block as usize / 64].fetch_or(1 << (block % 64), Ordering::Release);
+            self.bitmap(page)[2 + block as usize / 64].fetch_or(1 << (block % 64), Ordering::Release);
         }
     }
 
@@ -75,7 +75,7 @@ impl Pages {
         if self.info(page).kind() == PageKind::RunHead {
             return block == 0;
         }
-        self.bitmap_of(page)[2 + block as usize / 64].load(Ordering::Acquire) & (1 << (block % 64)) != 0
+        self.bitmap(page)[2 + block as usize / 64].load(Ordering::Acquire) & (1 << (block % 64)) != 0
     }
 
     /// Gives blocks back, or for the first time. Blocks that are free already stay so: before its page is prepared a
@@ -87,7 +87,7 @@ impl Pages {
             return;
         }
         let mask = mask(first, count);
-        let words = self.bitmap_of(page);
+        let words = self.bitmap(page);
         words[2 + first as usize / 64].fetch_and(!(1 << (first % 64)), Ordering::AcqRel);
         // Release: pairs with the Acquire of the next owner.
         let before = u128::from(words[0].fetch_or(mask as u64, Ordering::Release))

@@ -291,7 +291,7 @@ impl Graveyard {
         let word = self.one.region.view().word(WORD_AT);
         assert!(word.compare_exchange(1, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok());
         assert!(self.one.retire(1));
-        self.limbo.add(&[Handle::from_offset(SLOT_AT)]);
+        assert_eq!(self.limbo.add(&[Handle::from_offset(SLOT_AT)]), 0);
     }
 
     /// Starts a grace period unless one is under way.

@@ -229,6 +229,11 @@ impl Pages {
         self.coming.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Nobody will say when the grace period of a dirty page is over: the next life zeroes it.
+    pub(crate) fn give_up_grace(&self) {
+        self.coming.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// The grace period of a dirty page is over.
     pub(crate) fn end_grace(&self, page: PageId) {
         self.coming.fetch_sub(1, Ordering::Relaxed);

@@ -92,8 +92,9 @@ impl Limbo {
         Self { stripes, aside, set_aside, emptied, grace: Arc::new(grace) }
     }
 
-    /// Adds slots that the caller has unlinked and marked as retired.
-    pub(crate) fn add(&self, handles: &[Handle]) {
+    /// Adds slots that the caller has unlinked and marked as retired. How many found no room: they stay retired for this life.
+    #[must_use]
+    pub(crate) fn add(&self, handles: &[Handle]) -> u64 {
         // Pairs with the fence in `launch`.
         fence(Ordering::SeqCst);
         let behind = u64::from(!crate::sync::bite("reclaim.tag-early"));
@@ -101,28 +102,28 @@ impl Limbo {
         let tagged = handles.iter().map(|handle| Entry::new(*handle, tag));
         let own = thread_number();
         for step in 0..STRIPES {
-            if let Ok(mut entries) = self.stripes[(own + step) % STRIPES].try_lock() {
-                return entries.extend(tagged);
+            if let Some(mut entries) = crate::sync::try_lock(&self.stripes[(own + step) % STRIPES]) {
+                entries.extend(tagged);
+                return 0;
             }
         }
-        tagged.for_each(|entry| self.put_aside(entry));
+        tagged.map(|entry| u64::from(!self.put_aside(entry))).sum()
     }
 
     /// Keeps an entry while every stripe is taken. Where the cells are full too, after a bounded wait for a stripe, its slot
-    /// stays retired: the next life frees it.
+    /// stays retired, and `false` says so: the next life frees it.
     #[cold]
-    fn put_aside(&self, entry: Entry) {
+    fn put_aside(&self, entry: Entry) -> bool {
         // First: whoever sees the entry counts it out again. Relaxed: a figure.
         self.set_aside.fetch_add(1, Ordering::Relaxed);
         // Release: pairs with the Acquire in `take_aside`.
         let put = |cell: &AtomicU64| cell.compare_exchange(0, entry.0, Ordering::Release, Ordering::Relaxed).is_ok();
         if self.aside.iter().any(put) {
-            return;
+            return true;
         }
         self.set_aside.fetch_sub(1, Ordering::Relaxed);
-        if let Some(mut entries) = crate::sync::lock_within(&self.stripes[thread_number() % STRIPES]) {
-            entries.push_back(entry);
-        }
+        let stripe = crate::sync::lock_within(&self.stripes[thread_number() % STRIPES]);
+        stripe.map(|mut entries| entries.push_back(entry)).is_some()
     }
 
     /// Takes one due entry out of the cells.
@@ -192,7 +193,7 @@ impl Limbo {
         let own = thread_number();
         let (mut count, mut all_seen) = (0, true);
         for step in 0..STRIPES {
-            let Ok(mut entries) = self.stripes[(own + step) % STRIPES].try_lock() else {
+            let Some(mut entries) = crate::sync::try_lock(&self.stripes[(own + step) % STRIPES]) else {
                 all_seen = false;
                 continue;
             };
@@ -214,14 +215,10 @@ impl Limbo {
         count
     }
 
-    /// Puts a slot back that is still pinned: it is looked at again after the next grace period.
-    pub(crate) fn put_back(&self, handle: Handle) {
-        self.add(&[handle]);
-    }
-
     /// Slots that wait; a stripe that somebody is in counts as one.
     pub(crate) fn len(&self) -> usize {
-        let waiting = self.stripes.iter().map(|entries| entries.try_lock().map_or(1, |entries| entries.len()));
+        let waiting =
+            self.stripes.iter().map(|entries| crate::sync::try_lock(entries).map_or(1, |entries| entries.len()));
         // Relaxed: a figure.
         waiting.sum::<usize>() + self.set_aside.load(Ordering::Relaxed) as usize
     }
@@ -242,7 +239,7 @@ mod tests {
         let (done, told) = channel();
         let (adding, adds) = (limbo.clone(), handles.clone());
         std::thread::spawn(move || {
-            adding.add(&adds);
+            assert_eq!(adding.add(&adds), 2, "there is no room for two");
             assert_eq!(adding.take(&mut [None; TAKE_MAX]), 0, "no grace period has passed");
             done.send(adding.len()).expect("the test waits");
         });

@@ -274,7 +274,7 @@ impl Cache {
     ///
     /// [`InsertError::Closed`] after [`Cache::close`].
     pub fn clear(&self) -> Result<(), InsertError> {
-        let Some(_writing) = self.engine().begin_write() else { return Err(InsertError::Closed) };
+        let Some((_writing, _guard)) = self.engine().begin_write() else { return Err(InsertError::Closed) };
         self.engine().clear_all();
         Ok(())
     }

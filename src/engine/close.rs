@@ -5,7 +5,8 @@
 //!                     | still somebody at the bound: not sealed, with an error
 //! ```
 //!
-//! What was sealed is at rest: readers alone go on, and a guard or a pin of theirs holds up nothing here.
+//! What was sealed is at rest. Readers go on, and a guard or a pin of theirs holds up nothing here; a reservation that is still
+//! open has a slot of its own, which the next life frees.
 
 use crate::arena::header::{Superblock, live};
 use crate::engine::Engine;
@@ -80,8 +81,10 @@ impl Engine {
         sealed.sealed = U32::new(1);
         sealed.short_lives = U32::new(0);
         sealed.write(self.region.view());
+        self.region.sync_all()?;
+        // Only now: a close that failed here is tried again by the next.
         *block = sealed;
-        Ok(self.region.sync_all()?)
+        Ok(())
     }
 }
 

@@ -166,7 +166,7 @@ impl Counters {
         writable.add(|stripe| &stripe.by_class[class.index()], count.wrapping_neg());
     }
 
-    /// Entries that this life wrote or adopted. Never too few by more than what other threads are about to count.
+    /// Entries that this life wrote or adopted: an estimate while others count, exact at rest.
     #[inline]
     pub(crate) fn entries(&self) -> u64 {
         (self.sum_of(|stripe| &stripe.entries) as i64).max(0) as u64

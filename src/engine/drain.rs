@@ -143,12 +143,14 @@ impl Engine {
             return self.pages.leave_dirty(page);
         }
         self.pages.await_grace();
-        self.limbo.add(&[Handle::from_offset(self.pages.layout().page_start(page))]);
+        if self.limbo.add(&[Handle::from_offset(self.pages.layout().page_start(page))]) > 0 {
+            self.pages.give_up_grace();
+        }
     }
 
     /// Gives the drains under way up and keeps others from starting one; `None` if another thread is at it.
     pub(super) fn stop_drains(&self) -> Option<MutexGuard<'_, Vec<Drain>>> {
-        let mut under_way = self.rebalance.drains.try_lock().ok()?;
+        let mut under_way = crate::sync::try_lock(&self.rebalance.drains)?;
         under_way.drain(..).for_each(|drain| self.pages.cancel_drain(drain.page));
         Some(under_way)
     }

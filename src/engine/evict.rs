@@ -18,6 +18,7 @@ use crate::engine::unlink::Victims;
 use crate::eviction::clock::{ClassPage, ClassPages, Span};
 use crate::eviction::policy::{Part, Search, Verdict, is_promoted};
 use crate::index::Found;
+use crate::sync::backoff::Backoff;
 use crate::sync::epoch::Guard;
 use crate::sync::failpoint::failpoint;
 use crate::types::handle::Handle;
@@ -120,12 +121,18 @@ impl Engine {
         self.unlink_all(&victims)
     }
 
-    /// A number about which nothing could be learnt goes behind all others.
+    /// A number about which nothing could be learnt goes behind all others; what that displaces goes to main. Where nothing
+    /// can be learnt of that either, it goes behind all others, until the wait is over.
     fn put_back(&self, number: u32, class: ClassId) {
-        if let Some(displaced) = self.policy(class).probation.push(number)
-            && let Some(Look::At(slot, _)) = self.numbered(displaced, class)
-        {
-            self.unqueue(slot.handle());
+        let (mut number, mut backoff) = (number, Backoff::default());
+        while let Some(displaced) = self.policy(class).probation.push(number) {
+            match self.numbered(displaced, class) {
+                Some(Look::At(slot, control)) if control.is(State::Live, self.run) => {
+                    return self.unqueue(slot.handle());
+                }
+                Some(Look::Later) if backoff.wait() => number = displaced,
+                Some(_) | None => return,
+            }
         }
     }
 

@@ -305,7 +305,7 @@ impl Engine {
         if queued {
             self.push_to_ring(draft.handle, draft.class);
         }
-        self.keep_reserve(draft.class, draft.tends);
+        self.tend(draft);
         Ok(true)
     }
 
@@ -329,6 +329,12 @@ impl Engine {
         if let Some(max) = self.settings.entries_max {
             self.keep_entries_within(guard, draft.class, max);
         }
+        self.tend(draft);
+    }
+
+    /// What the insert does that claimed slots for a stash, for all that will use them: lets the index grow, and sees to room.
+    #[inline]
+    fn tend(&self, draft: &Draft) {
         if draft.tends {
             let entries = self.entries();
             if entries > self.index.entries_before_growth(self.region.view()) {

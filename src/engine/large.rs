@@ -87,7 +87,7 @@ impl Engine {
         if class != ClassId::LARGE {
             return Some(Look::At(slot, slot.control()));
         }
-        let Ok(_taking) = self.pages.large_lock().try_lock() else { return Some(Look::Later) };
+        let Some(_taking) = crate::sync::try_lock(self.pages.large_lock()) else { return Some(Look::Later) };
         self.pages.is_head(page, number).then(|| Look::At(slot, slot.control()))
     }
 

@@ -52,7 +52,7 @@ impl Engine {
 
     /// Maps one page of an inherited file; `false` if all are mapped, or another thread is at it.
     pub(crate) fn map_step(&self) -> bool {
-        let Ok(mut passes) = self.memory.passes.try_lock() else { return false };
+        let Some(mut passes) = crate::sync::try_lock(&self.memory.passes) else { return false };
         let pages = self.pages.layout().pages;
         while let Some(at) = passes.map {
             passes.map = (at + 1 < 2 * pages).then_some(at + 1);
@@ -72,7 +72,7 @@ impl Engine {
     }
 
     fn huge_step(&self) -> bool {
-        let Ok(mut passes) = self.memory.passes.try_lock() else { return false };
+        let Some(mut passes) = crate::sync::try_lock(&self.memory.passes) else { return false };
         let now = self.clock.fine_us();
         if passes.huge.is_none() || now < passes.rest_until_us {
             return false;

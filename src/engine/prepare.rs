@@ -136,9 +136,10 @@ impl Engine {
         #[cfg(feature = "values-on-heap")]
         self.note_retired_value(slot);
         if let Some(class) = self.pages.class_of(slot.handle()) {
+            // Relaxed: a gauge.
             self.pages.class(class).limbo.fetch_add(1, Ordering::Relaxed);
+            self.let_wait(class, &[slot.handle()]);
         }
-        self.limbo.add(&[slot.handle()]);
         Some(before)
     }
 }

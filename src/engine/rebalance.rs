@@ -159,7 +159,7 @@ impl Engine {
     /// Goes on with the drains under way, and starts one if pages are wanted. `false` if there is none, or another thread
     /// is at it.
     pub(super) fn drain_some(&self, receiver: Option<ClassId>, rescue: bool) -> bool {
-        let Ok(mut under_way) = self.rebalance.drains.try_lock() else { return false };
+        let Some(mut under_way) = crate::sync::try_lock(&self.rebalance.drains) else { return false };
         if self.begins_drain(receiver, rescue, under_way.len())
             && let Some(drain) = self.begin_drain(receiver, rescue)
         {

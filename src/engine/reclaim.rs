@@ -138,7 +138,7 @@ impl Engine {
             return true;
         }
         if slot.control().is(State::Retired, self.run) {
-            self.limbo.put_back(slot.handle());
+            self.let_wait(class, &[slot.handle()]);
         } else {
             self.count_released(class);
         }

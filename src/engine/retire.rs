@@ -70,7 +70,15 @@ impl Engine {
         self.counters.count_out(retired.class, retired.counted);
         // Relaxed: a gauge.
         state.limbo.fetch_add(retired.len as u64, Ordering::Relaxed);
-        self.limbo.add(&retired.handles[..retired.len]);
+        self.let_wait(retired.class, &retired.handles[..retired.len]);
+    }
+
+    /// Puts retired slots, which were counted, into limbo. What finds no room there is out of use, and no longer waits.
+    pub(super) fn let_wait(&self, class: ClassId, handles: &[Handle]) {
+        let lost = self.limbo.add(handles);
+        if lost > 0 {
+            self.pages.class(class).limbo.fetch_sub(lost, Ordering::Relaxed);
+        }
     }
 
     /// Retires a slot whose word the caller has just taken out of the index, and counts the entry out.

@@ -101,7 +101,7 @@ impl Engine {
         if !self.is_settled() {
             return self.settle_step();
         }
-        let Ok(_turn) = self.sweep.turn.try_lock() else { return false };
+        let Some(_turn) = crate::sync::try_lock(&self.sweep.turn) else { return false };
         let pages = self.pages.layout().pages;
         for _ in 0..pages {
             // Asked again for each page: a clear in between counts from here. Its page comes twice, since it may be passed

@@ -64,8 +64,12 @@ impl Engine {
             *leaving = self.look_up(*handle);
         }
         // The same for all of them: a figure that changes slowly.
-        let occupied = if victims.part.is_some() { self.occupied(victims.class) } else { 0 };
-        self.ghost.fit(self.counters.entries());
+        let occupied = if victims.part.is_some() {
+            self.ghost.fit(self.entries());
+            self.occupied(victims.class)
+        } else {
+            0
+        };
         let mut retired = Retired::of(victims.class);
         let (mut count, mut expired) = (0, 0);
         for leaving in leaving.into_iter().flatten() {
@@ -76,7 +80,9 @@ impl Engine {
             if crate::sync::bite("evict.counts-twice") {
                 retired.count_twice();
             }
-            self.mark_retired(&mut retired, leaving.slot);
+            if !self.mark_retired(&mut retired, leaving.slot) {
+                continue;
+            }
             count += 1;
             if leaving.is_dead {
                 expired += 1;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   begin_write -> mark up -> pin (a full fence) -> closed?  None
-//!                                                -> open:    the mark and the guard; the mark outlives every guard
+//!                                                -> open:    the mark and the guard
 //! ```
 //!
 //! Reads do not come here: they may go on beside and after a close, and what they write (hits, pins, adopted slots,

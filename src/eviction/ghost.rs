@@ -66,7 +66,7 @@ impl Ghost {
         Self { cells, first, lines: lines as u32, used, clocks }
     }
 
-    /// Takes more lines into use, up to two cells for each of so many entries. What was remembered is forgotten then, which is
+    /// Takes more lines into use, two to four cells for each of so many entries. What was remembered is forgotten then, which is
     /// little: entries grow in number before the first is evicted.
     pub(crate) fn fit(&self, entries: u64) {
         let wanted = entries.saturating_mul(CELLS_PER_ENTRY).div_ceil(CELLS_PER_LINE as u64);

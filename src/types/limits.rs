@@ -71,7 +71,7 @@ pub const RING_CELLS_MAX: u32 = 1 << 30;
 /// Cells that the probation ring starts with, and the unit in which it doubles.
 pub const RING_CHUNK_CELLS: u32 = if cfg!(loom) { 1 } else { 64 };
 
-/// Cells without a number that one pop passes over before it gives up; its caller then turns to main.
+/// Rounds of cells without a number that one pop passes over before it gives up; its caller then turns to main.
 pub const RING_SKIPS_MAX: u32 = if cfg!(loom) { 2 } else { 64 };
 
 /// Slots that one search along the hand passes over. Beyond them the least used of them is the victim.
