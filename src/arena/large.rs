@@ -97,6 +97,7 @@ impl Pages {
 
     /// Takes a run of free pages for one value.
     pub(crate) fn assign_run(&self, region: View<'_>, count: u32) -> Option<PageId> {
+        let _taking = crate::sync::lock_within(self.large_lock())?;
         let mut run = 0;
         for page in self.ids() {
             run = if self.info(page).kind() == PageKind::Free { run + 1 } else { 0 };
@@ -110,8 +111,8 @@ impl Pages {
         None
     }
 
+    /// The caller holds the lock.
     fn claim_run(&self, region: View<'_>, head: PageId, count: u32) -> Option<PageId> {
-        let _taking = crate::sync::lock_within(self.large_lock())?;
         for step in 0..count {
             if !self.claim_free(PageId(head.0 + step)) {
                 for back in 0..step {

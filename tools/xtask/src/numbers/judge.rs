@@ -118,7 +118,10 @@ pub(super) fn number(value: f64) -> String {
 }
 
 fn spread(figure: Figure) -> String {
-    format!("{:.0} %", (figure.most - figure.least) / figure.median.abs().max(1e-9) * 100.0)
+    if figure.median == 0.0 {
+        return if figure.most == 0.0 { "none".to_owned() } else { format!("to {}", number(figure.most)) };
+    }
+    format!("{:.0} %", (figure.most - figure.least) / figure.median.abs() * 100.0)
 }
 
 const YES: &str = "yes";
