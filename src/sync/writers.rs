@@ -19,6 +19,10 @@ use std::marker::PhantomData;
 const STRIPES: usize = 32;
 #[cfg(loom)]
 const STRIPES: usize = 1;
+/// Numbers below this own their stripe; under loom all threads have one number, which is nobody's.
+const OWNED: usize = if cfg!(loom) { 0 } else { STRIPES };
+
+const _: () = assert!(OWNED <= EXCLUSIVE_THREADS);
 
 /// The marks of all threads that write, and whether they still may.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ impl Writers {
     #[inline]
     fn mark_as(&self, number: usize) -> Writing<'_> {
         let stripe = &self.stripes[number % STRIPES];
-        let owned = number < STRIPES.min(EXCLUSIVE_THREADS);
+        let owned = number < OWNED;
         let mark = if owned { &stripe.own } else { &stripe.others };
         // Relaxed: the caller's fence orders it before the look at `closed`.
         if owned {
