@@ -11,6 +11,8 @@
 //!
 //! Stripes are made when their thread first counts. A thread that ends leaves its number, and with it its stripes, to the next.
 
+#![forbid(unsafe_code)]
+
 use crate::arena::classes::{CLASS_SLOTS, ClassId};
 use crate::sync::{EXCLUSIVE_THREADS, GaugeU64, GaugeUsize, Ordering, Padded, thread_number};
 use std::sync::OnceLock;
