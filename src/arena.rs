@@ -11,11 +11,13 @@
 //!   page      what each page is                            entry     a frame, read where it lies
 //!   free      its free slots                               reclaim   retired slots that wait for readers
 //!   turnover  its life from free to free                   large     contiguous blocks for large values
+//!   change    what was done to a key                     received  a frame from elsewhere, checked
 //!   header    the superblocks     descriptor  of pages     pin       counted pins with a budget
 //! ```
 //!
 //! Free space is never stored in the file: it is derived from the control words, page by page, after an open.
 
+pub(crate) mod change;
 pub(crate) mod classes;
 mod control;
 mod descriptor;
@@ -29,6 +31,7 @@ pub(crate) mod layout;
 pub mod model;
 pub(crate) mod page;
 pub(crate) mod pin;
+pub(crate) mod received;
 pub(crate) mod reclaim;
 pub(crate) mod slot;
 mod turnover;

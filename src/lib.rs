@@ -22,6 +22,8 @@ mod index;
 #[cfg(not(loom))]
 pub mod inspect;
 mod region;
+#[cfg(not(loom))]
+mod replication;
 mod sync;
 mod types;
 

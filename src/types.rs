@@ -4,6 +4,7 @@
 //!   handle    which slot, and the word in the index that names it
 //!   key       key space + bytes, and their hash
 //!   version   stamps, what is newer than what
+//!   stream    who changed something, in which life, and how far
 //!   clock     where stamps and the time of day of the cache come from
 //!   checksum  CRC32C over a frame
 //!   limits    every bound in one place
@@ -16,4 +17,5 @@ pub(crate) mod clock;
 pub(crate) mod handle;
 pub(crate) mod key;
 pub mod limits;
+pub(crate) mod stream;
 pub(crate) mod version;

@@ -76,3 +76,24 @@ pub const RING_SKIPS_MAX: u32 = if cfg!(loom) { 2 } else { 64 };
 
 /// Slots that one search along the hand passes over. Beyond them the least used of them is the victim.
 pub const HAND_PASSES_MAX: u32 = if cfg!(loom) { 4 } else { 32 };
+
+/// Other nodes of a cluster. One more is refused at the handshake, and counted.
+pub const PEERS_MAX: usize = 64;
+
+/// Streams whose position is kept: lives of nodes. With more, the oldest life of a node that has several goes first.
+pub const STREAMS_MAX: usize = 128;
+
+/// Bytes behind the header of one frame on the wire. A longer one closes the connection, and is counted.
+pub const FRAME_BYTES_MAX: usize = 320 << 10;
+
+/// Bytes after which a batch of changes is closed, and the most slices that one write to a socket has.
+pub const BATCH_BYTES: usize = 64 << 10;
+
+/// Slices of one write to a socket.
+pub const BATCH_SLICES: usize = 64;
+
+/// Values above this many bytes go in chunks of at most this many.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+/// Values from this many bytes on are sent from where they lie in the arena; smaller ones are copied into the batch.
+pub const COPIED_VALUE_BYTES_MAX: usize = 512;

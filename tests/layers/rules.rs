@@ -30,6 +30,8 @@ pub(crate) const RANKS: &[(&str, u8)] = &[
     ("engine", 4),
     ("cache", 5),
     ("inspect", 5),
+    ("replication", 5),
+    ("cluster", 6),
 ];
 
 fn rank(module: &str) -> Option<u8> {
@@ -77,7 +79,7 @@ pub(crate) fn one_facade(sources: &[Source]) -> Verdict {
 /// Unsafe code only where it is allowed; forbidden by attribute in modules that never need it.
 pub(crate) fn unsafe_has_its_places(sources: &[Source]) -> Verdict {
     const ALLOWED: [&str; 5] = ["sync", "region", "arena", "index", "engine"];
-    const FORBIDDEN: [&str; 4] = ["types", "eviction", "cache", "inspect"];
+    const FORBIDDEN: [&str; 4] = ["types", "eviction", "cache", "inspect", "replication", "cluster"];
     let mut verdict = Verdict::default();
     for source in sources {
         let Some(module) = source.module() else { continue };
