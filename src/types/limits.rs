@@ -97,3 +97,39 @@ pub const CHUNK_BYTES: usize = 256 << 10;
 
 /// Values from this many bytes on are sent from where they lie in the arena; smaller ones are copied into the batch.
 pub const COPIED_VALUE_BYTES_MAX: usize = 512;
+
+/// Seeds of a cluster. More are refused with `StartError::Seeds`.
+pub const SEEDS_MAX: usize = 64;
+
+/// Longest name of a node or of a cluster in bytes. A longer one, or an empty one, is refused with `StartError::Name`.
+pub const NODE_NAME_BYTES_MAX: usize = 64;
+
+/// Events that are kept for those who read them late. With more, the oldest goes, and is counted.
+pub const EVENTS_MAX: usize = 1_024;
+
+/// Calls that wait for other nodes at one time, of one cluster. One more gets `WaitError::TooManyWaits`.
+pub const WAITS_MAX: usize = 4_096;
+
+/// Addresses that one seed name may have. More are left out, and counted.
+pub const SEED_ADDRESSES_MAX: usize = 64;
+
+/// Connections of one node that are open or being made. One more is closed at once, and counted.
+pub const CONNECTIONS_MAX: usize = 4 * PEERS_MAX;
+
+/// Bytes of the kernel's buffers of one connection, each way. Small ones keep what is sent fresh.
+pub const SOCKET_BUFFER_BYTES: usize = 256 << 10;
+
+/// How long the kernel tries to send before it gives a connection up, in milliseconds.
+pub const TCP_USER_TIMEOUT_MS: u32 = 3_000;
+
+/// How long a connection may take until both sides know each other's secret, in milliseconds.
+pub const CONNECT_TIMEOUT_MS: u64 = 3_000;
+
+/// Bytes that are read from one connection before another has its turn.
+pub const READ_BYTES_PER_TURN: usize = 1 << 20;
+
+/// Bytes that are written to one connection before another has its turn.
+pub const WRITE_BYTES_PER_TURN: usize = 1 << 20;
+
+/// Datagrams, and new connections, that are taken before the connections have their turn.
+pub const ARRIVALS_PER_TURN: usize = 64;
