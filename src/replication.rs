@@ -6,4 +6,5 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod driver;
 pub(crate) mod store;
