@@ -2,8 +2,12 @@
 //!
 //! ```text
 //!   store    what replication asks of the engine
+//!   session  one connection: frames in, batches out
+//!   node     all that a member of a cluster decides, without sockets or clocks
 //! ```
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod node;
+pub(crate) mod session;
 pub(crate) mod store;
