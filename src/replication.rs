@@ -2,9 +2,14 @@
 //!
 //! ```text
 //!   store    what replication asks of the engine
+//!   session  one connection: frames in, batches out
+//!   node     all that a member of a cluster decides, without sockets or clocks
+//!   driver   sockets and one thread around a node
 //! ```
 
 #![forbid(unsafe_code)]
 
 pub(crate) mod driver;
+pub(crate) mod node;
+pub(crate) mod session;
 pub(crate) mod store;
