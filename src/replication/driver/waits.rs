@@ -57,19 +57,22 @@ pub(crate) enum Waited {
 /// How far everybody is, as the waits look at it.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Per member, how far it has applied this node's changes; highest first.
+    /// Per connected member, how far it has applied this node's changes; highest first.
     confirmed: Vec<Position>,
+    /// Members, also those that are not connected at the moment.
+    members: usize,
 }
 
 impl Progress {
-    pub(super) fn new(mut confirmed: Vec<Position>) -> Self {
+    /// What the connected members have confirmed, and how many members there are.
+    pub(super) fn new(mut confirmed: Vec<Position>, members: usize) -> Self {
         confirmed.sort_unstable_by(|one, other| other.cmp(one));
-        Self { confirmed }
+        Self { members: members.max(confirmed.len()), confirmed }
     }
 
     fn is_met(&self, goal: &Goal, applied: &Vector) -> bool {
         match *goal {
-            Goal::Replicated { position, acks } => match wanted(acks, self.confirmed.len()) {
+            Goal::Replicated { position, acks } => match self.wanted(acks) {
                 0 => true,
                 count => self.confirmed.get(count - 1).is_some_and(|confirmed| *confirmed >= position),
             },
@@ -81,18 +84,18 @@ impl Progress {
         match *goal {
             Goal::Replicated { position, acks } => Waited::TimedOut {
                 confirmed: self.confirmed.partition_point(|confirmed| *confirmed >= position),
-                wanted: wanted(acks, self.confirmed.len()),
+                wanted: self.wanted(acks),
             },
             Goal::Applied { .. } => Waited::TimedOut { confirmed: 0, wanted: 1 },
         }
     }
-}
 
-fn wanted(acks: Acks, members: usize) -> usize {
-    match acks {
-        Acks::One => 1,
-        Acks::Count(count) => count,
-        Acks::All => members,
+    fn wanted(&self, acks: Acks) -> usize {
+        match acks {
+            Acks::One => 1,
+            Acks::Count(count) => count,
+            Acks::All => self.members,
+        }
     }
 }
 
@@ -197,7 +200,7 @@ mod tests {
     }
 
     fn progress(confirmed: &[u64]) -> Progress {
-        Progress::new(confirmed.iter().copied().map(Position).collect())
+        Progress::new(confirmed.iter().copied().map(Position).collect(), 0)
     }
 
     #[test]
@@ -229,6 +232,16 @@ mod tests {
         assert_eq!(waits.next_deadline(), Some(5));
         waits.look(5, &progress(&[]), &Vector::default());
         assert_eq!(answered(one).expect("its time is over"), Waited::TimedOut { confirmed: 0, wanted: 1 });
+    }
+
+    #[test]
+    fn a_member_that_is_away_is_waited_for() {
+        let mut waits = Waits::default();
+        let all = add(&mut waits, replicated(10, Acks::All), 5);
+        waits.look(1, &Progress::new(vec![Position(10)], 2), &Vector::default());
+        let all = answered(all).expect_err("one of two has it");
+        waits.look(2, &Progress::new(vec![Position(10)], 1), &Vector::default());
+        assert_eq!(answered(all).expect("the other one is no member any more"), Waited::Met);
     }
 
     #[test]
