@@ -2,8 +2,11 @@
 //!
 //! ```text
 //!   store    what replication asks of the engine
+//!   wire     frames as bytes
 //! ```
 
 #![forbid(unsafe_code)]
 
 pub(crate) mod store;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "its callers are on their way"))]
+pub(crate) mod wire;
