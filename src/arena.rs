@@ -11,8 +11,8 @@
 //!   page      what each page is                            entry     a frame, read where it lies
 //!   free      its free slots                               reclaim   retired slots that wait for readers
 //!   turnover  its life from free to free                   large     contiguous blocks for large values
-//!   change    what was done to a key                     received  a frame from elsewhere, checked
-//!   floors    what absent keys may not become            cluster_header  who this arena was, how far it came
+//!   change    what was done to a key    ring  of changes   received  a frame from elsewhere, checked
+//!   floors    what absent keys may not become             cluster_header  who this arena was, how far it came
 //!   header    the superblocks     descriptor  of pages     pin       counted pins with a budget
 //! ```
 //!

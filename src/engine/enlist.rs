@@ -4,7 +4,7 @@
 //!   open, warm    floors and ring whole? -> a new life: incarnation + 1, open records settled; entries held back
 //!                 else                   -> pages freed: an arena that was never in a cluster
 //!   start         no floors yet          -> pages taken, writers of before waited for, emptied:     Cold
-//!                 another name, cluster  -> ring emptied, emptied:                                    Cold
+//!                 another name, cluster  -> no life but a new one, emptied:                           Cold
 //!                 a join was cut off     -> emptied:                                                  Cold
 //!                 the same node          -> what is held back is to be confirmed:                     Warm
 //! ```
@@ -13,6 +13,7 @@
 //! Start the cluster right after the open.
 
 use crate::arena::classes::ClassId;
+use crate::arena::cluster_header::{ClusterHeader, field};
 use crate::arena::floors::Floors;
 use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
@@ -20,8 +21,7 @@ use crate::arena::ring::Ring;
 use crate::engine::Engine;
 use crate::engine::rebalance::URGENT_ROUNDS;
 use crate::engine::replicated::Replicated;
-use crate::sync::doorbell::Doorbell;
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::sync::Ordering;
 use crate::types::limits::{CHANGES_BYTES_MAX, CHANGES_SHARE_DIVISOR};
 use crate::types::stream::{Incarnation, Origin, Position, StreamId};
 use crate::types::version::Stamp;
@@ -89,7 +89,7 @@ impl Engine {
     fn read_node(&self, floors: &[(u64, PageId)], changes: &[(u64, PageId)]) -> Option<Replicated> {
         let room = floors.len() as u64 * self.layout().page_bytes / 8;
         let first = self.layout().page_start(floors.first()?.1);
-        let header = crate::arena::cluster_header::ClusterHeader::new(self.region.view(), first);
+        let header = ClusterHeader::new(self.region.view(), first);
         if !header.is_whole(room) || Floors::pages_for(header.ranges(), self.layout().page_bytes) > floors.len() as u32
         {
             return None;
@@ -102,14 +102,8 @@ impl Engine {
     fn node_of(&self, floors: Box<[u64]>, changes: Box<[u64]>, ranges: u32, origin: Origin) -> Replicated {
         let page_bytes = self.layout().page_bytes;
         let floors = Floors::new(floors, page_bytes, ranges);
-        let ring_at = floors.header_at() + crate::arena::cluster_header::field::RING;
-        Replicated {
-            ring: Ring::new(changes, page_bytes, ring_at),
-            floors,
-            origin: AtomicU32::new(u32::from(origin.0)),
-            doorbell: Doorbell::new(),
-            header: Mutex::new(()),
-        }
+        let ring = Ring::new(changes, page_bytes, floors.header_at() + field::RING);
+        Replicated::new(floors, ring, origin)
     }
 
     /// The next incarnation, whose changes begin where those of the last one end.
@@ -141,14 +135,13 @@ impl Engine {
         }
         if !is_same {
             let _writing = crate::sync::lock(&node.header);
-            let region = self.region.view();
+            // What is in the ring was another node's: nobody is offered what lies before the new life.
             header.forget_applied();
             header.forget_lives();
-            node.ring.reset(region, node.ring.end(region));
             // Relaxed: as in `origin`.
             node.origin.store(u32::from(origin.0), Ordering::Relaxed);
             header.set_identity(StreamId { origin, ..header.identity() }, cluster);
-            header.add_life(header.identity().incarnation, node.ring.end(region));
+            header.add_life(header.identity().incarnation, node.ring.end(self.region.view()));
         }
         self.start_over();
         Ok(Origination::Cold)

@@ -22,11 +22,12 @@ use crate::arena::slot::Slot;
 use crate::engine::Engine;
 use crate::engine::insert::{Entry, Source};
 use crate::index::Found;
-use crate::sync::doorbell::Doorbell;
-use crate::sync::{AtomicU32, Mutex, Ordering, bite};
+use crate::sync::doorbell::{Doorbell, Wake};
+use crate::sync::{Arc, AtomicU32, Mutex, Ordering, bite};
 use crate::types::key::{Key, KeyHash, KeyspaceId};
 use crate::types::stream::Origin;
 use crate::types::version::{Relation, Stamp, Version};
+use std::fmt;
 
 /// The parts of a node.
 #[derive(Debug)]
@@ -36,8 +37,45 @@ pub(crate) struct Replicated {
     /// The hash of the node's name; changes when the arena gets another name.
     pub(super) origin: AtomicU32,
     pub(crate) doorbell: Doorbell,
+    sleeper: Arc<Sleeper>,
     /// Who writes the cluster header.
     pub(super) header: Mutex<()>,
+}
+
+/// Who is woken by the doorbell; nobody between two starts of the cluster.
+#[derive(Default)]
+struct Sleeper(Mutex<Option<Box<dyn Wake>>>);
+
+impl fmt::Debug for Sleeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sleeper")
+    }
+}
+
+impl Replicated {
+    pub(super) fn new(floors: Floors, ring: Ring, origin: Origin) -> Self {
+        let sleeper = Arc::new(Sleeper(Mutex::new(None)));
+        let woken = Arc::clone(&sleeper);
+        let wake = move || {
+            if let Some(sleeper) = crate::sync::lock(&woken.0).as_ref() {
+                sleeper.wake();
+            }
+        };
+        Self {
+            floors,
+            ring,
+            origin: AtomicU32::new(u32::from(origin.0)),
+            doorbell: Doorbell::new(wake),
+            sleeper,
+            header: Mutex::new(()),
+        }
+    }
+
+    /// Says who is woken from now on.
+    pub(crate) fn set_sleeper(&self, sleeper: Option<Box<dyn Wake>>) {
+        *crate::sync::lock(&self.sleeper.0) = sleeper;
+        self.doorbell.awake();
+    }
 }
 
 /// A change that is announced: its record is OPEN.
@@ -105,9 +143,9 @@ impl Engine {
         version: &Version,
     ) {
         let (Announced(Some(claim)), Some(node)) = (announced, self.replicated()) else { return };
-        let mut claim = claim;
-        while !node.ring.finish(self.region.view(), claim, made) && made {
-            claim = self.claim(node, operation, version, key.keyspace, key.bytes);
+        if !node.ring.finish(self.region.view(), claim, made) && made {
+            let change = NewChange { operation, version: *version, keyspace: key.keyspace, key: key.bytes };
+            node.ring.note(self.region.view(), &change);
         }
         node.doorbell.ring();
     }
