@@ -36,6 +36,9 @@ pub const NAMES: &[&str] = &[
     "open.run_half_raised",
     "open.run_raised",
     "close.sealing",
+    "ring.claimed",
+    "ring.written",
+    "ring.finished",
 ];
 
 /// Marks a place. Does nothing in release builds and under loom.

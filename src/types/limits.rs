@@ -46,6 +46,10 @@ pub const CLEAR_STAMPS_MAX: usize = 64;
 /// How far ahead of the clock a version given from outside may lie, in microseconds. Beyond it: an error.
 pub const STAMP_AHEAD_MAX_US: u64 = 60_000_000;
 
+/// How far ahead of the clock a stamp of another node may lie, in microseconds. Beyond it the clock does not follow, and
+/// what carries the stamp is taken as an invalidation, and counted.
+pub const STAMP_SKEW_MAX_US: u64 = 500_000;
+
 /// How far stamps are reserved ahead in the file, in microseconds. Lost at a restart, so that stamps never repeat.
 pub const STAMP_CEILING_US: u64 = 100_000;
 
@@ -76,6 +80,12 @@ pub const RING_SKIPS_MAX: u32 = if cfg!(loom) { 2 } else { 64 };
 
 /// Slots that one search along the hand passes over. Beyond them the least used of them is the victim.
 pub const HAND_PASSES_MAX: u32 = if cfg!(loom) { 4 } else { 32 };
+
+/// Most bytes of the ring of own changes. What is older is caught up with by comparing.
+pub const CHANGES_BYTES_MAX: u64 = 8 << 20;
+
+/// Share of the capacity that the ring of own changes takes at most, as a divisor; two pages at least.
+pub const CHANGES_SHARE_DIVISOR: u64 = 64;
 
 /// Other nodes of a cluster. One more is refused at the handshake, and counted.
 pub const PEERS_MAX: usize = 64;

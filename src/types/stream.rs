@@ -4,7 +4,7 @@
 //!   name "pod-3" -> XXH3-64, low 16 bits -> Origin        incarnation: rises with every start of that node
 //!
 //!   Stream = origin + incarnation:   | change | change | change | ... | change |
-//!                          position: 0        4        7                       end      in cells of 16 bytes of its ring
+//!                          position: 0        4        7                       end      in cells of its ring
 //!
 //!   Vector:  stream -> position      every change before the position has been applied
 //! ```

@@ -1,0 +1,90 @@
+//! A doorbell: many threads leave work for one that sleeps while there is none.
+//!
+//! ```text
+//!   who leaves work   leave it        -> full fence -> asleep?   no: nothing more
+//!                                                                yes: exchange for awake, and whoever wins wakes it
+//!   who takes it      note "asleep"   -> full fence -> any work? yes: note "awake", go on
+//!                                                                no: sleep
+//! ```
+//!
+//! Either the one that leaves work sees "asleep", or the one that wants to sleep sees the work. While the sleeper is awake, a
+//! ring costs the fence and one load of a word that nobody writes; it is woken once for each time that it went to sleep.
+
+#![forbid(unsafe_code)]
+
+use crate::sync::{AtomicBool, Ordering, bite, fence};
+use std::fmt;
+
+/// How the sleeper is woken: from any thread, also before it sleeps.
+pub(crate) trait Wake: Send + Sync {
+    /// Ends the sleep under way, or the next one.
+    fn wake(&self);
+}
+
+impl<W: Fn() + Send + Sync> Wake for W {
+    fn wake(&self) {
+        self();
+    }
+}
+
+/// A doorbell.
+pub(crate) struct Doorbell {
+    asleep: AtomicBool,
+    wake: Box<dyn Wake>,
+}
+
+impl Doorbell {
+    /// A doorbell whose sleeper is awake.
+    pub(crate) fn new(wake: impl Wake + 'static) -> Self {
+        Self { asleep: AtomicBool::new(false), wake: Box::new(wake) }
+    }
+
+    /// Wakes the sleeper if it is asleep. The caller has left work.
+    #[inline]
+    pub(crate) fn ring(&self) {
+        if !bite("doorbell.ring-unfenced") {
+            // Pairs with the fence in `may_sleep`.
+            fence(Ordering::SeqCst);
+        }
+        // Relaxed: ordered by the fence.
+        if self.asleep.load(Ordering::Relaxed) {
+            self.wake_up();
+        }
+    }
+
+    #[cold]
+    fn wake_up(&self) {
+        // Relaxed: which of several callers wakes is all that is decided; the work was published by itself.
+        if self.asleep.swap(false, Ordering::Relaxed) {
+            self.wake.wake();
+        }
+    }
+
+    /// Whether the sleeper may go to sleep, which it does if `is_work_there` finds none; then it sleeps until it is woken,
+    /// and says so by [`Doorbell::awake`].
+    pub(crate) fn may_sleep(&self, is_work_there: impl FnOnce() -> bool) -> bool {
+        // Relaxed: ordered by the fence.
+        self.asleep.store(true, Ordering::Relaxed);
+        if !bite("doorbell.sleep-unfenced") {
+            // Pairs with the fence in `ring`.
+            fence(Ordering::SeqCst);
+        }
+        let work = is_work_there();
+        if work {
+            self.awake();
+        }
+        !work
+    }
+
+    /// Notes that the sleeper is awake, for whatever reason: nobody needs to wake it.
+    pub(crate) fn awake(&self) {
+        // Relaxed: a ring too many does no harm.
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Doorbell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Doorbell").field("asleep", &self.asleep).finish_non_exhaustive()
+    }
+}
