@@ -12,6 +12,7 @@
 //!   free      its free slots                               reclaim   retired slots that wait for readers
 //!   turnover  its life from free to free                   large     contiguous blocks for large values
 //!   change    what was done to a key    ring  of changes   received  a frame from elsewhere, checked
+//!   floors    what absent keys may not become             cluster_header  who this arena was, how far it came
 //!   header    the superblocks     descriptor  of pages     pin       counted pins with a budget
 //! ```
 //!
@@ -19,9 +20,11 @@
 
 pub(crate) mod change;
 pub(crate) mod classes;
+pub(crate) mod cluster_header;
 mod control;
 mod descriptor;
 mod entry;
+pub(crate) mod floors;
 pub(crate) mod frame;
 mod free;
 pub(crate) mod header;
@@ -33,7 +36,6 @@ pub(crate) mod page;
 pub(crate) mod pin;
 pub(crate) mod received;
 pub(crate) mod reclaim;
-#[cfg_attr(not(any(test, loom)), expect(dead_code, reason = "the engine writes no changes yet"))]
 pub(crate) mod ring;
 pub(crate) mod slot;
 mod turnover;

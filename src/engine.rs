@@ -3,7 +3,9 @@
 //! ```text
 //!   get       hash -> bucket -> slot -> checks -> bytes in place
 //!   insert    slot -> bytes -> LIVE -> one CAS in the index -> the old slot is retired, or a stripe for a new key
-//!   remove    one CAS in the index -> retired
+//!   remove    one CAS in the index -> retired; a tombstone in a cluster
+//!   apply     what another node has changed               outgoing  what goes to the others
+//!   replicated  records and floors                        enlist    how an arena becomes a node's
 //!   allocate  free bit | unprepared slots | free page | reclaim, evict, next class | refusal
 //!   evict     ring or hand -> victims                    unlink    victims -> out of the index together
 //!   retire    RETIRED, counted out, in limbo              reclaim   grace period -> FREE
@@ -25,8 +27,12 @@ pub(crate) mod clear;
 pub(crate) mod close;
 pub(crate) mod counters;
 pub(crate) mod drain;
+#[cfg(not(loom))]
+pub(crate) mod enlist;
 pub(crate) mod evict;
 pub(crate) mod explain;
+#[cfg(not(loom))]
+pub(crate) mod filling;
 pub(crate) mod get;
 #[cfg(feature = "values-on-heap")]
 pub(crate) mod heap_values;
@@ -38,12 +44,17 @@ pub(crate) mod memory;
 pub mod model;
 #[cfg(not(loom))]
 pub(crate) mod open;
+#[cfg(not(loom))]
+pub(crate) mod outgoing;
+#[cfg(not(loom))]
+pub(crate) mod own_changes;
 pub(crate) mod prepare;
 pub(crate) mod rebalance;
 pub(crate) mod reclaim;
 #[cfg(not(loom))]
 pub(crate) mod recovery;
 pub(crate) mod remove;
+pub(crate) mod replicated;
 #[cfg(not(loom))]
 pub(crate) mod resize;
 pub(crate) mod retire;
@@ -75,6 +86,7 @@ use crate::types::limits::PINNED_SHARE_DIVISOR;
 use crate::types::version::Stamp;
 use counters::{Counter, Counters};
 use std::fmt;
+use std::sync::OnceLock;
 use zerocopy::FromZeros;
 
 /// Settings that the journeys look at.
@@ -119,6 +131,13 @@ pub(crate) struct Engine {
     counters: Counters,
     /// Entries in the index that a clear has made invisible.
     cleared: GaugeU64,
+    /// Entries after the last clear that are no values: tombstones.
+    markers: GaugeU64,
+    /// Entries at or before this stamp are not shown to reads: cleared, or held back.
+    shown_after: AtomicU64,
+    held: AtomicBool,
+    /// What a node of a cluster keeps; empty without one.
+    replicated: OnceLock<replicated::Replicated>,
     /// Set once nothing is free any more: from then on new entries go through probation.
     filled: AtomicBool,
     writers: Writers,
@@ -175,6 +194,10 @@ impl Engine {
             pins: PinBudget::new(pinned_max),
             counters: Counters::new(layout.len()),
             cleared: GaugeU64::new(0),
+            markers: GaugeU64::new(0),
+            shown_after: AtomicU64::new(0),
+            held: AtomicBool::new(false),
+            replicated: OnceLock::new(),
             filled: AtomicBool::new(false),
             writers: Writers::new(),
             housekept: false,
@@ -294,7 +317,8 @@ impl Engine {
     /// Entries that a read can find.
     pub(crate) fn len(&self) -> u64 {
         // Relaxed: gauges.
-        self.entries().saturating_sub(self.cleared.load(Ordering::Relaxed))
+        let unseen = self.cleared.load(Ordering::Relaxed) + self.markers.load(Ordering::Relaxed);
+        self.entries().saturating_sub(unseen)
     }
 }
 
@@ -308,6 +332,13 @@ impl Slots for Engine {
         // SAFETY: the index calls under its caller's guard, with a word read under it.
         let key = unsafe { slot.key() }?;
         Some(self.hash(key))
+    }
+
+    fn dropping(&self, word: IndexWord, why: Dropped) {
+        match self.slot(word.handle()) {
+            Some(slot) if why == Dropped::NoRoom => self.before_unlink(slot),
+            _ => self.raise_all_floors(),
+        }
     }
 
     fn dropped(&self, word: IndexWord, why: Dropped) {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   store    what replication asks of the engine
+//!   wire     frames as bytes
 //!   session  one connection: frames in, batches out
 //!   node     all that a member of a cluster decides, without sockets or clocks
 //!   driver   sockets and one thread around a node
@@ -13,3 +14,5 @@ pub(crate) mod driver;
 pub(crate) mod node;
 pub(crate) mod session;
 pub(crate) mod store;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "its callers are on their way"))]
+pub(crate) mod wire;

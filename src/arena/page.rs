@@ -36,13 +36,17 @@ pub(crate) enum PageKind {
     RunTail = 6,
     /// Taken out of use, not zeroed yet.
     Dirty = 7,
+    /// Cluster header and version floors.
+    Floors = 8,
+    /// The ring of own changes.
+    Changes = 9,
 }
 
 impl PageKind {
     /// From the byte in a descriptor.
     pub(crate) fn from_bits(bits: u64) -> Option<Self> {
-        use PageKind::{Data, Dirty, Free, Index, Large, Overflow, RunHead, RunTail};
-        [Free, Data, Large, Index, Overflow, RunHead, RunTail, Dirty].get(bits as usize).copied()
+        use PageKind::{Changes, Data, Dirty, Floors, Free, Index, Large, Overflow, RunHead, RunTail};
+        [Free, Data, Large, Index, Overflow, RunHead, RunTail, Dirty, Floors, Changes].get(bits as usize).copied()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cache::reservation::Reservation;
 use crate::engine::Engine;
 use crate::engine::changes::Ordering;
 use crate::engine::counters::Counter;
-use crate::engine::insert::{Entry, Refusal};
+use crate::engine::insert::{Entry, Refusal, Source};
 use crate::engine::recovery::Recovery;
 use crate::eviction::expiry::TimeToLive;
 use crate::types::key::{Key, KeyspaceId};
@@ -155,9 +155,9 @@ impl Cache {
         let ttl = self.ttl(options, hash.bits());
         let Some((_writing, guard)) = engine.begin_write() else { return Err(InsertError::Closed) };
         let version = engine.next_version(&ordering);
-        let entry = Entry { version, ttl, kind: FrameKind::Value, cost: options.cost };
+        let entry = Entry { version, ttl, kind: FrameKind::Value, cost: options.cost, source: Source::Local };
         match engine.store(guard, &sought, value, &entry) {
-            Ok(()) => Ok(version),
+            Ok(_) => Ok(version),
             Err(refusal) => self.handle.explain_refusal(refusal, key, version, value.len() as u64, &ordering),
         }
     }
@@ -231,7 +231,8 @@ impl Cache {
                 Err(refusal) => refusal,
             }
         };
-        engine.refused(key, hash, &refused);
+        let entry = Entry { version: shape, ttl, kind: FrameKind::Value, cost: 0, source: Source::Local };
+        engine.refused(key, hash, &refused, &entry);
         Err(self.handle.error_of(refused, key, shape, len as u64))
     }
 
@@ -252,7 +253,7 @@ impl Cache {
         let key = check_key(key.as_ref())?;
         let engine = self.engine();
         let Some((_writing, guard)) = engine.begin_write() else { return Err(InsertError::Closed) };
-        let removed = engine.remove(&guard, key, engine.hash(key));
+        let removed = engine.remove_and_tell(guard, &engine.seek(key));
         if removed {
             engine.counters().add(Counter::Removed);
         }

@@ -172,6 +172,12 @@ pub enum InsertError {
         /// The version that stays.
         current: Version,
     },
+    /// The key is absent, and a newer version of it may have been there and gone: it stays absent. Load it again.
+    #[error("version {given} may be older than one that was there; the key stays absent")]
+    BelowFloor {
+        /// The version that was refused.
+        given: Version,
+    },
     /// The order of this version and the stored one can not be known. The key is absent now: load it again.
     #[error("nobody knows which is newer, {given} or the stored {current}; both are dropped")]
     Unordered {

@@ -7,7 +7,7 @@ use crate::cache::calls::Handle;
 use crate::cache::error::InsertError;
 use crate::cache::options::InsertOptions;
 use crate::engine::changes::Ordering;
-use crate::engine::insert::{Draft, Entry, Refusal};
+use crate::engine::insert::{Draft, Entry, Refusal, Source};
 use crate::eviction::expiry::TimeToLive;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::version::Version;
@@ -58,15 +58,16 @@ impl<'c> Reservation<'c> {
             return Err(InsertError::Closed);
         };
         let version = engine.next_version(&self.ordering);
-        let entry = Entry { version, ttl: self.ttl, kind: FrameKind::Value, cost: self.options.cost };
+        let entry =
+            Entry { version, ttl: self.ttl, kind: FrameKind::Value, cost: self.options.cost, source: Source::Local };
         let hash = engine.hash(key);
         let bytes = engine.draft_bytes(&draft).len() as u64;
         let published = engine.publish(&guard, key, hash, &draft, &entry);
         drop(guard);
         match published {
-            Ok(()) => Ok(version),
+            Ok(_) => Ok(version),
             Err(refusal) => {
-                engine.refused(key, hash, &refusal);
+                engine.refused(key, hash, &refusal, &entry);
                 self.handle.explain_refusal(refusal, key, version, bytes, &self.ordering)
             }
         }
@@ -84,7 +85,9 @@ impl Handle {
         ordering: &Ordering,
     ) -> Result<Version, InsertError> {
         match refusal {
-            Refusal::Superseded(_) if ordering.row.is_none() && ordering.given.is_none() => Ok(version),
+            Refusal::Superseded(_) | Refusal::BelowFloor if ordering.row.is_none() && ordering.given.is_none() => {
+                Ok(version)
+            }
             refusal => Err(self.error_of(refusal, key, version, bytes)),
         }
     }
@@ -97,6 +100,7 @@ impl Handle {
                 InsertError::ValueTooLarge { bytes, limit: self.engine.value_bytes_limit(key, &version) }
             }
             Refusal::Superseded(current) => InsertError::Superseded { current },
+            Refusal::BelowFloor => InsertError::BelowFloor { given: version },
             Refusal::Unordered(current) => InsertError::Unordered { given: version, current },
             Refusal::Closed => InsertError::Closed,
         }

@@ -25,6 +25,8 @@ pub struct Stats {
     pub refused_too_large: u64,
     /// A newer version was there.
     pub refused_superseded: u64,
+    /// Inserts refused because a newer version of an absent key may have been there: in a cluster only.
+    pub refused_below_floor: u64,
     /// The order of two versions could not be known.
     pub refused_unordered: u64,
     /// Evicted from the probation ring: never read enough.
@@ -135,6 +137,7 @@ impl Cache {
             refused_busy: count(Counter::RefusedBusy),
             refused_too_large: count(Counter::RefusedTooLarge),
             refused_superseded: count(Counter::RefusedSuperseded),
+            refused_below_floor: count(Counter::RefusedBelowFloor),
             refused_unordered: count(Counter::RefusedUnordered),
             evicted_probation: count(Counter::EvictedProbation),
             evicted_main: count(Counter::EvictedMain),

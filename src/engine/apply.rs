@@ -1,39 +1,137 @@
 //! Apply: an entry that was ordered elsewhere, with the version that it brings.
 //!
-//! The same path as a local insert, but for the stamp: an older version never replaces a newer one, and two whose order
-//! nobody can know leave the key absent.
+//! ```text
+//!   value, tombstone   -> the path of a local insert, but for the stamp; without room: floor, then unlinked
+//!   invalidation       -> floor, then unlinked, unless what is there is newer
+//!   too far ahead      -> what is there goes, with a floor of now
+//! ```
+//!
+//! What is left does not depend on the order in which frames come, nor on how often one comes: an older version never
+//! replaces a newer one, absent keys are compared with the floor of their range, and two whose order nobody can know leave
+//! the key absent.
 
 use crate::arena::frame::FrameKind;
+use crate::arena::header::live;
+use crate::arena::received::ReceivedFrame;
 use crate::engine::Engine;
 use crate::engine::get::Sought;
-use crate::engine::insert::{Draft, Entry, Refusal};
+use crate::engine::insert::{Draft, Entry, Refusal, Source};
 use crate::eviction::expiry::TimeToLive;
 use crate::sync::epoch::Guard;
 use crate::types::key::{Key, KeyHash};
-use crate::types::version::Version;
+use crate::types::limits::STAMP_SKEW_MAX_US;
+use crate::types::version::{Stamp, Version};
 
 /// Bytes that are copied under a guard; what takes longer is copied without, so that grace periods can pass.
 const COPIED_UNDER_GUARD_MAX: usize = 64 << 10;
 
+/// What became of a frame that was applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Applied {
+    /// It is the entry of its key now; a tombstone or an invalidation has taken effect.
+    Stored,
+    /// A newer version is there.
+    Older,
+    /// This version is there.
+    Same,
+    /// The key is absent, and something newer of its range may have been there: it stays absent.
+    BelowFloor,
+    /// Nobody can know which of the two is newer: the key is absent now.
+    Unordered,
+    /// No room, or too large for this node: the key is absent now.
+    Refused,
+    /// Its stamp is too far ahead of the clock: taken as an invalidation of what was there.
+    Ahead,
+    /// The cache is closed.
+    Closed,
+}
+
+impl Applied {
+    pub(super) fn of(stored: Result<bool, Refusal>, version: &Version) -> Self {
+        match stored {
+            Ok(_) => Self::Stored,
+            Err(Refusal::Superseded(current)) if current == *version => Self::Same,
+            Err(Refusal::Superseded(_)) => Self::Older,
+            Err(Refusal::BelowFloor) => Self::BelowFloor,
+            Err(Refusal::Unordered(_)) => Self::Unordered,
+            Err(Refusal::Busy | Refusal::TooLarge) => Self::Refused,
+            Err(Refusal::Closed) => Self::Closed,
+        }
+    }
+}
+
+impl Entry {
+    /// An entry as another node sent it.
+    pub(super) fn of_peer(version: Version, ttl: u32, kind: FrameKind, source: Source) -> Self {
+        Self { version, ttl: TimeToLive::from_bits(ttl), kind, cost: 0, source }
+    }
+}
+
 impl Engine {
-    /// Stores a value under a version given from outside.
-    #[cfg_attr(not(loom), expect(dead_code, reason = "the seam for entries that other nodes send"))]
-    pub(crate) fn apply(&self, key: Key<'_>, value: &[u8], version: Version, ttl: TimeToLive) -> Result<(), Refusal> {
-        let entry = Entry { version, ttl, kind: FrameKind::Value, cost: 0 };
-        let Some((_writing, guard)) = self.begin_write() else { return Err(Refusal::Closed) };
-        self.store(guard, &self.seek(key), value, &entry)
+    /// Applies a frame that another node sent. Idempotent.
+    pub(crate) fn apply(&self, frame: &ReceivedFrame<'_>, source: Source) -> Applied {
+        let Some((_writing, guard)) = self.begin_write() else { return Applied::Closed };
+        let sought = self.seek(frame.key);
+        if !self.follow(frame.version.stamp) {
+            self.void_now(&sought);
+            return Applied::Ahead;
+        }
+        if frame.kind == FrameKind::Invalidation {
+            let newer = self.void(frame.key, sought.hash, &frame.version);
+            return match newer {
+                None => Applied::Stored,
+                Some(current) if current == frame.version => Applied::Same,
+                Some(_) => Applied::Older,
+            };
+        }
+        if !self.is_after_clear(frame.key.keyspace, frame.version.stamp) {
+            // The clear is newer than this: so is whatever is there, or it is older than this too.
+            self.void(frame.key, sought.hash, &frame.version);
+            return Applied::Older;
+        }
+        let entry = Entry::of_peer(frame.version, frame.ttl, frame.kind, source);
+        Applied::of(self.store(guard, &sought, frame.value, &entry), &frame.version)
     }
 
-    /// Stores a value as it is; a refusal other than a newer version leaves the key absent.
-    pub(crate) fn store(&self, guard: Guard, sought: &Sought<'_>, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
+    /// Lets the clock follow a stamp made elsewhere; `false`, and nothing, if that is too far ahead.
+    pub(crate) fn follow(&self, stamp: Stamp) -> bool {
+        let ahead = stamp.micros().saturating_sub(self.clock.fine_us());
+        if ahead > STAMP_SKEW_MAX_US && !crate::sync::bite("clock.follows-any") {
+            return false;
+        }
+        self.clock.observe(stamp, self.region.view().word(live::CEILING));
+        true
+    }
+
+    /// Takes out what is there of a key, as if it had been changed just now.
+    pub(super) fn void_now(&self, sought: &Sought<'_>) {
+        let version = Version::instant(self.stamp(), self.origin().0);
+        self.void(sought.key, sought.hash, &version);
+    }
+
+    /// Stores a value as it is; a refusal other than a newer version leaves the key absent. `true` if a read could have
+    /// seen the entry that was there.
+    pub(crate) fn store(
+        &self,
+        guard: Guard,
+        sought: &Sought<'_>,
+        value: &[u8],
+        entry: &Entry,
+    ) -> Result<bool, Refusal> {
         let stored = self.try_store(guard, sought, value, entry);
         if let Err(refusal) = &stored {
-            self.refused(sought.key, sought.hash, refusal);
+            self.refused(sought.key, sought.hash, refusal, entry);
         }
         stored
     }
 
-    fn try_store(&self, guard: Guard, sought: &Sought<'_>, value: &[u8], entry: &Entry) -> Result<(), Refusal> {
+    pub(super) fn try_store(
+        &self,
+        guard: Guard,
+        sought: &Sought<'_>,
+        value: &[u8],
+        entry: &Entry,
+    ) -> Result<bool, Refusal> {
         if value.len() as u64 > self.settings.value_bytes_max {
             return Err(Refusal::TooLarge);
         }
@@ -60,18 +158,22 @@ impl Engine {
     }
 
     /// Counts a refusal, and leaves the key absent where it has to be.
-    pub(crate) fn refused(&self, key: Key<'_>, hash: KeyHash, refusal: &Refusal) {
+    pub(crate) fn refused(&self, key: Key<'_>, hash: KeyHash, refusal: &Refusal, entry: &Entry) {
         use crate::engine::counters::Counter;
+        if matches!(refusal, Refusal::Busy | Refusal::TooLarge) {
+            let guard = self.pin();
+            self.refuse(&guard, key, hash, entry);
+        }
+        if entry.source != Source::Local {
+            return;
+        }
         self.counters.add(match refusal {
             Refusal::Busy => Counter::RefusedBusy,
             Refusal::TooLarge => Counter::RefusedTooLarge,
             Refusal::Superseded(_) => Counter::RefusedSuperseded,
+            Refusal::BelowFloor => Counter::RefusedBelowFloor,
             Refusal::Unordered(_) => Counter::RefusedUnordered,
             Refusal::Closed => return,
         });
-        if matches!(refusal, Refusal::Busy | Refusal::TooLarge) {
-            let guard = self.pin();
-            self.refuse(&guard, key, hash);
-        }
     }
 }

@@ -1,6 +1,4 @@
-//! The write paths' one exit: each change of a key passes here with its stamp, once it is decided.
-//!
-//! Replication listens here later; without a listener nothing is kept and nothing is paid but the stamp.
+//! Which version a write gets, and which versions given from outside are taken.
 
 use crate::engine::Engine;
 use crate::types::version::{Order, Version};
@@ -22,7 +20,7 @@ impl Engine {
             self.clock.observe(given.stamp, self.region.view().word(crate::arena::header::live::CEILING));
             return given;
         }
-        let instant = Version::instant(self.stamp(), 0);
+        let instant = Version::instant(self.stamp(), self.origin().0);
         match ordering.row {
             Some(row) => Version { row: Some(row), order: Order::Database, ..instant },
             None => instant,

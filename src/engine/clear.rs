@@ -14,6 +14,36 @@ use crate::types::limits::CLEAR_STAMPS_MAX;
 use crate::types::version::Stamp;
 
 impl Engine {
+    /// Whether reads may see an entry of this stamp: it is after the clears, and not held back.
+    #[inline(always)]
+    pub(super) fn is_shown(&self, keyspace: KeyspaceId, stamp: Stamp) -> bool {
+        // Acquire: pairs with the Release of `clear_all` and of `serve`.
+        stamp.0 > self.shown_after.load(Ordering::Acquire)
+            && (keyspace == KeyspaceId::RAW || stamp > self.cleared_at(keyspace))
+    }
+
+    /// Holds back everything that was there: reads miss what has no later stamp than now.
+    pub(crate) fn hold(&self) {
+        // Release: as in `clear_all`.
+        self.shown_after.fetch_max(self.stamp().0, Ordering::Release);
+        self.held.store(true, Ordering::Release);
+    }
+
+    /// Shows what was held back, but for what was cleared.
+    pub(crate) fn serve(&self) {
+        let cleared = self.region.view().word(live::CLEAR_ALL);
+        self.held.store(false, Ordering::Release);
+        // Release: pairs with the Acquire of `is_shown`.
+        self.shown_after.store(cleared.load(Ordering::Acquire), Ordering::Release);
+        // A clear in between has raised the word before it raised this.
+        self.shown_after.fetch_max(cleared.load(Ordering::Acquire), Ordering::Release);
+    }
+
+    /// Whether entries are held back.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
     /// Whether an entry is younger than the last clear of its key space and of all.
     #[inline(always)]
     pub(super) fn is_after_clear(&self, keyspace: KeyspaceId, stamp: Stamp) -> bool {
@@ -46,29 +76,48 @@ impl Engine {
         // Relaxed: nobody else is here yet.
         word.store(stamp, Ordering::Relaxed);
         again.store(stamp, Ordering::Relaxed);
+        self.shown_after.store(stamp, Ordering::Relaxed);
         let spaces = (0..CLEAR_STAMPS_MAX as u64).map(|row| live::CLEAR_SPACES + 16 * row + 8);
         let latest = spaces.map(|at| self.region.view().word(at).load(Ordering::Acquire)).fold(stamp, u64::max);
         latest <= ceiling.0
     }
 
-    /// Makes every entry of now invisible. Waits for nobody.
+    /// Makes every entry of now invisible, here and elsewhere. Waits for nobody.
     pub(crate) fn clear_all(&self) {
         let stamp = self.stamp();
+        let announced = self.announce_clear(None, stamp);
+        self.clear_all_until(stamp);
+        self.conclude_clear(announced, None, stamp);
+    }
+
+    /// Makes every entry at or before a stamp invisible.
+    pub(crate) fn clear_all_until(&self, stamp: Stamp) {
         // First the copy: a life that ends in between has not said that it cleared, and may have.
         self.region.view().word(live::CLEAR_ALL_AGAIN).fetch_max(stamp.0, Ordering::Relaxed);
         // Release: pairs with the Acquire of readers.
         if !crate::sync::bite("clear.ignored") {
             self.region.view().word(live::CLEAR_ALL).fetch_max(stamp.0, Ordering::Release);
+            self.shown_after.fetch_max(stamp.0, Ordering::Release);
         }
         // Relaxed: gauges.
         self.cleared.store(self.entries(), Ordering::Relaxed);
+        self.markers.store(0, Ordering::Relaxed);
         self.sweep.restart();
     }
 
-    /// Makes every entry of one key space invisible; `false` if the table is full and all were cleared instead.
+    /// Makes every entry of one key space invisible, here and elsewhere; `false` if the table is full and all were cleared
+    /// instead.
     #[cfg_attr(not(loom), expect(dead_code, reason = "the seam for named key spaces"))]
     pub(crate) fn clear_keyspace(&self, keyspace: KeyspaceId) -> bool {
         let stamp = self.stamp();
+        let announced = self.announce_clear(Some(keyspace), stamp);
+        let alone = self.clear_keyspace_until(keyspace, stamp);
+        self.conclude_clear(announced, Some(keyspace), stamp);
+        alone
+    }
+
+    /// Makes every entry of one key space at or before a stamp invisible; `false` if it was those of all.
+    pub(crate) fn clear_keyspace_until(&self, keyspace: KeyspaceId, stamp: Stamp) -> bool {
         let id = u64::from(keyspace.0) + 1;
         for row in 0..CLEAR_STAMPS_MAX as u64 {
             let at = live::CLEAR_SPACES + 16 * row;
@@ -85,7 +134,19 @@ impl Engine {
                 return true;
             }
         }
-        self.clear_all();
+        self.clear_all_until(stamp);
         false
+    }
+
+    /// Every clear that is known; `None` is the one of all.
+    pub(crate) fn clears(&self) -> Vec<(Option<KeyspaceId>, Stamp)> {
+        let word = |at: u64| self.region.view().word(at).load(Ordering::Acquire);
+        let mut clears = vec![(None, Stamp(word(live::CLEAR_ALL)))];
+        for at in (0..CLEAR_STAMPS_MAX as u64).map(|row| live::CLEAR_SPACES + 16 * row) {
+            if word(at) != 0 {
+                clears.push((Some(KeyspaceId((word(at) - 1) as u16)), Stamp(word(at + 8))));
+            }
+        }
+        clears
     }
 }

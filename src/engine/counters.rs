@@ -29,6 +29,7 @@ pub(crate) enum Counter {
     RefusedBusy,
     RefusedTooLarge,
     RefusedSuperseded,
+    RefusedBelowFloor,
     RefusedUnordered,
     EvictedProbation,
     EvictedMain,

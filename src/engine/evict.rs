@@ -189,10 +189,11 @@ impl Engine {
         }
     }
 
-    /// Whether no read can see an entry any more.
+    /// Whether an entry is of no use any more, to reads or to what comes later: expired or cleared.
     pub(super) fn is_dead(&self, slot: Slot<'_>) -> bool {
         // SAFETY: callers hold a guard and have seen the slot LIVE under it.
-        !self.is_visible(unsafe { slot.header() })
+        let header = unsafe { slot.header() };
+        !self.is_after_clear(header.keyspace(), header.stamp()) || self.is_expired(header)
     }
 
     /// Enters a fresh entry into the ring; what that displaces leaves it.
@@ -284,6 +285,9 @@ impl Engine {
         let candidates = self.index.chain(self.region.view(), hash);
         let frequency = |found: &Found| self.slot(found.word.handle()).map_or(0, |slot| slot.frequency());
         let Some(coldest) = candidates.as_slice().iter().min_by_key(|found| frequency(found)) else { return false };
+        if let Some(slot) = self.slot(coldest.word.handle()) {
+            self.before_unlink(slot);
+        }
         if self.index.unlink(self.region.view(), coldest) {
             self.counters.add(Counter::EvictedBucket);
             self.retire_unlinked(coldest.word);

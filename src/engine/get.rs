@@ -291,11 +291,11 @@ impl Engine {
         self.ghost.prefetch(sought.hash);
     }
 
-    /// Whether an entry is a value, younger than the last clear, and not expired.
+    /// Whether an entry is a value, younger than the last clear, not held back, and not expired.
     #[inline(always)]
     pub(super) fn is_visible(&self, header: &FrameHeader) -> bool {
         header.kind() == FrameKind::Value
-            && self.is_after_clear(header.keyspace(), header.stamp())
+            && self.is_shown(header.keyspace(), header.stamp())
             && !self.is_expired(header)
     }
 
@@ -323,6 +323,11 @@ impl Engine {
         if intact && !self.is_dead(slot) {
             self.adopt(slot);
             return slot.control().is_readable(self.run) && slot.generation() == found.word.generation();
+        }
+        if intact {
+            self.before_unlink(slot);
+        } else {
+            self.raise_all_floors();
         }
         if self.index.unlink(self.region.view(), found) {
             self.counters.add(if intact { Counter::Expired } else { Counter::Damaged });
@@ -368,6 +373,7 @@ impl Engine {
         self.counters.count_in(class);
         if slot.adopt(slot.control(), self.run) {
             self.sweep.met();
+            self.count_marker_in(slot);
             // A sweep of the last life may have ended in the middle of the page: then its deadline is not this entry's.
             if !crate::sync::bite("sweep.adopts-silently") {
                 self.note_deadline(slot);

@@ -4,10 +4,11 @@
 //!   draft      take a slot -> WRITING -> the caller fills the value
 //!   publish    header, key, checksum -> LIVE -> find the key
 //!                present: newer? -> CAS old word -> new word, retire the old slot
-//!                absent:  stripe -> look again -> link; a full chain gives up its coldest entry
+//!                absent:  stripe -> look again -> above the floor? -> link; a full chain gives up its coldest entry
 //!   refused    the draft goes back, the key's entry is unlinked: absent, never old
 //! ```
 
+use crate::arena::change::Operation;
 use crate::arena::classes::ClassId;
 use crate::arena::frame::{Extent, FRAME_START, FrameHeader, FrameKind, FrameMeta};
 use crate::arena::slot::{FREQUENCY_MAX, Slot};
@@ -54,6 +55,18 @@ pub(crate) struct Entry {
     pub(crate) kind: FrameKind,
     /// Hits that it starts with, 0 to 2: what was costly to make stays longer.
     pub(crate) cost: u8,
+    pub(crate) source: Source,
+}
+
+/// Where a write comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// A caller of this node: the others are told.
+    Local,
+    /// Another node, which tells the others itself.
+    Peer,
+    /// A donor, during a join: it has compared the entry with its own floors.
+    Donor,
 }
 
 /// Why an entry was not stored.
@@ -65,6 +78,8 @@ pub(crate) enum Refusal {
     TooLarge,
     /// A newer version is there, and stays.
     Superseded(Version),
+    /// The key is absent, and something newer of its range may have been there: it stays absent.
+    BelowFloor,
     /// The order of the two versions can not be known: the key is absent now, this one was there.
     Unordered(Version),
     /// The cache was closed; nothing was changed.
@@ -120,7 +135,8 @@ impl Engine {
         self.release_unlinked(draft.handle, draft.class, draft.extent.end());
     }
 
-    /// Writes header, key and checksum of a filled draft and makes it the entry of its key.
+    /// Writes header, key and checksum of a filled draft and makes it the entry of its key. `true` if a read could have seen
+    /// the entry that was there.
     pub(crate) fn publish(
         &self,
         guard: &Guard,
@@ -128,20 +144,38 @@ impl Engine {
         hash: KeyHash,
         draft: &Draft,
         entry: &Entry,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
         self.write_frame(slot, key, draft, entry);
         failpoint!("insert.written");
+        self.publish_written(guard, key, hash, draft, entry)
+    }
+
+    /// The same for a draft whose frame is written.
+    pub(super) fn publish_written(
+        &self,
+        guard: &Guard,
+        key: Key<'_>,
+        hash: KeyHash,
+        draft: &Draft,
+        entry: &Entry,
+    ) -> Result<bool, Refusal> {
+        let slot = self.slot(draft.handle).expect("a draft lies in the region");
+        let operation = Operation::of(entry.kind);
+        let announced = self.announce(operation, key, entry);
         let word = IndexWord::new(hash, draft.generation, draft.handle);
         let result = self.enter(guard, key, hash, draft, entry, word);
+        // Where the order is unknown, the key was made absent: that is a change too.
+        let made = matches!(result, Ok(_) | Err(Refusal::Unordered(_)));
+        self.conclude(announced, made, operation, key, &entry.version);
         match &result {
             Err(_) => self.abandon(draft),
-            Ok(()) => self.note_linked(slot),
+            Ok(_) => self.note_linked(slot),
         }
         result
     }
 
-    fn write_frame(&self, slot: Slot<'_>, key: Key<'_>, draft: &Draft, entry: &Entry) {
+    pub(super) fn write_frame(&self, slot: Slot<'_>, key: Key<'_>, draft: &Draft, entry: &Entry) {
         let extent = &draft.extent;
         let meta = FrameMeta { version: entry.version, ttl: entry.ttl.bits(), kind: entry.kind };
         let header = FrameHeader::new(key, extent.value_bytes as u32, &meta);
@@ -169,7 +203,7 @@ impl Engine {
         draft: &Draft,
         entry: &Entry,
         word: IndexWord,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let check = HasKey { engine: self, key };
         let mut part = None;
         if crate::sync::bite("replace.under-a-lock") && self.index.lock(hash).is_none() {
@@ -178,10 +212,10 @@ impl Engine {
         loop {
             let absent = self.index.is_absent_at_sight(self.region.view(), hash);
             if !absent && let Some(found) = self.index.find(self.region.view(), hash, &check) {
-                if self.replace(key, draft, entry, word, &found)? {
-                    return Ok(());
+                match self.replace(key, draft, entry, word, &found)? {
+                    Some(visible) => return Ok(visible),
+                    None => continue,
                 }
-                continue;
             }
             let part = *part.get_or_insert_with(|| self.admit(draft.class, hash));
             let Some(stripe) = self.index.lock(hash) else { return Err(Refusal::Busy) };
@@ -191,6 +225,9 @@ impl Engine {
                 && self.index.find(self.region.view(), hash, &check).is_some()
             {
                 continue;
+            }
+            if !self.is_above_floor(key, entry) {
+                return Err(Refusal::BelowFloor);
             }
             self.go_live(draft, part);
             // Before it can be found: whoever takes it out again counts it out.
@@ -214,7 +251,7 @@ impl Engine {
                 self.push_to_ring(draft.handle, draft.class);
             }
             self.after_insert(guard, draft);
-            return Ok(());
+            return Ok(false);
         }
     }
 
@@ -242,23 +279,27 @@ impl Engine {
     fn count_in(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
         self.counting.take();
         self.counters.count_in(class);
-        // Relaxed: a gauge.
+        // Relaxed: gauges.
         if !self.is_after_clear(key.keyspace, entry.version.stamp) {
             self.cleared.fetch_add(1, Ordering::Relaxed);
             self.sweep.restart();
+        } else if entry.kind != FrameKind::Value {
+            self.markers.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Takes back what `count_in` counted: the entry was not linked.
     fn count_back(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
         self.counters.count_out(class, 1);
-        // Relaxed: a gauge.
+        // Relaxed: gauges.
         if !self.is_after_clear(key.keyspace, entry.version.stamp) {
             let _ = self.cleared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        } else if entry.kind != FrameKind::Value {
+            let _ = self.markers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         }
     }
 
-    /// Swaps the word of an entry that is there. `Ok(false)` if it changed meanwhile.
+    /// Swaps the word of an entry that is there; says whether a read could have seen that. `None` if it changed meanwhile.
     fn replace(
         &self,
         key: Key<'_>,
@@ -266,28 +307,33 @@ impl Engine {
         entry: &Entry,
         word: IndexWord,
         found: &Found,
-    ) -> Result<bool, Refusal> {
-        let Some(old) = self.slot(found.word.handle()) else { return Ok(false) };
+    ) -> Result<Option<bool>, Refusal> {
+        let Some(old) = self.slot(found.word.handle()) else { return Ok(None) };
         if !old.control().is_readable(self.run) && !self.first_read(old, found) {
             // Whatever it names, it is no entry: it must not stand in the way of one.
             self.drop_entry(found);
-            return Ok(false);
+            return Ok(None);
         }
         // SAFETY: the caller's guard was there before the search.
         let header = unsafe { old.header() };
-        if self.is_after_clear(header.keyspace(), header.stamp()) && !self.is_expired(header) {
+        let is_there = self.is_after_clear(header.keyspace(), header.stamp()) && !self.is_expired(header);
+        // In a cluster what is expired or cleared is compared too: it tells which versions are older.
+        if is_there || self.replicated().is_some() {
             // SAFETY: as above.
             let current = unsafe { old.version() };
             match entry.version.relation(&current) {
                 _ if crate::sync::bite("version.ignored") => {}
+                Relation::Same if entry.source != Source::Local => return Err(Refusal::Superseded(current)),
                 Relation::Newer | Relation::Same => {}
                 Relation::Older => return Err(Refusal::Superseded(current)),
                 Relation::Unknown => {
+                    self.raise_floor(key, entry.version.stamp.max(current.stamp));
                     self.drop_entry(found);
                     return Err(Refusal::Unordered(current));
                 }
             }
         }
+        let visible = is_there && header.kind() == FrameKind::Value;
         let queued = old.control().is_queued();
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
         slot.set_frequency((old.frequency() + 1).min(FREQUENCY_MAX).max(entry.cost));
@@ -297,7 +343,7 @@ impl Engine {
             if !crate::sync::bite("insert.loser-counts-too") {
                 self.count_back(draft.class, key, entry);
             }
-            return Ok(false);
+            return Ok(None);
         }
         failpoint!("replace.swapped");
         self.counters.add(Counter::Replaced);
@@ -306,18 +352,27 @@ impl Engine {
             self.push_to_ring(draft.handle, draft.class);
         }
         self.tend(draft);
-        Ok(true)
+        Ok(Some(visible))
     }
 
-    /// Makes sure that a refused write leaves nothing older behind.
-    pub(crate) fn refuse(&self, guard: &Guard, key: Key<'_>, hash: KeyHash) {
+    /// Makes sure that a refused write leaves nothing older behind, here and elsewhere.
+    pub(crate) fn refuse(&self, guard: &Guard, key: Key<'_>, hash: KeyHash, entry: &Entry) {
         if crate::sync::bite("insert.refusal-keeps-old") {
             return;
         }
-        self.remove(guard, key, hash);
+        if self.replicated().is_none() {
+            self.remove(guard, key, hash);
+            return;
+        }
+        let announced = self.announce(Operation::Invalidate, key, entry);
+        self.void(key, hash, &entry.version);
+        self.conclude(announced, true, Operation::Invalidate, key, &entry.version);
     }
 
     fn drop_entry(&self, found: &Found) {
+        if let Some(slot) = self.slot(found.word.handle()) {
+            self.before_unlink(slot);
+        }
         if self.index.unlink(self.region.view(), found) {
             self.retire_unlinked(found.word);
         }

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::engine::allocate::Taken;
 use crate::engine::counters::Counter;
 use crate::engine::insert::Refusal;
+use crate::index::Found;
 use crate::sync::backoff::Backoff;
 use crate::sync::{Ordering, bite};
 use crate::types::handle::Handle;
@@ -230,7 +231,7 @@ impl Engine {
         if self.is_intact(slot) {
             self.pages.mark_head(slot.handle());
             match named {
-                Some(found) if self.is_dead(slot) && self.index.unlink(self.region.view(), &found) => {
+                Some(found) if self.is_dead(slot) && self.unlink_dead(&found, slot) => {
                     self.counters.add(Counter::Expired);
                     self.retire(slot.handle());
                 }
@@ -239,6 +240,9 @@ impl Engine {
             }
             return true;
         }
+        if named.is_some() {
+            self.raise_all_floors();
+        }
         if let Some(found) = named
             && self.index.unlink(self.region.view(), &found)
         {
@@ -246,6 +250,11 @@ impl Engine {
             self.sweep.met();
         }
         false
+    }
+
+    fn unlink_dead(&self, found: &Found, slot: Slot<'_>) -> bool {
+        self.before_unlink(slot);
+        self.index.unlink(self.region.view(), found)
     }
 
     /// Whether a slot is an old run's and lies in a page of blocks: there its length may be damaged, and a preparation may

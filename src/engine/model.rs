@@ -16,7 +16,7 @@ use crate::arena::slot::{Run, Slot, State};
 use crate::engine::counters::Counter;
 use crate::engine::drain::{Drain, Then};
 use crate::engine::get::Hit;
-use crate::engine::insert::{Draft, Entry, Refusal};
+use crate::engine::insert::{Draft, Entry, Refusal, Source};
 use crate::engine::{Engine, Parts, Settings};
 use crate::eviction::expiry::TimeToLive;
 use crate::region::Region;
@@ -196,12 +196,12 @@ impl Model {
 
     fn entry(stamp: u64) -> Entry {
         let version = Version::instant(Stamp(stamp), 0);
-        Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0 }
+        Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0, source: Source::Local }
     }
 
-    fn ended(result: Result<(), Refusal>) -> Stored {
+    fn ended(result: Result<bool, Refusal>) -> Stored {
         match result {
-            Ok(()) => Stored::Yes,
+            Ok(_) => Stored::Yes,
             Err(Refusal::Superseded(_)) => Stored::Superseded,
             Err(Refusal::Busy) => Stored::Busy,
             Err(refusal) => panic!("{refusal:?}"),

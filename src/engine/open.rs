@@ -329,10 +329,13 @@ impl Engine {
     fn load(&self, entries: u64) -> Result<(), String> {
         let mut index_pages = Vec::new();
         let mut runs = Vec::new();
+        let (mut floors, mut changes) = (Vec::new(), Vec::new());
         for page in self.pages.ids() {
             match self.pages.load(self.region.view(), page).kind() {
                 PageKind::Index => index_pages.push((self.pages.ordinal(self.region.view(), page), page)),
                 PageKind::RunHead | PageKind::RunTail => runs.push(page),
+                PageKind::Floors => floors.push((self.pages.ordinal(self.region.view(), page), page)),
+                PageKind::Changes => changes.push((self.pages.ordinal(self.region.view(), page), page)),
                 _ => {}
             }
         }
@@ -358,6 +361,7 @@ impl Engine {
         self.index.settle(self.region.view(), self).map_err(|error| error.to_string())?;
         drop(guard);
         self.load_runs(&runs);
+        self.load_replicated(&mut floors, &mut changes);
         Ok(())
     }
 

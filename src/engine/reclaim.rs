@@ -120,7 +120,7 @@ impl Engine {
             }
             PageKind::RunHead => round.freed += u32::from(self.release_run(handle) == Some(round.class)),
             PageKind::Dirty => self.pages.end_grace(page),
-            PageKind::Free | PageKind::Index | PageKind::RunTail => {}
+            PageKind::Free | PageKind::Index | PageKind::RunTail | PageKind::Floors | PageKind::Changes => {}
         }
     }
 

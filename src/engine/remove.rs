@@ -1,12 +1,41 @@
-//! Remove: one CAS takes the word out, its winner retires the slot.
+//! Remove: one CAS takes the word out, its winner retires the slot. In a cluster a tombstone takes its place.
 
+use crate::arena::frame::FrameKind;
 use crate::engine::Engine;
-use crate::engine::get::HasKey;
+use crate::engine::get::{HasKey, Sought};
+use crate::engine::insert::{Entry, Source};
+use crate::eviction::expiry::TimeToLive;
 use crate::sync::epoch::Guard;
 use crate::sync::failpoint::failpoint;
 use crate::types::key::{Key, KeyHash};
+use crate::types::version::Version;
 
 impl Engine {
+    /// Takes an entry out on a caller's behalf. `true` if a read could have seen it. Never fails for memory: without a slot
+    /// for the tombstone the floor stands in.
+    pub(crate) fn remove_and_tell(&self, guard: Guard, sought: &Sought<'_>) -> bool {
+        let Sought { key, hash, .. } = *sought;
+        if self.replicated().is_none() {
+            return self.remove(&guard, key, hash);
+        }
+        let version = Version::instant(self.stamp(), self.origin().0);
+        let entry =
+            Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Tombstone, cost: 0, source: Source::Local };
+        match self.try_store(guard, sought, &[], &entry) {
+            Ok(visible) => visible,
+            Err(_) => {
+                let guard = self.pin();
+                let visible = self.is_key_visible(&guard, sought);
+                self.refuse(&guard, key, hash, &entry);
+                visible
+            }
+        }
+    }
+
+    fn is_key_visible(&self, guard: &Guard, sought: &Sought<'_>) -> bool {
+        self.get(guard, &self.aim(*sought)).is_some()
+    }
+
     /// Takes an entry out. `true` if a read could have seen it. Needs no memory, so it never fails.
     pub(crate) fn remove(&self, _guard: &Guard, key: Key<'_>, hash: KeyHash) -> bool {
         let check = HasKey { engine: self, key };

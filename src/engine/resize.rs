@@ -102,8 +102,13 @@ impl Engine {
                 PageKind::RunTail => {
                     self.drain_limbo();
                 }
-                // The index and its overflow are made anew.
+                // The index and its overflow are made anew. Floors and changes are left behind: what is there then is an
+                // arena that was never in a cluster.
                 PageKind::Free | PageKind::Dirty | PageKind::Index | PageKind::Overflow => return true,
+                PageKind::Floors | PageKind::Changes => {
+                    self.pages.make_dirty(self.region.view(), page);
+                    return true;
+                }
             }
         }
         false

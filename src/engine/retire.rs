@@ -5,6 +5,7 @@
 //! ```
 
 use crate::arena::classes::ClassId;
+use crate::arena::frame::FrameKind;
 use crate::arena::slot::Slot;
 use crate::engine::Engine;
 use crate::sync::Ordering;
@@ -98,14 +99,29 @@ impl Engine {
         }
     }
 
+    /// Counts out what no read could see.
     pub(super) fn count_cleared_out(&self, slot: Slot<'_>) {
-        if self.cleared.load(Ordering::Relaxed) == 0 {
+        if self.cleared.load(Ordering::Relaxed) == 0 && self.markers.load(Ordering::Relaxed) == 0 {
             return;
         }
         // SAFETY: the caller unlinked the slot under its guard, or owns it; retired bytes do not change.
         let header = unsafe { slot.header() };
-        if !self.is_after_clear(header.keyspace(), header.stamp()) {
-            let _ = self.cleared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        let gauge = if !self.is_after_clear(header.keyspace(), header.stamp()) {
+            &self.cleared
+        } else if header.kind() != FrameKind::Value {
+            &self.markers
+        } else {
+            return;
+        };
+        let _ = gauge.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+    }
+
+    /// Counts in an adopted entry that is a marker: a tombstone.
+    pub(super) fn count_marker_in(&self, slot: Slot<'_>) {
+        // SAFETY: the caller adopted the slot under its guard.
+        let header = unsafe { slot.header() };
+        if header.kind() != FrameKind::Value && self.is_after_clear(header.keyspace(), header.stamp()) {
+            self.markers.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

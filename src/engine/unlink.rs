@@ -114,12 +114,14 @@ impl Engine {
         let key = unsafe { slot.key() }?;
         let (hash, region) = (self.hash(key), self.region.view());
         self.index.prefetch_to_update(region, self.index.home(region, hash));
+        self.prefetch_floor(key);
         self.ghost.prefetch(hash);
         Some(Leaving { slot, hash, is_dead })
     }
 
     /// Takes its word out; `false` if another thread did.
     fn take_out(&self, leaving: &Leaving<'_>) -> bool {
+        self.before_unlink(leaving.slot);
         // Again where a split has moved the word in between: what left the ring would never be looked at again.
         loop {
             let found = self.index.find_handle(self.region.view(), leaving.hash, leaving.slot.handle());
@@ -127,6 +129,7 @@ impl Engine {
                 return false;
             };
             if self.index.unlink(self.region.view(), &found) || crate::sync::bite("evict.retires-loser") {
+                self.after_unlink(leaving.slot);
                 return true;
             }
         }

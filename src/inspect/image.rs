@@ -70,7 +70,9 @@ impl Image {
             PageKind::Data => self.classes.contains(class),
             PageKind::Large | PageKind::RunHead | PageKind::RunTail => class == ClassId::LARGE,
             PageKind::Overflow => class == ClassId::OVERFLOW,
-            PageKind::Free | PageKind::Index | PageKind::Dirty => class == ClassId(0),
+            PageKind::Free | PageKind::Index | PageKind::Dirty | PageKind::Floors | PageKind::Changes => {
+                class == ClassId(0)
+            }
         };
         (fits && bits >> 16 == 0).then_some((kind, class))
     }
@@ -84,11 +86,13 @@ impl Image {
     }
 
     pub(super) fn pages_by_kind(&self) -> Vec<(&'static str, u64)> {
-        const NAMES: [&str; 9] =
-            ["free", "data", "large", "index", "overflow", "run head", "run tail", "dirty", "unknown"];
+        const NAMES: [&str; 11] = [
+            "free", "data", "large", "index", "overflow", "run head", "run tail", "dirty", "floors", "changes",
+            "unknown",
+        ];
         let mut counts = [0; NAMES.len()];
         for page in self.pages() {
-            counts[self.kind(page).map_or(8, |(kind, _)| kind as usize)] += 1;
+            counts[self.kind(page).map_or(10, |(kind, _)| kind as usize)] += 1;
         }
         NAMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
     }

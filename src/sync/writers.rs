@@ -98,6 +98,22 @@ impl Writers {
         self.stripes.iter().map(|stripe| of(stripe)).sum()
     }
 
+    /// Waits until every thread that is inside now has been outside once, at most so long; the rest is returned.
+    #[cfg(not(loom))]
+    pub(crate) fn await_those_inside(&self, at_most_ms: u64) -> u32 {
+        // Pairs with the fence of a writer behind its mark: who marks later sees what the caller has published.
+        fence(Ordering::SeqCst);
+        let began = std::time::Instant::now();
+        // Acquire: pairs with the Release of a mark that is lowered.
+        let marks = self.stripes.iter().flat_map(|stripe| [&stripe.own, &stripe.others]);
+        let mut waited_for: Vec<_> = marks.filter(|mark| mark.load(Ordering::Acquire) > 0).collect();
+        while !waited_for.is_empty() && began.elapsed().as_millis() < u128::from(at_most_ms) {
+            std::thread::yield_now();
+            waited_for.retain(|mark| mark.load(Ordering::Acquire) > 0);
+        }
+        waited_for.iter().map(|mark| mark.load(Ordering::Acquire)).sum()
+    }
+
     pub(crate) fn heap_bytes(&self) -> u64 {
         size_of_val(&*self.stripes) as u64
     }

@@ -46,6 +46,10 @@ pub const CLEAR_STAMPS_MAX: usize = 64;
 /// How far ahead of the clock a version given from outside may lie, in microseconds. Beyond it: an error.
 pub const STAMP_AHEAD_MAX_US: u64 = 60_000_000;
 
+/// How far ahead of the clock a stamp of another node may lie, in microseconds. Beyond it the clock does not follow, and
+/// what carries the stamp is taken as an invalidation, and counted.
+pub const STAMP_SKEW_MAX_US: u64 = 500_000;
+
 /// How far stamps are reserved ahead in the file, in microseconds. Lost at a restart, so that stamps never repeat.
 pub const STAMP_CEILING_US: u64 = 100_000;
 
@@ -77,14 +81,36 @@ pub const RING_SKIPS_MAX: u32 = if cfg!(loom) { 2 } else { 64 };
 /// Slots that one search along the hand passes over. Beyond them the least used of them is the victim.
 pub const HAND_PASSES_MAX: u32 = if cfg!(loom) { 4 } else { 32 };
 
+/// Most bytes of the ring of own changes. What is older is caught up with by comparing.
+pub const CHANGES_BYTES_MAX: u64 = 8 << 20;
+
+/// Share of the capacity that the ring of own changes takes at most, as a divisor; two pages at least.
+pub const CHANGES_SHARE_DIVISOR: u64 = 64;
+
 /// Other nodes of a cluster. One more is refused at the handshake, and counted.
 pub const PEERS_MAX: usize = 64;
 
 /// Streams whose position is kept: lives of nodes. With more, the oldest life of a node that has several goes first.
 pub const STREAMS_MAX: usize = 128;
 
-/// Bytes behind the header of one frame on the wire. A longer one closes the connection, and is counted.
-pub const FRAME_BYTES_MAX: usize = 320 << 10;
+/// Bytes behind the header of one frame on the wire: a batch that is just not full yet, and the largest entry that goes
+/// whole. A longer one closes the connection, and is counted.
+pub const FRAME_BYTES_MAX: usize = BATCH_BYTES + CHUNK_BYTES + (4 << 10);
+
+/// Bytes behind the header of the frame in which a node says who it is. More are refused before they are read.
+pub const HELLO_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes behind the header of the frame in which a node says why it does not talk.
+pub const REFUSAL_BYTES_MAX: usize = 1 << 10;
+
+/// Longest name of a node in bytes of UTF-8. A longer one, or an empty one, is refused.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Longest text of an address. Any address of a socket has one.
+pub const ADDRESS_BYTES_MAX: usize = 64;
+
+/// Longest text of a refusal; what is longer is cut off.
+pub const REASON_BYTES_MAX: usize = 200;
 
 /// Bytes after which a batch of changes is closed, and the most slices that one write to a socket has.
 pub const BATCH_BYTES: usize = 64 << 10;

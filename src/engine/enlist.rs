@@ -1,0 +1,245 @@
+//! Enlist: how an arena becomes that of a node, and what it brings along when it was one before.
+//!
+//! ```text
+//!   open, warm    floors and ring whole? -> a new life: incarnation + 1, open records settled; entries held back
+//!                 else                   -> pages freed: an arena that was never in a cluster
+//!   start         no floors yet          -> pages taken, writers of before waited for, emptied:     Cold
+//!                 another name, cluster  -> no life but a new one, emptied:                           Cold
+//!                 a join was cut off     -> emptied:                                                  Cold
+//!                 the same node          -> what is held back is to be confirmed:                     Warm
+//! ```
+//!
+//! What an arena held before it was in its cluster is in no ring, so the others could never learn that it changed: it goes.
+//! Start the cluster right after the open.
+
+use crate::arena::classes::ClassId;
+use crate::arena::cluster_header::{ClusterHeader, field};
+use crate::arena::floors::Floors;
+use crate::arena::layout::PageId;
+use crate::arena::page::PageKind;
+use crate::arena::ring::Ring;
+use crate::engine::Engine;
+use crate::engine::rebalance::URGENT_ROUNDS;
+use crate::engine::replicated::Replicated;
+use crate::sync::Ordering;
+use crate::types::limits::{CHANGES_BYTES_MAX, CHANGES_SHARE_DIVISOR};
+use crate::types::stream::{Incarnation, Origin, Position, StreamId};
+use crate::types::version::Stamp;
+
+/// What an arena brought with it when the cluster was started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origination {
+    /// Nothing: it is empty now.
+    Cold,
+    /// It was this node in a former life; its entries are held back until they are confirmed.
+    Warm,
+}
+
+/// Why an arena could not become a node's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum EnlistFailure {
+    /// The pages could not be emptied while readers hold them.
+    #[error("no room for {pages} pages of floors and changes: readers or pins hold entries")]
+    NoRoom { pages: u32 },
+    /// Writes that began before did not end within a second.
+    #[error("{0} threads are inside a write that began before")]
+    Inside(u32),
+}
+
+/// Records of changes: at least so many pages.
+const CHANGES_PAGES_MIN: u32 = 2;
+
+impl Engine {
+    /// About what was asked for: the arena and the heap beside it.
+    fn capacity(&self) -> u64 {
+        u64::from(self.layout().pages) * self.layout().page_bytes / 15 * 16
+    }
+
+    /// Pages for the ring of own changes.
+    fn changes_pages(&self) -> u32 {
+        let page_bytes = self.layout().page_bytes;
+        let bytes = (self.capacity() / CHANGES_SHARE_DIVISOR).min(CHANGES_BYTES_MAX);
+        ((bytes / page_bytes) as u32).max(CHANGES_PAGES_MIN)
+    }
+
+    /// Takes the pages that a last life left, by their numbers. `false` if they are not whole: then they are given back, and
+    /// the arena is one that was never in a cluster. Single-threaded, at open.
+    pub(super) fn load_replicated(&self, floors: &mut [(u64, PageId)], changes: &mut [(u64, PageId)]) -> bool {
+        if floors.is_empty() && changes.is_empty() {
+            return false;
+        }
+        let in_order = |pages: &mut [(u64, PageId)]| {
+            pages.sort_unstable();
+            (1..).zip(pages.iter()).all(|(number, page)| page.0 == number)
+        };
+        let whole = in_order(floors) && in_order(changes) && changes.len() as u32 >= CHANGES_PAGES_MIN;
+        let Some(node) = whole.then(|| self.read_node(floors, changes)).flatten() else {
+            for (_, page) in floors.iter().chain(changes.iter()) {
+                self.pages.make_dirty(self.region.view(), *page);
+                self.pages.leave_dirty(*page);
+            }
+            return false;
+        };
+        self.begin_life(&node);
+        assert!(self.replicated.set(node).is_ok(), "an engine is loaded once");
+        self.hold();
+        true
+    }
+
+    fn read_node(&self, floors: &[(u64, PageId)], changes: &[(u64, PageId)]) -> Option<Replicated> {
+        let room = floors.len() as u64 * self.layout().page_bytes / 8;
+        let first = self.layout().page_start(floors.first()?.1);
+        let header = ClusterHeader::new(self.region.view(), first);
+        if !header.is_whole(room) || Floors::pages_for(header.ranges(), self.layout().page_bytes) > floors.len() as u32
+        {
+            return None;
+        }
+        let starts = |pages: &[(u64, PageId)]| pages.iter().map(|(_, page)| self.layout().page_start(*page)).collect();
+        let origin = header.identity().origin;
+        Some(self.node_of(starts(floors), starts(changes), header.ranges(), origin))
+    }
+
+    fn node_of(&self, floors: Box<[u64]>, changes: Box<[u64]>, ranges: u32, origin: Origin) -> Replicated {
+        let page_bytes = self.layout().page_bytes;
+        let floors = Floors::new(floors, page_bytes, ranges);
+        let ring = Ring::new(changes, page_bytes, floors.header_at() + field::RING);
+        Replicated::new(floors, ring, origin)
+    }
+
+    /// The next incarnation, whose changes begin where those of the last one end.
+    fn begin_life(&self, node: &Replicated) {
+        let (region, header) = (self.region.view(), self.cluster_header(node));
+        if let Err(damage) = node.ring.settle(region) {
+            tracing::warn!(%damage, "changes of the last life are lost; the others catch up by comparing");
+            node.ring.reset(region, node.ring.end(region));
+            header.forget_lives();
+        }
+        let identity = header.identity();
+        let incarnation = Incarnation((identity.incarnation.0 + 1).max(self.clock.fine_us()));
+        header.set_identity(StreamId { incarnation, ..identity }, header.cluster());
+        header.add_life(incarnation, node.ring.end(region));
+    }
+
+    /// Makes this arena that of a node. Waits for writes under way, at most a second.
+    pub(crate) fn enlist(&self, origin: Origin, cluster: u64) -> Result<Origination, EnlistFailure> {
+        if self.replicated().is_none() {
+            self.found_node(origin, cluster)?;
+            self.start_over();
+            return Ok(Origination::Cold);
+        }
+        let Some(node) = self.replicated() else { return Ok(Origination::Cold) };
+        let header = self.cluster_header(node);
+        let is_same = header.identity().origin == origin && header.cluster() == cluster;
+        if is_same && header.join_floor() == Stamp::ZERO {
+            return Ok(Origination::Warm);
+        }
+        if !is_same {
+            let _writing = crate::sync::lock(&node.header);
+            // What is in the ring was another node's: nobody is offered what lies before the new life.
+            header.forget_applied();
+            header.forget_lives();
+            // Relaxed: as in `origin`.
+            node.origin.store(u32::from(origin.0), Ordering::Relaxed);
+            header.set_identity(StreamId { origin, ..header.identity() }, cluster);
+            header.add_life(header.identity().incarnation, node.ring.end(self.region.view()));
+        }
+        self.start_over();
+        Ok(Origination::Cold)
+    }
+
+    fn found_node(&self, origin: Origin, cluster: u64) -> Result<(), EnlistFailure> {
+        let page_bytes = self.layout().page_bytes;
+        let ranges = Floors::ranges_for(self.capacity());
+        let (floor_pages, change_pages) = (Floors::pages_for(ranges, page_bytes), self.changes_pages());
+        let taken = self.take_pages(PageKind::Floors, floor_pages);
+        let taken = taken.and_then(|floors| Some((floors, self.take_pages(PageKind::Changes, change_pages)?)));
+        let Some((floors, changes)) = taken else {
+            return Err(EnlistFailure::NoRoom { pages: floor_pages + change_pages });
+        };
+        let node = self.node_of(floors, changes, ranges, origin);
+        let incarnation = Incarnation(self.clock.fine_us().max(1));
+        let header = self.cluster_header(&node);
+        header.format(ranges, StreamId { origin, incarnation }, cluster);
+        header.add_life(incarnation, Position(0));
+        if self.replicated.set(node).is_err() {
+            return Ok(());
+        }
+        match self.writers.await_those_inside(crate::types::limits::CLOSE_WAIT_MAX_MS) {
+            0 => Ok(()),
+            inside => Err(EnlistFailure::Inside(inside)),
+        }
+    }
+
+    /// Takes pages one by one, from classes if need be, and numbers them. `None`, and none taken, if there are not enough.
+    fn take_pages(&self, kind: PageKind, count: u32) -> Option<Box<[u64]>> {
+        let mut pages = Vec::new();
+        while (pages.len() as u32) < count {
+            match self.take_page_of(kind) {
+                Some(page) => {
+                    self.pages.set_ordinal(self.region.view(), page, pages.len() as u64 + 1);
+                    pages.push(page);
+                }
+                None => {
+                    for page in pages {
+                        self.pages.make_dirty(self.region.view(), page);
+                        self.pages.leave_dirty(page);
+                    }
+                    return None;
+                }
+            }
+        }
+        Some(pages.into_iter().map(|page| self.layout().page_start(page)).collect())
+    }
+
+    fn take_page_of(&self, kind: PageKind) -> Option<PageId> {
+        for _ in 0..URGENT_ROUNDS {
+            let page = self.pages.assign(self.region.view(), kind, ClassId(0), 0);
+            if page.is_some() || (!self.hasten_page() && !self.drain_some(None, false) && !self.evict_some_run()) {
+                return page;
+            }
+        }
+        None
+    }
+
+    /// Empties the cache for a join: nothing of what was there is known to be right, and until the join is complete nobody
+    /// here knows what was evicted elsewhere. What is written meanwhile stays. O(entries), with reads and writes going on.
+    pub(crate) fn start_over(&self) {
+        let Some(node) = self.replicated() else { return };
+        let stamp = self.stamp();
+        {
+            let _writing = crate::sync::lock(&node.header);
+            self.cluster_header(node).set_join_floor(stamp);
+            self.cluster_header(node).forget_applied();
+        }
+        self.hold();
+        let mut next = Some(0);
+        while let Some(bucket) = next {
+            next = self.empty_bucket(bucket, stamp);
+        }
+        self.serve();
+    }
+
+    /// Takes out what is not younger than a stamp; returns the next bucket. No floor is raised: that of the join stands.
+    fn empty_bucket(&self, bucket: u32, until: Stamp) -> Option<u32> {
+        let _guard = self.pin();
+        let more = self.index.for_each_in(self.region.view(), bucket, |word| {
+            let Some(slot) = self.slot(word.handle()).filter(|slot| slot.generation() == word.generation()) else {
+                return;
+            };
+            let Some(found) = self.named_by(slot) else { return };
+            // SAFETY: the guard was there before the word was read.
+            if unsafe { slot.header() }.stamp() <= until && self.index.unlink(self.region.view(), &found) {
+                self.retire_unlinked(word);
+            }
+        });
+        more.then_some(bucket + 1)
+    }
+
+    /// The join is complete: the floors of a donor were taken over, or there was nobody.
+    pub(crate) fn end_join(&self) {
+        if let Some(node) = self.replicated() {
+            let _writing = crate::sync::lock(&node.header);
+            self.cluster_header(node).set_join_floor(Stamp::ZERO);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Outgoing: an entry's frame as it goes to the other nodes, from where it lies.
+//!
+//! ```text
+//!   small   copied under a guard into the caller's batch          large   pinned, its bytes stay until the write is over
+//! ```
+//!
+//! What reads do not see goes too: tombstones, and what is expired. A frame is checked before its first use in a life, as by
+//! a read.
+
+use crate::arena::frame::{Extent, FRAME_START, FrameHeader, FrameKind, FrameMeta, HEADER_BYTES};
+use crate::arena::slot::Slot;
+use crate::engine::Engine;
+use crate::engine::get::HasKey;
+use crate::sync::Arc;
+use crate::sync::epoch::Guard;
+use crate::types::handle::{Handle, IndexWord};
+use crate::types::key::Key;
+use crate::types::version::Version;
+use std::fmt;
+
+/// An entry as it goes over the wire.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) version: Version,
+    pub(crate) kind: FrameKind,
+    /// Length of the frame on the wire.
+    pub(crate) bytes: usize,
+    pub(crate) body: OutgoingBody,
+}
+
+/// Where the bytes of an outgoing frame are.
+#[derive(Debug)]
+pub(crate) enum OutgoingBody {
+    /// Appended to the caller's buffer.
+    Copied,
+    /// In the arena, kept there until this is dropped.
+    Pinned(PinnedFrame),
+    /// Too large to be copied, and no pin is to be had: to be told of as changed.
+    NoPin,
+}
+
+/// The bytes of a frame in the arena, which stay until this is dropped.
+pub(crate) struct PinnedFrame {
+    engine: Arc<Engine>,
+    handle: Handle,
+    bytes: u64,
+}
+
+/// An entry that a scan met.
+#[derive(Debug)]
+pub(crate) struct Scanned<'a> {
+    pub(crate) key: Key<'a>,
+    pub(crate) version: Version,
+    pub(crate) kind: FrameKind,
+    /// Hits, 0 to 3.
+    pub(crate) frequency: u8,
+    /// Bytes of its frame on the wire.
+    pub(crate) bytes: usize,
+}
+
+/// Frames up to this many bytes are copied even where a pin is meant, if none is to be had.
+const COPIED_WITHOUT_PIN_MAX: u64 = 64 << 10;
+
+impl PinnedFrame {
+    /// The frame from its header to the end of its value.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the pin keeps the slot from being reused, and published bytes do not change.
+        unsafe { self.engine.region.view().payload(self.handle.offset(), FRAME_START, self.bytes) }
+    }
+}
+
+impl Drop for PinnedFrame {
+    fn drop(&mut self) {
+        if let Some(slot) = self.engine.slot(self.handle) {
+            slot.unpin();
+            self.engine.pins.give(self.bytes);
+        }
+    }
+}
+
+impl fmt::Debug for PinnedFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PinnedFrame({} bytes at {:?})", self.bytes, self.handle)
+    }
+}
+
+impl Engine {
+    /// The frame of a key as it is now; `None` if there is none. Up to `copied_max` bytes of value are appended to `into`.
+    pub(crate) fn outgoing(self: &Arc<Self>, key: Key<'_>, copied_max: u64, into: &mut Vec<u8>) -> Option<Outgoing> {
+        let guard = self.pin();
+        let slot = self.entry_slot(&guard, key)?;
+        // SAFETY: the guard was there before the search.
+        let header = unsafe { slot.header() };
+        let extent = header.extent();
+        if !slot.holds(&extent) {
+            return None;
+        }
+        let bytes = extent.end() - FRAME_START;
+        // SAFETY: as above.
+        let version = unsafe { slot.version() };
+        let pinned = extent.value_bytes > copied_max && self.pins.take(bytes);
+        let pinned = pinned && (slot.pin(self.run) || self.give_budget(bytes));
+        let body = if pinned {
+            OutgoingBody::Pinned(PinnedFrame { engine: Arc::clone(self), handle: slot.handle(), bytes })
+        } else if extent.value_bytes <= copied_max.max(COPIED_WITHOUT_PIN_MAX) {
+            // SAFETY: as above; the extent was checked.
+            into.extend_from_slice(unsafe { slot.bytes(FRAME_START, bytes) });
+            OutgoingBody::Copied
+        } else {
+            OutgoingBody::NoPin
+        };
+        Some(Outgoing { version, kind: header.kind(), bytes: bytes as usize, body })
+    }
+
+    fn give_budget(&self, bytes: u64) -> bool {
+        self.pins.give(bytes);
+        false
+    }
+
+    /// The version that is there for a key, seen by reads or not.
+    pub(crate) fn version_of(&self, key: Key<'_>) -> Option<Version> {
+        let guard = self.pin();
+        let slot = self.entry_slot(&guard, key)?;
+        // SAFETY: the guard was there before the search.
+        Some(unsafe { slot.version() })
+    }
+
+    /// The slot of a key's entry, checked.
+    fn entry_slot(&self, _guard: &Guard, key: Key<'_>) -> Option<Slot<'_>> {
+        let check = HasKey { engine: self, key };
+        let found = self.index.find(self.region.view(), self.hash(key), &check)?;
+        let slot = self.slot(found.word.handle())?;
+        (slot.control().is_readable(self.run) || self.first_read(slot, &found)).then_some(slot)
+    }
+
+    /// Visits the entries of the buckets from `first` on, until at least `want` were met; returns the bucket behind them,
+    /// `None` at the end. Each entry present throughout a whole walk is seen at least once.
+    pub(crate) fn scan(&self, first: u32, want: usize, visit: &mut dyn FnMut(&Scanned<'_>)) -> Option<u32> {
+        let (guard, mut met) = (self.pin(), 0);
+        for bucket in first.. {
+            let more = self.index.for_each_in(self.region.view(), bucket, |word| {
+                if let Some(scanned) = self.scanned(&guard, word) {
+                    met += 1;
+                    visit(&scanned);
+                }
+            });
+            if !more {
+                return None;
+            }
+            if met >= want {
+                return Some(bucket + 1);
+            }
+        }
+        None
+    }
+
+    fn scanned<'g>(&'g self, guard: &'g Guard, word: IndexWord) -> Option<Scanned<'g>> {
+        let slot = self.slot(word.handle())?;
+        if slot.generation() != word.generation() {
+            return None;
+        }
+        // SAFETY: the guard was there before the word was read.
+        let key = unsafe { slot.key() }?;
+        let slot = self.entry_slot(guard, key).filter(|found| found.handle() == slot.handle())?;
+        // SAFETY: as above.
+        let header = unsafe { slot.header() };
+        let bytes = (header.extent().end() - FRAME_START) as usize;
+        // SAFETY: as above.
+        let version = unsafe { slot.version() };
+        Some(Scanned { key, version, kind: header.kind(), frequency: slot.frequency(), bytes })
+    }
+}
+
+/// Appends a frame without a value: a tombstone or an invalidation.
+pub(crate) fn write_marker(kind: FrameKind, key: Key<'_>, version: &Version, into: &mut Vec<u8>) {
+    let extent = Extent::of(version, key.bytes.len(), 0);
+    let start = into.len();
+    into.resize(start + (extent.end() - FRAME_START) as usize, 0);
+    let meta = FrameMeta { version: *version, ttl: 0, kind };
+    FrameHeader::new(key, 0, &meta).write(version, key, extent.value_start, &mut into[start..]);
+}
+
+const _: () = assert!(HEADER_BYTES > FRAME_START);

@@ -1,0 +1,280 @@
+//! Replicated: what a node of a cluster keeps beside its entries, and what each write pays for it.
+//!
+//! ```text
+//!   write    claim a record (OPEN) -> the index CAS -> record DONE | VOID -> ring the doorbell
+//!   unlink   raise the floor of the key's range -> the index CAS
+//!   absent   stripe -> look again -> version begins after the floor?  yes: link   no: the key stays absent
+//! ```
+//!
+//! Without a cluster none of it is there, and a write pays for one look at that.
+//!
+//! # Invariants
+//!
+//! - A change's record is there before the change is, so a process killed in between has announced it.
+//! - The floor is raised before the word is taken out.
+
+use crate::arena::change::{NewChange, Operation};
+use crate::arena::cluster_header::ClusterHeader;
+use crate::arena::floors::Floors;
+use crate::arena::frame::FrameKind;
+use crate::arena::ring::{Claim, Ring};
+use crate::arena::slot::Slot;
+use crate::engine::Engine;
+use crate::engine::insert::{Entry, Source};
+use crate::index::Found;
+use crate::sync::doorbell::{Doorbell, Wake};
+use crate::sync::{Arc, AtomicU32, Mutex, Ordering, bite};
+use crate::types::key::{Key, KeyHash, KeyspaceId};
+use crate::types::stream::Origin;
+use crate::types::version::{Relation, Stamp, Version};
+use std::fmt;
+
+/// The parts of a node.
+#[derive(Debug)]
+pub(crate) struct Replicated {
+    pub(crate) floors: Floors,
+    pub(crate) ring: Ring,
+    /// The hash of the node's name; changes when the arena gets another name.
+    pub(super) origin: AtomicU32,
+    pub(crate) doorbell: Doorbell,
+    sleeper: Arc<Sleeper>,
+    /// Who writes the cluster header.
+    pub(super) header: Mutex<()>,
+}
+
+/// Who is woken by the doorbell; nobody between two starts of the cluster.
+#[derive(Default)]
+struct Sleeper(Mutex<Option<Box<dyn Wake>>>);
+
+impl fmt::Debug for Sleeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sleeper")
+    }
+}
+
+impl Replicated {
+    pub(super) fn new(floors: Floors, ring: Ring, origin: Origin) -> Self {
+        let sleeper = Arc::new(Sleeper(Mutex::new(None)));
+        let woken = Arc::clone(&sleeper);
+        let wake = move || {
+            if let Some(sleeper) = crate::sync::lock(&woken.0).as_ref() {
+                sleeper.wake();
+            }
+        };
+        Self {
+            floors,
+            ring,
+            origin: AtomicU32::new(u32::from(origin.0)),
+            doorbell: Doorbell::new(wake),
+            sleeper,
+            header: Mutex::new(()),
+        }
+    }
+
+    /// Says who is woken from now on.
+    pub(crate) fn set_sleeper(&self, sleeper: Option<Box<dyn Wake>>) {
+        *crate::sync::lock(&self.sleeper.0) = sleeper;
+        self.doorbell.awake();
+    }
+}
+
+/// A change that is announced: its record is OPEN.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(crate) struct Announced(Option<Claim>);
+
+impl Engine {
+    /// The parts of a node; `None` without a cluster.
+    #[inline]
+    pub(crate) fn replicated(&self) -> Option<&Replicated> {
+        self.replicated.get()
+    }
+
+    /// The hash of this node's name, for versions.
+    #[inline]
+    pub(super) fn origin(&self) -> Origin {
+        // Relaxed: a name is given before anything that it distinguishes.
+        self.replicated().map_or(Origin::NONE, |node| Origin(node.origin.load(Ordering::Relaxed) as u16))
+    }
+
+    pub(super) fn cluster_header<'e>(&'e self, node: &Replicated) -> ClusterHeader<'e> {
+        ClusterHeader::new(self.region.view(), node.floors.header_at())
+    }
+
+    /// Announces a change of a key that is about to be made.
+    #[inline]
+    pub(super) fn announce(&self, operation: Operation, key: Key<'_>, entry: &Entry) -> Announced {
+        match self.replicated() {
+            Some(node) if entry.source == Source::Local => {
+                Announced(Some(self.claim(node, operation, &entry.version, key.keyspace, key.bytes)))
+            }
+            _ => Announced(None),
+        }
+    }
+
+    /// Announces a clear.
+    pub(super) fn announce_clear(&self, keyspace: Option<KeyspaceId>, stamp: Stamp) -> Announced {
+        let Some(node) = self.replicated() else { return Announced(None) };
+        let operation = if keyspace.is_some() { Operation::ClearKeyspace } else { Operation::ClearAll };
+        let version = Version::instant(stamp, self.origin().0);
+        Announced(Some(self.claim(node, operation, &version, keyspace.unwrap_or_default(), &[])))
+    }
+
+    fn claim(
+        &self,
+        node: &Replicated,
+        operation: Operation,
+        version: &Version,
+        space: KeyspaceId,
+        key: &[u8],
+    ) -> Claim {
+        let change = NewChange { operation, version: *version, keyspace: space, key };
+        node.ring.claim(self.region.view(), &change)
+    }
+
+    /// Says whether an announced change was made. A record that was overwritten meanwhile is written once more.
+    #[inline]
+    pub(super) fn conclude(
+        &self,
+        announced: Announced,
+        made: bool,
+        operation: Operation,
+        key: Key<'_>,
+        version: &Version,
+    ) {
+        let (Announced(Some(claim)), Some(node)) = (announced, self.replicated()) else { return };
+        if !node.ring.finish(self.region.view(), claim, made) && made {
+            let change = NewChange { operation, version: *version, keyspace: key.keyspace, key: key.bytes };
+            node.ring.note(self.region.view(), &change);
+        }
+        node.doorbell.ring();
+    }
+
+    /// What a clear says once it was made.
+    pub(super) fn conclude_clear(&self, announced: Announced, keyspace: Option<KeyspaceId>, stamp: Stamp) {
+        let (Announced(Some(claim)), Some(node)) = (announced, self.replicated()) else { return };
+        if !node.ring.finish(self.region.view(), claim, true) {
+            let again = self.announce_clear(keyspace, stamp);
+            return self.conclude_clear(again, keyspace, stamp);
+        }
+        node.doorbell.ring();
+    }
+
+    /// The floor of a key's range.
+    pub(crate) fn floor_of(&self, key: Key<'_>) -> Stamp {
+        let Some(node) = self.replicated() else { return Stamp::ZERO };
+        node.floors.get(self.region.view(), node.floors.range_of(key.wire_hash()))
+    }
+
+    /// Whether a version may become the entry of a key that was found absent, under its stripe.
+    #[inline]
+    pub(super) fn is_above_floor(&self, key: Key<'_>, entry: &Entry) -> bool {
+        let Some(node) = self.replicated() else { return true };
+        let range = node.floors.range_of(key.wire_hash());
+        let floor = match entry.source {
+            Source::Donor => node.floors.of_range(self.region.view(), range),
+            Source::Local | Source::Peer => node.floors.get(self.region.view(), range),
+        };
+        entry.version.begin() > floor || bite("floor.ignored")
+    }
+
+    /// Raises the floor of a key's range.
+    pub(super) fn raise_floor(&self, key: Key<'_>, stamp: Stamp) {
+        if let Some(node) = self.replicated() {
+            node.floors.raise(self.region.view(), node.floors.range_of(key.wire_hash()), stamp);
+        }
+    }
+
+    /// What has to be done before an entry's word is taken out, for whatever reason. The caller holds a guard since before
+    /// it read the word.
+    #[inline]
+    pub(super) fn before_unlink(&self, slot: Slot<'_>) {
+        if self.replicated().is_some() && !bite("floor.raised-after-unlink") {
+            self.raise_floor_of(slot);
+        }
+    }
+
+    /// The defect: the floor is raised when the entry is gone already.
+    #[inline]
+    pub(super) fn after_unlink(&self, slot: Slot<'_>) {
+        if self.replicated().is_some() && bite("floor.raised-after-unlink") {
+            self.raise_floor_of(slot);
+        }
+    }
+
+    #[inline(never)]
+    fn raise_floor_of(&self, slot: Slot<'_>) {
+        if !slot.control().is_readable(self.run) && !self.is_intact(slot) {
+            return self.raise_all_floors();
+        }
+        // SAFETY: callers hold a guard since before they read the word.
+        let Some(key) = (unsafe { slot.key() }) else { return self.raise_all_floors() };
+        // SAFETY: as above.
+        let header = unsafe { slot.header() };
+        // What was cleared stays away by its clear stamp.
+        if self.is_after_clear(header.keyspace(), header.stamp()) {
+            self.raise_floor(key, header.stamp());
+        }
+    }
+
+    /// An entry is lost, and nobody knows of which key.
+    pub(super) fn raise_all_floors(&self) {
+        if let Some(node) = self.replicated() {
+            node.floors.raise_all(self.region.view(), self.stamp());
+        }
+    }
+
+    /// Starts to load the floor that an unlink of this key will raise.
+    #[inline]
+    pub(super) fn prefetch_floor(&self, key: Key<'_>) {
+        if let Some(node) = self.replicated() {
+            node.floors.prefetch(self.region.view(), key.wire_hash());
+        }
+    }
+
+    /// Takes out whatever is there of a key that is not newer than a version, which itself is not to be stored: first the
+    /// floor, then the word. Needs no memory. `true` if a read could have seen what went.
+    pub(super) fn void(&self, key: Key<'_>, hash: KeyHash, version: &Version) -> Option<Version> {
+        use crate::engine::get::HasKey;
+        self.raise_floor(key, version.stamp);
+        let check = HasKey { engine: self, key };
+        while let Some(found) = self.index.find(self.region.view(), hash, &check) {
+            let slot = self.slot(found.word.handle())?;
+            if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
+                continue;
+            }
+            // SAFETY: callers hold a guard since before the search.
+            let current = unsafe { slot.version() };
+            match version.relation(&current) {
+                Relation::Older | Relation::Same => return Some(current),
+                Relation::Newer | Relation::Unknown => {}
+            }
+            if self.take_out_word(&found, slot) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Takes a found word out, behind its floor, and retires its slot; `false` if it changed meanwhile.
+    pub(super) fn take_out_word(&self, found: &Found, slot: Slot<'_>) -> bool {
+        self.before_unlink(slot);
+        let taken = self.index.unlink(self.region.view(), found);
+        self.after_unlink(slot);
+        if taken {
+            self.retire(slot.handle());
+        }
+        taken
+    }
+}
+
+impl Operation {
+    /// What a write of such a frame does.
+    pub(super) fn of(kind: FrameKind) -> Self {
+        match kind {
+            FrameKind::Value | FrameKind::Negative => Self::Set,
+            FrameKind::Tombstone => Self::Remove,
+            FrameKind::Invalidation => Self::Invalidate,
+        }
+    }
+}
