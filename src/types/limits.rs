@@ -90,6 +90,27 @@ pub const CHANGES_SHARE_DIVISOR: u64 = 64;
 /// Other nodes of a cluster. One more is refused at the handshake, and counted.
 pub const PEERS_MAX: usize = 64;
 
+/// Shortest shared secret in bytes. A shorter one is refused with `SecretError::Length`.
+pub const SECRET_BYTES_MIN: usize = 16;
+
+/// Longest shared secret in bytes. A longer one is refused with `SecretError::Length`.
+pub const SECRET_BYTES_MAX: usize = 1024;
+
+/// Secrets that hold at one time: the new one and those that it replaces. More are refused with `SecretError::Count`.
+pub const SECRETS_MAX: usize = 4;
+
+/// Longest datagram, with everything in it. A longer one is neither sent nor looked at.
+pub const DATAGRAM_BYTES_MAX: usize = 1_400;
+
+/// Lives of nodes whose datagrams are told from replayed ones. With more, the one heard longest ago is forgotten.
+pub const SENDERS_MAX: usize = 64;
+
+/// Networks (an IPv4 address, a /64 of IPv6) whose connections are counted apart. All others share one budget.
+pub const NETWORKS_MAX: usize = 1_024;
+
+/// Nodes that membership remembers, with those that are down. With more, the one down longest is forgotten.
+pub const MEMBERS_KNOWN_MAX: usize = 512;
+
 /// Streams whose position is kept: lives of nodes. With more, the oldest life of a node that has several goes first.
 pub const STREAMS_MAX: usize = 128;
 
