@@ -64,6 +64,11 @@ impl Node {
         let _ = (now, id, by);
     }
 
+    /// Where others reach this node is known now: for every handshake from here on.
+    pub(crate) fn set_advertised(&mut self, address: SocketAddr) {
+        self.config.advertised = Some(address);
+    }
+
     /// What membership has seen.
     pub(crate) fn handle_member(&mut self, now: Micros, change: MemberChange) {
         let _ = (now, change);

@@ -180,3 +180,21 @@ pub const WRITE_BYTES_PER_TURN: usize = 1 << 20;
 
 /// Datagrams, and new connections, that are taken before the connections have their turn.
 pub const ARRIVALS_PER_TURN: usize = 64;
+
+/// Where a node of a cluster listens unless it is told otherwise.
+pub const LISTEN_DEFAULT: &str = "0.0.0.0:7400";
+
+/// How long a connection that is being closed may take to send its last bytes, in milliseconds.
+pub const CLOSE_LINGER_MS: u64 = 1_000;
+
+/// How long a node that has left goes on sending its last bytes, in milliseconds.
+pub const LEAVE_LINGER_MS: u64 = 100;
+
+/// How old the status that handles show may be while something happens, in milliseconds.
+pub const STATUS_INTERVAL_MS: u64 = 10;
+
+/// Between two look-ups of a seed's name, in milliseconds.
+pub const RESOLVE_INTERVAL_MS: u64 = 5_000;
+
+/// Between two look-ups of a seed's name that stands for nothing, in milliseconds.
+pub const RESOLVE_SOON_MS: u64 = 1_000;

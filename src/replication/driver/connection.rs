@@ -13,7 +13,8 @@
 //! kernel would reset it, and the last frames would be lost on their way.
 //!
 //! Readiness is an edge: `readable` and `writable` stay set until the kernel has nothing more, so that a connection whose
-//! turn was over goes on in the next round.
+//! turn was over goes on in the next round. A read that gets less than it had room for was the last one, unless the other
+//! side has ended: that edge has been told already, and the end itself is still to be read.
 
 #![forbid(unsafe_code)]
 
@@ -45,6 +46,8 @@ pub(super) struct Connection {
     pub(super) stage: Stage,
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// The other side sends no more, or an error waits to be read.
+    pub(super) hung_up: bool,
     pub(super) spill: Spill,
     /// Of the handshake, or of the closing.
     pub(super) deadline: Option<DeadlineId<Micros>>,
@@ -90,6 +93,7 @@ impl Connection {
             stage,
             readable: ready,
             writable: ready,
+            hung_up: false,
             spill: Spill::default(),
             deadline: None,
         }
@@ -104,13 +108,29 @@ impl Connection {
 
     /// Reads once. `None`: nothing is there now.
     pub(super) fn read(&mut self, into: ReadInto<'_>) -> Result<Option<usize>, Ended> {
-        let Self { stream, channel, readable, .. } = self;
-        let space = match (into, channel) {
+        let space = match (into, &mut self.channel) {
             (ReadInto::Space(space), _) => space,
             (ReadInto::Channel, Channel::Noise(noise)) => noise.space(),
             (ReadInto::Channel, Channel::Plain) => return Err(Ended::Error),
         };
-        read_once(stream, space, readable)
+        let read = loop {
+            match self.stream.read(space) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        match read {
+            Ok(0) => Err(Ended::Peer),
+            Ok(bytes) => {
+                self.readable = bytes == space.len() || self.hung_up;
+                Ok(Some(bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(None)
+            }
+            Err(_) => Err(Ended::Error),
+        }
     }
 
     /// Takes the handshake of the channel as far as it goes. `true` once frames may pass.
@@ -181,22 +201,3 @@ pub(super) enum ReadInto<'s> {
 
 /// Blocks that are discarded before others have their turn.
 const DISCARDS_PER_TURN: usize = 64;
-
-fn read_once(stream: &mut TcpStream, space: &mut [u8], readable: &mut bool) -> Result<Option<usize>, Ended> {
-    loop {
-        return match stream.read(space) {
-            Ok(0) => Err(Ended::Peer),
-            Ok(bytes) => {
-                // Less than there was room for: that was all, and more is a new edge.
-                *readable = bytes == space.len();
-                Ok(Some(bytes))
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                *readable = false;
-                Ok(None)
-            }
-            Err(_) => Err(Ended::Error),
-        };
-    }
-}

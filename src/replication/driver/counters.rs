@@ -22,6 +22,8 @@ pub(crate) enum Counter {
     Secured,
     /// The other side has another secret, or is in another cluster.
     WrongSecret,
+    /// Handshakes that the other side has ended: it does not take our secret, or has no room.
+    Rejected,
     /// A handshake or a record that no node sends.
     Forged,
     /// Handshakes that took too long.

@@ -55,7 +55,9 @@ mod tests {
 
     #[test]
     fn what_can_not_be_reached_is_no_seed() {
-        for text in ["", "users.svc", ":7400", "users.svc:0", "users.svc:70000", "0.0.0.0:7400", "a b:1", "fd00::7:7400"] {
+        for text in
+            ["", "users.svc", ":7400", "users.svc:0", "users.svc:70000", "0.0.0.0:7400", "a b:1", "fd00::7:7400"]
+        {
             assert_eq!(Seed::parse(text), None, "{text}");
         }
     }

@@ -9,13 +9,17 @@
 
 use crate::replication::driver::applied::AppliedTable;
 use crate::replication::driver::counters::Counters;
+use crate::replication::driver::happening::Happening;
 use crate::replication::driver::log::Log;
 use crate::replication::driver::promise::{Answer, Promise, promise};
 use crate::replication::driver::waits::{Goal, Waited};
 use crate::replication::driver::wake::Alarm;
-use crate::replication::node::api::{Departure, Member, NodeEvent, Readiness};
+use crate::replication::membership::MembershipCounters;
+use crate::replication::node::api::{Departure, Member, Readiness};
+use crate::replication::security::AdmissionCounters;
 use crate::sync::{Arc, Mutex, lock};
 use crate::types::limits::WAITS_MAX;
+use crate::types::stream::Incarnation;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,8 +27,15 @@ use std::time::Duration;
 /// What is asked of the thread.
 #[derive(Debug)]
 pub(super) enum Command {
-    Wait { goal: Goal, timeout: Duration, promise: Promise<Waited> },
-    Leave { timeout: Duration, promise: Promise<Departure> },
+    Wait {
+        goal: Goal,
+        timeout: Duration,
+        promise: Promise<Waited>,
+    },
+    Leave {
+        timeout: Duration,
+        promise: Promise<Departure>,
+    },
     /// What the names of the seeds stand for now.
     Resolved(Vec<SocketAddr>),
 }
@@ -33,11 +44,36 @@ pub(super) enum Command {
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
     pub(crate) readiness: Readiness,
-    /// The connected ones.
-    pub(crate) members: Vec<Member>,
+    pub(crate) connected: Vec<Member>,
+    /// Those that are up by membership and not connected.
+    pub(crate) known: Vec<Known>,
     /// Where others are told to find this node; `None` until that is known.
     pub(crate) advertised: Option<SocketAddr>,
     pub(crate) clock_bound_us: u64,
+    pub(crate) membership: MembershipCounters,
+    pub(crate) admission: AdmissionCounters,
+}
+
+/// A member of which only gossip tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) name: String,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) address: SocketAddr,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            readiness: Readiness::Joining,
+            connected: Vec::new(),
+            known: Vec::new(),
+            advertised: None,
+            clock_bound_us: 0,
+            membership: MembershipCounters::default(),
+            admission: AdmissionCounters::default(),
+        }
+    }
 }
 
 /// Shared by the thread and all handles.
@@ -45,7 +81,7 @@ pub(crate) struct Status {
 pub(crate) struct Shared {
     pub(super) alarm: Alarm,
     inbox: Mutex<Inbox>,
-    pub(crate) log: Log<NodeEvent>,
+    pub(crate) log: Log<Happening>,
     pub(crate) applied: AppliedTable,
     pub(crate) counters: Counters,
     status: Mutex<Arc<Status>>,
@@ -68,15 +104,13 @@ pub(crate) enum Refused {
 
 impl Shared {
     pub(super) fn new(alarm: Alarm) -> Self {
-        let status =
-            Status { readiness: Readiness::Joining, members: Vec::new(), advertised: None, clock_bound_us: 0 };
         Self {
             alarm,
             inbox: Mutex::new(Inbox::default()),
             log: Log::default(),
             applied: AppliedTable::default(),
             counters: Counters::default(),
-            status: Mutex::new(Arc::new(status)),
+            status: Mutex::new(Arc::new(Status::default())),
         }
     }
 

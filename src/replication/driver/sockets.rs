@@ -27,7 +27,7 @@ const BACKLOG: i32 = 128;
 
 /// What a node listens on.
 #[derive(Debug)]
-pub(super) struct Listening {
+pub(crate) struct Listening {
     pub(super) tcp: TcpListener,
     pub(super) udp: UdpSocket,
     /// As bound: with the port that was found.
@@ -44,7 +44,7 @@ pub(crate) struct ListenFailure {
 }
 
 /// Listens on the TCP and the UDP port of an address.
-pub(super) fn listen(address: SocketAddr) -> Result<Listening, ListenFailure> {
+pub(crate) fn listen(address: SocketAddr) -> Result<Listening, ListenFailure> {
     let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;

@@ -11,7 +11,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::sync::{AtomicBool, Ordering};
+use crate::replication::driver::shared::Shared;
+use crate::sync::doorbell::Wake;
+use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// The way into a sleeping thread.
 #[derive(Debug)]
@@ -40,6 +42,12 @@ impl Alarm {
     pub(super) fn listen(&self) {
         // AcqRel: pairs with the exchange in `wake`.
         self.asked.swap(false, Ordering::AcqRel);
+    }
+}
+
+impl Wake for Arc<Shared> {
+    fn wake(&self) {
+        self.alarm.wake();
     }
 }
 

@@ -1,0 +1,33 @@
+//! What the log keeps for users: what the node tells, and what membership tells besides.
+
+#![forbid(unsafe_code)]
+
+use crate::replication::node::api::NodeEvent;
+use crate::types::stream::Incarnation;
+use std::net::SocketAddr;
+
+/// One event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Happening {
+    Node(NodeEvent),
+    /// Another process has this node's name. `superseded`: it is the newer one, and this one is no member any more.
+    Namesake {
+        incarnation: Incarnation,
+        address: SocketAddr,
+        superseded: bool,
+    },
+}
+
+impl Happening {
+    pub(super) fn log(&self) {
+        match self {
+            Self::Node(NodeEvent::Refused { address, by_peer, reason }) => {
+                tracing::debug!(%address, by_peer, reason, "refused");
+            }
+            Self::Node(event) => tracing::info!(?event, "cluster"),
+            Self::Namesake { incarnation, address, superseded } => {
+                tracing::error!(?incarnation, %address, superseded, "another process has this node's name");
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The thread: one poller, one node, and rounds.
+//!
+//! ```text
+//!   sleep until: an edge, the alarm, the doorbell, or the next deadline of node, membership, waits, connections
+//!     |
+//!     v
+//!   edges  ->  commands  ->  own changes  ->  what is due  ->  new connections, datagrams
+//!     ->  each connection reads, each in turn  ->  the node's actions  ->  each connection writes, each in turn
+//!     ->  datagrams out  ->  events, status, waits  ->  sleep; not at all if somebody's turn was cut short
+//! ```
+//!
+//! Each part of a round is bounded, so no connection and no flood keeps the others waiting. No error of a socket ends the
+//! thread: it is counted, and its connection closed. No epoch guard is held while it sleeps.
+
+#![forbid(unsafe_code)]
+
+use crate::replication::driver::connection::Connection;
+use crate::replication::driver::counters::Counter;
+use crate::replication::driver::deadlines::Deadlines;
+use crate::replication::driver::gossip::Gossip;
+use crate::replication::driver::happening::Happening;
+use crate::replication::driver::report::Leaving;
+use crate::replication::driver::shared::Shared;
+use crate::replication::driver::waits::Waits;
+use crate::replication::node::Node;
+use crate::replication::node::api::ConnectionId;
+use crate::replication::security::{Admission, Secrets};
+use crate::replication::session::time::Micros;
+use crate::replication::session::transmit::Transmit;
+use crate::replication::store::Store;
+use crate::sync::Arc;
+use crate::types::stream::Position;
+use mio::net::TcpListener;
+use mio::{Events, Poll, Registry, Token};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub(super) const LISTENER: Token = Token(0);
+pub(super) const DATAGRAMS: Token = Token(1);
+pub(super) const ALARM: Token = Token(2);
+/// Connections have the tokens from here on.
+const CONNECTIONS: usize = 3;
+
+/// Edges that are taken from the poller at once.
+const EVENTS: usize = 256;
+/// The longest sleep: what nobody counts on, but a clock that was set by hand may have no deadline.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// What the driver has to do at a time of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Due {
+    /// A handshake or a closing takes too long.
+    Connection(ConnectionId),
+    /// New connections may be taken again.
+    Accept,
+}
+
+/// All that the thread owns.
+pub(super) struct Net {
+    pub(super) poll: Poll,
+    pub(super) listener: TcpListener,
+    /// More connections may wait.
+    pub(super) acceptable: bool,
+    pub(super) bound: SocketAddr,
+    pub(super) advertised: Option<SocketAddr>,
+    /// That address is the one of a connection.
+    pub(super) is_learned: bool,
+    pub(super) node: Node,
+    pub(super) store: Store,
+    pub(super) gossip: Gossip,
+    /// `None`: plaintext.
+    pub(super) secrets: Option<Secrets>,
+    pub(super) admission: Admission,
+    /// Handshakes that an address has refused: the next one tries the next secret.
+    pub(super) attempts: BTreeMap<SocketAddr, u32>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) next_id: u32,
+    /// Who was first in this round.
+    pub(super) first: u32,
+    pub(super) order: Vec<ConnectionId>,
+    pub(super) transmit: Transmit,
+    pub(super) deadlines: Deadlines<Micros, Due>,
+    pub(super) waits: Waits<Micros>,
+    pub(super) leaving: Option<Leaving>,
+    pub(super) seen: Position,
+    /// What happened in this round.
+    pub(super) happened: Vec<Happening>,
+    pub(super) status_due: Micros,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Net {
+    /// Rounds, until the node has left.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            self.round(&events);
+            if self.has_left() {
+                break;
+            }
+            if let Err(error) = self.sleep(&mut events) {
+                // Nothing is known of what has become ready: every turn is tried, after a while.
+                tracing::error!(%error, "the poller failed");
+                events.clear();
+                self.ready_all();
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+        }
+        self.end();
+    }
+
+    /// Now, on the clock that stamps are made from.
+    pub(super) fn now(&self) -> Micros {
+        Micros(self.store.engine().clock().fine_us())
+    }
+
+    fn round(&mut self, events: &Events) {
+        self.shared.counters.add(Counter::Rounds, 1);
+        self.shared.alarm.listen();
+        self.take_edges(events);
+        let now = self.now();
+        self.take_commands(now);
+        self.take_changes(now);
+        self.meet_deadlines(now);
+        self.accept(now);
+        self.receive_datagrams(now);
+        self.choose_order();
+        self.each_in_turn(Self::read_turn);
+        self.act(now);
+        self.each_in_turn(Self::write_turn);
+        self.act(now);
+        self.send_datagrams(now);
+        self.report(now);
+    }
+
+    fn take_edges(&mut self, events: &Events) {
+        for event in events {
+            match event.token() {
+                LISTENER => self.acceptable = true,
+                DATAGRAMS => self.gossip.ready(),
+                ALARM => {}
+                Token(token) => {
+                    let id = ConnectionId((token - CONNECTIONS) as u32);
+                    let Some(connection) = self.connections.get_mut(&id) else { continue };
+                    connection.hung_up |= event.is_read_closed() || event.is_error();
+                    connection.readable |= event.is_readable() || connection.hung_up;
+                    connection.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+                }
+            }
+        }
+    }
+
+    /// Every edge may have been missed.
+    fn ready_all(&mut self) {
+        self.acceptable = true;
+        self.gossip.ready();
+        for connection in self.connections.values_mut() {
+            (connection.readable, connection.writable) = (true, true);
+        }
+    }
+
+    /// The own ring may have grown.
+    fn take_changes(&mut self, now: Micros) {
+        let end = self.store.end();
+        if end != self.seen {
+            self.seen = end;
+            self.node.handle_changes(now);
+        }
+    }
+
+    fn meet_deadlines(&mut self, now: Micros) {
+        while let Some(due) = self.deadlines.take(now) {
+            match due {
+                Due::Connection(id) => self.time_out(id),
+                Due::Accept => self.acceptable = true,
+            }
+        }
+        if self.node.poll_timeout().is_some_and(|at| at <= now) {
+            self.node.handle_timeout(now);
+        }
+        self.gossip.meet_deadline(now);
+    }
+
+    /// Who is first in this round: the one behind the one that was first in the last.
+    fn choose_order(&mut self) {
+        self.order.clear();
+        let first = ConnectionId(self.first.wrapping_add(1));
+        let (behind, before) = (self.connections.range(first..), self.connections.range(..first));
+        self.order.extend(behind.chain(before).map(|(id, _)| *id));
+        self.first = self.order.first().map_or(0, |id| id.0);
+    }
+
+    fn each_in_turn(&mut self, turn: fn(&mut Self, ConnectionId)) {
+        for at in 0..self.order.len() {
+            turn(self, self.order[at]);
+        }
+    }
+
+    /// Sleeps until something is to be done.
+    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        let timeout = if self.is_busy() { Duration::ZERO } else { self.until_next_deadline() };
+        let Self { poll, store, seen, .. } = self;
+        let node = store.engine().replicated();
+        // The writer of a change rings only who has said that it sleeps.
+        let may_sleep = !timeout.is_zero() && node.is_none_or(|node| node.doorbell.may_sleep(|| store.end() != *seen));
+        let polled = poll.poll(events, Some(if may_sleep { timeout } else { Duration::ZERO }));
+        if let Some(node) = node {
+            node.doorbell.awake();
+        }
+        match polled {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            polled => polled,
+        }
+    }
+
+    /// Whether somebody's turn was cut short.
+    fn is_busy(&self) -> bool {
+        self.acceptable
+            || self.gossip.is_busy()
+            || self.connections.iter().any(|(id, connection)| self.has_turn(*id, connection))
+    }
+
+    fn until_next_deadline(&self) -> Duration {
+        let own =
+            [self.node.poll_timeout(), self.gossip.poll_timeout(), self.deadlines.next(), self.waits.next_deadline()];
+        let leaving = self.leaving.as_ref().and_then(Leaving::deadline);
+        let next = own.into_iter().flatten().chain(leaving).min();
+        // A poller counts in whole milliseconds, and rounds up.
+        next.map_or(SLEEP_MAX, |at| Duration::from_micros(at.since(self.now()))).min(SLEEP_MAX)
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    pub(super) fn token(id: ConnectionId) -> Token {
+        Token(id.0 as usize + CONNECTIONS)
+    }
+}
