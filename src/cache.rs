@@ -4,6 +4,7 @@
 //!   builder   settings -> Cache        cache        the calls            value         what reads return
 //!   options   what an insert may ask   reservation  a value in place     batch         get_many, reader, iter
 //!   error     why something failed     stats        figures, explain     housekeeping  the background thread
+//!   clustered what a cluster needs of it
 //! ```
 
 #![forbid(unsafe_code)]
@@ -11,6 +12,7 @@
 mod batch;
 mod builder;
 mod calls;
+mod clustered;
 mod error;
 mod explain;
 mod housekeeping;

@@ -6,9 +6,15 @@
 //!   read     get -> Value (a guard: short)   read (a closure)   get_pinned -> PinnedValue (kept, sent)   get_many   reader
 //!   write    insert   insert_with(InsertOptions)   reserve -> Reservation -> commit   remove   clear
 //!   look     stats -> Stats   explain -> Explanation   recovery -> Recovery   len   iter
+//!
+//!   Cluster::builder(&cache) -> ClusterBuilder -> start -> Cluster      every change goes to the other nodes, and theirs come
+//!
+//!   wait     wait_replicated(Acks)   token -> Token -> get_after   flush   each with an async twin
+//!   look     readiness   members -> Member   lag -> Lag   events -> Events   stats -> ClusterStats
+//!   end      leave, or drop
 //! ```
 //!
-//! Begin at [`Cache`]. What is promised, what a restart keeps and the limits stand in the README; how it works stands in
+//! Begin at [`Cache`], then [`Cluster`]. What is promised, what a restart keeps and the limits stand in the README; how it works stands in
 //! `docs/ARCHITECTURE.md`.
 
 #![cfg_attr(loom, expect(dead_code, reason = "the models reach a part of the crate"))]
@@ -16,6 +22,8 @@
 mod arena;
 #[cfg(not(loom))]
 mod cache;
+#[cfg(not(loom))]
+mod cluster;
 mod engine;
 mod eviction;
 mod index;
@@ -31,6 +39,11 @@ mod types;
 pub use cache::{
     Builder, Cache, ClassStats, Explanation, InsertError, InsertOptions, InsertVersion, OpenError, PinnedValue, Place,
     Reader, Reservation, Stats, Value,
+};
+#[cfg(not(loom))]
+pub use cluster::{
+    Acks, Cluster, ClusterBuilder, ClusterStats, Event, Events, Lag, LeaveError, Member, MemberState, OnIsolated,
+    OnOriginLost, Readiness, Resolver, StartError, SyncKind, Token, TokenError, WaitError,
 };
 #[cfg(not(loom))]
 pub use engine::recovery::{ColdReason, Recovery};

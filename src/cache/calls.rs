@@ -14,6 +14,7 @@ use crate::engine::counters::Counter;
 use crate::engine::insert::{Entry, Refusal, Source};
 use crate::engine::recovery::Recovery;
 use crate::eviction::expiry::TimeToLive;
+use crate::sync::AtomicBool;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::limits::{KEY_BYTES_MAX, STAMP_AHEAD_MAX_US, TTL_SECONDS_MAX};
 use crate::types::version::Version;
@@ -46,6 +47,7 @@ pub(super) struct Handle {
     /// As asked for.
     pub(super) capacity: u64,
     pub(super) housekeeper: Option<Housekeeper>,
+    pub(super) in_cluster: AtomicBool,
 }
 
 impl Drop for Handle {
@@ -78,7 +80,8 @@ impl Cache {
         let engine = Arc::new(engine);
         let housekeeper = if background { Some(Housekeeper::start(&engine).map_err(OpenError::Thread)?) } else { None };
         let capacity = engine.superblock().capacity.get();
-        Ok(Self { handle: Arc::new(Handle { engine, recovery, capacity, housekeeper }) })
+        let in_cluster = AtomicBool::new(false);
+        Ok(Self { handle: Arc::new(Handle { engine, recovery, capacity, housekeeper, in_cluster }) })
     }
 
     #[inline]
