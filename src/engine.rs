@@ -54,6 +54,7 @@ pub(crate) mod reclaim;
 #[cfg(not(loom))]
 pub(crate) mod recovery;
 pub(crate) mod remove;
+pub(crate) mod replace;
 pub(crate) mod replicated;
 #[cfg(not(loom))]
 pub(crate) mod resize;

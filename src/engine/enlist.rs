@@ -50,15 +50,10 @@ pub(crate) enum EnlistFailure {
 const CHANGES_PAGES_MIN: u32 = 2;
 
 impl Engine {
-    /// About what was asked for: the arena and the heap beside it.
-    fn capacity(&self) -> u64 {
-        u64::from(self.layout().pages) * self.layout().page_bytes / 15 * 16
-    }
-
     /// Pages for the ring of own changes.
     fn changes_pages(&self) -> u32 {
         let page_bytes = self.layout().page_bytes;
-        let bytes = (self.capacity() / CHANGES_SHARE_DIVISOR).min(CHANGES_BYTES_MAX);
+        let bytes = (self.superblock().capacity.get() / CHANGES_SHARE_DIVISOR).min(CHANGES_BYTES_MAX);
         ((bytes / page_bytes) as u32).max(CHANGES_PAGES_MIN)
     }
 
@@ -149,7 +144,7 @@ impl Engine {
 
     fn found_node(&self, origin: Origin, cluster: u64) -> Result<(), EnlistFailure> {
         let page_bytes = self.layout().page_bytes;
-        let ranges = Floors::ranges_for(self.capacity());
+        let ranges = Floors::ranges_for(self.superblock().capacity.get());
         let (floor_pages, change_pages) = (Floors::pages_for(ranges, page_bytes), self.changes_pages());
         let taken = self.take_pages(PageKind::Floors, floor_pages);
         let taken = taken.and_then(|floors| Some((floors, self.take_pages(PageKind::Changes, change_pages)?)));

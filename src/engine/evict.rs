@@ -279,6 +279,17 @@ impl Engine {
         }
     }
 
+    /// Evicts the entry of a key, for tests.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn evict_key(&self, _guard: &Guard, sought: &crate::engine::get::Sought<'_>) {
+        let check = crate::engine::get::HasKey { engine: self, key: sought.key };
+        if let Some(found) = self.index.find(self.region.view(), sought.hash, &check)
+            && let Some(class) = self.pages.class_of(found.word.handle())
+        {
+            self.unlink(found.word.handle(), class, Some(Part::Main));
+        }
+    }
+
     /// Takes the coldest entry out of a chain that has no room. `false` if there is none to take. The caller holds a guard
     /// and the stripe.
     pub(super) fn evict_from_chain(&self, hash: KeyHash) -> bool {

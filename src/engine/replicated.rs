@@ -189,15 +189,15 @@ impl Engine {
     /// it read the word.
     #[inline]
     pub(super) fn before_unlink(&self, slot: Slot<'_>) {
-        if self.replicated().is_some() && !bite("floor.raised-after-unlink") {
+        if self.replicated().is_some() && !raises_late() {
             self.raise_floor_of(slot);
         }
     }
 
-    /// The defect: the floor is raised when the entry is gone already.
+    /// For the defect alone by which a floor is raised when the entry is gone already.
     #[inline]
     pub(super) fn after_unlink(&self, slot: Slot<'_>) {
-        if self.replicated().is_some() && bite("floor.raised-after-unlink") {
+        if raises_late() {
             self.raise_floor_of(slot);
         }
     }
@@ -266,6 +266,10 @@ impl Engine {
         }
         taken
     }
+}
+
+fn raises_late() -> bool {
+    bite("floor.raised-after-unlink")
 }
 
 impl Operation {
