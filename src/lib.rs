@@ -24,6 +24,9 @@ pub mod inspect;
 mod region;
 #[cfg(not(loom))]
 mod replication;
+#[cfg(all(debug_assertions, not(loom)))]
+#[doc(hidden)]
+pub mod simulation;
 mod sync;
 mod types;
 

@@ -4,6 +4,7 @@
 //! with one bucket.
 
 mod census;
+mod cluster;
 
 pub use census::Census;
 

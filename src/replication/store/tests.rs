@@ -47,7 +47,7 @@ fn insert(store: &Store, name: &[u8], value: &[u8]) -> Version {
 fn remove(store: &Store, name: &[u8]) -> bool {
     let engine = store.engine();
     let (_writing, guard) = engine.begin_write().expect("open");
-    engine.remove_and_tell(guard, &engine.seek(key(name)))
+    engine.remove_and_tell(guard, &engine.seek(key(name))).0
 }
 
 fn evict(store: &Store, name: &[u8]) {
