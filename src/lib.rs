@@ -53,6 +53,7 @@ pub mod failpoint {
 #[doc(hidden)]
 pub mod loom_internals {
     pub use crate::arena::model as arena;
+    pub use crate::arena::ring::model as ring;
     pub use crate::engine::model as engine;
     pub use crate::eviction::loom_internals as eviction;
     pub use crate::index::model as index;
