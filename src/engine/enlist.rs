@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   open, warm    floors and ring whole? -> a new life: incarnation + 1, open records settled; entries held back
-//!                 else                   -> pages freed: an arena that was never in a cluster
+//!                 else, or standalone    -> pages freed: an arena that was never in a cluster
 //!   start         no floors yet          -> pages taken, writers of before waited for, emptied:     Cold
 //!                 another name, cluster  -> no life but a new one, emptied:                           Cold
 //!                 a join was cut off     -> emptied:                                                  Cold
@@ -67,7 +67,10 @@ impl Engine {
             pages.sort_unstable();
             (1..).zip(pages.iter()).all(|(number, page)| page.0 == number)
         };
-        let whole = in_order(floors) && in_order(changes) && changes.len() as u32 >= CHANGES_PAGES_MIN;
+        let whole = !self.settings.standalone
+            && in_order(floors)
+            && in_order(changes)
+            && changes.len() as u32 >= CHANGES_PAGES_MIN;
         let Some(node) = whole.then(|| self.read_node(floors, changes)).flatten() else {
             for (_, page) in floors.iter().chain(changes.iter()) {
                 self.pages.make_dirty(self.region.view(), *page);
