@@ -226,3 +226,6 @@ impl Membership {
         MembershipCounters { unsent: self.outputs.unsent, ..self.counters }
     }
 }
+
+#[cfg(test)]
+mod tests;
