@@ -31,3 +31,6 @@ pub(crate) use datagram::{DATAGRAM_BODY_MAX, DatagramRefusal, Datagrams, Protect
 pub(crate) use entropy::Entropy;
 pub(crate) use noise::Noise;
 pub(crate) use secret::{Secret, SecretError, Secrets};
+
+#[cfg(test)]
+mod tests;
