@@ -25,6 +25,7 @@ mod value;
 pub use batch::Reader;
 pub use builder::Builder;
 pub use calls::Cache;
+pub(crate) use clustered::InCluster;
 pub use error::{InsertError, OpenError};
 pub use explain::{Explanation, Place};
 pub use options::{InsertOptions, InsertVersion};

@@ -5,7 +5,7 @@
 //!   wait      replicated, applied, tokens: each for threads and for tasks
 //!   member    who is there, how far behind         event, events    what happened, for any number of readers
 //!   token     what a session carries               policy           what to do when others are not heard
-//!   stats     figures                              error            why something was not done
+//!   stats     figures       seed   where to look     error            why something was not done
 //! ```
 //!
 //! Every call but those that wait answers at once from what the network thread last said.
@@ -19,12 +19,13 @@ mod events;
 mod handle;
 mod member;
 mod policy;
+mod seed;
 mod stats;
 mod token;
 mod wait;
 
-pub use crate::replication::driver::resolving::Resolver;
 pub use crate::replication::driver::waits::Acks;
+pub use crate::replication::membership::Resolver;
 pub use builder::ClusterBuilder;
 pub use error::{LeaveError, StartError, WaitError};
 pub use event::{Event, SyncKind};

@@ -4,15 +4,22 @@
 
 use crate::cache::Cache;
 use crate::cluster::error::StartError;
-use crate::cluster::handle::Cluster;
+use crate::cluster::handle::{Cluster, Handle};
 use crate::cluster::policy::{OnIsolated, OnOriginLost};
-use crate::cluster::seed::{self, Seed};
+use crate::cluster::seed::Seed;
+use crate::engine::enlist::EnlistFailure;
+use crate::replication::driver::{self, Driver, Settings};
+use crate::replication::membership::{Resolver, SystemResolver};
+use crate::replication::node::api::{NodeConfig, Timings};
+use crate::replication::security::{Secret, Secrets};
+use crate::replication::store::Store;
+use crate::replication::wire::PROTOCOL;
 use crate::types::limits::{LISTEN_DEFAULT, NODE_NAME_BYTES_MAX, SEEDS_MAX};
 use std::fmt;
 use std::net::SocketAddr;
+use zeroize::Zeroizing;
 
 /// Settings of a node of a cluster. Made by [`Cluster::builder`].
-#[derive(Clone)]
 #[must_use]
 pub struct ClusterBuilder {
     cache: Cache,
@@ -21,11 +28,12 @@ pub struct ClusterBuilder {
     listen: String,
     advertise: Option<SocketAddr>,
     seeds: Vec<String>,
-    secrets: Vec<Vec<u8>>,
+    secrets: Vec<Zeroizing<Vec<u8>>>,
     plaintext: bool,
     serve_unconfirmed: bool,
     on_isolated: OnIsolated,
     on_origin_lost: OnOriginLost,
+    resolver: Box<dyn Resolver>,
 }
 
 impl ClusterBuilder {
@@ -42,6 +50,8 @@ impl ClusterBuilder {
             serve_unconfirmed: false,
             on_isolated: OnIsolated::default(),
             on_origin_lost: OnOriginLost::default(),
+            resolver: Arc::new(SystemResolver),
+            resolver: Box::new(SystemResolver),
         }
     }
 
@@ -83,7 +93,7 @@ impl ClusterBuilder {
     /// The secrets that admit a node, the same on all nodes: the first one is used, the others are accepted. To change
     /// the secret: add the new one behind the old one everywhere, put it in front everywhere, take the old one away.
     pub fn secrets<S: AsRef<[u8]>>(mut self, secrets: impl IntoIterator<Item = S>) -> Self {
-        self.secrets = secrets.into_iter().map(|secret| secret.as_ref().to_vec()).collect();
+        self.secrets = secrets.into_iter().map(|secret| Zeroizing::new(secret.as_ref().to_vec())).collect();
         self
     }
 
@@ -112,3 +122,282 @@ impl ClusterBuilder {
         self.on_origin_lost = policy;
         self
     }
+
+    /// Who looks the names of seeds up. Default: the operating system.
+    pub fn resolver(mut self, resolver: impl Resolver) -> Self {
+        self.resolver = Box::new(resolver);
+        self
+    }
+
+    /// Starts the node: listens, and begins to look for others. That none is found is no error.
+    ///
+    /// The first start on an arena makes it this node's: what it held before is dropped, since no other node could ever
+    /// learn that it changed. Start right after the open.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], which names the setting, its value and its bounds, or what was met on the way.
+    ///
+    /// # Complexity
+    ///
+    /// Independent of the entries for an arena that is this node's already; else O(entries). Starts one thread, and a
+    /// second one if seeds are names.
+    ///
+    /// ```
+    /// use also_cache::{Cache, Cluster};
+    ///
+    /// let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// let cluster = Cluster::builder(&cache).name("pod-3").listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// assert_ne!(cluster.local_address().port(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn start(self) -> Result<Cluster, StartError> {
+        let name = self.name.clone().unwrap_or_else(host_name);
+        check_name("name", &name)?;
+        check_name("cluster", &self.cluster)?;
+        let listen = self.check_addresses()?;
+        let secrets = self.check_secrets(listen)?;
+        let in_cluster = self.cache.enter_cluster().ok_or(StartError::AlreadyStarted)?;
+        if self.cache.shared_engine().is_closed() {
+            return Err(StartError::Closed);
+        }
+        let listening = driver::listen(listen)
+            .map_err(|failure| StartError::Listen { address: listen, reason: failure.to_string() })?;
+        let hash = xxhash_rust::xxh3::xxh3_64(self.cluster.as_bytes());
+        let store = Store::enlist(self.cache.shared_engine().clone(), &name, hash).map_err(start_error)?;
+        let settings = Settings {
+            node: NodeConfig {
+                name: name.clone(),
+                cluster: hash,
+                advertised: None,
+                protocol: PROTOCOL,
+                timings: Timings::default(),
+                serve_unconfirmed: self.serve_unconfirmed,
+                on_isolated: self.on_isolated.into(),
+                on_origin_lost: self.on_origin_lost.into(),
+                relay_bytes: RELAY_BYTES,
+                seed: 0,
+            },
+            advertise: self.advertise,
+            seeds: self.seeds,
+            secrets,
+            resolver: self.resolver,
+        };
+        let driver = Driver::start(settings, listening, store.clone())
+            .map_err(|failure| StartError::System { what: failure.what, error: failure.error })?;
+        Ok(Cluster::new(Handle { driver, store, name, cache: self.cache, in_cluster }))
+    }
+
+    /// Addresses are addresses, and stay on this host where nothing is encrypted.
+    fn check_addresses(&self) -> Result<SocketAddr, StartError> {
+        let listen = self.listen.parse::<SocketAddr>();
+        let listen = listen.map_err(|_| StartError::ListenAddress { text: self.listen.clone() })?;
+        let away = |setting, address: String| Err(StartError::PlaintextAddress { setting, address });
+        if self.plaintext && !is_loopback(&listen) {
+            return away("listen", self.listen.clone());
+        }
+        if let Some(address) = self.advertise {
+            if address.port() == 0 || address.ip().is_unspecified() {
+                return Err(StartError::Advertise { address });
+            }
+            if self.plaintext && !is_loopback(&address) {
+                return away("advertise", address.to_string());
+            }
+        }
+        if self.seeds.len() > SEEDS_MAX {
+            return Err(StartError::Seeds { count: self.seeds.len(), max: SEEDS_MAX });
+        }
+        for text in &self.seeds {
+            let seed = Seed::parse(text).ok_or_else(|| StartError::Seed { text: text.clone() })?;
+            if self.plaintext && !seed.is_loopback() {
+                return away("seed", text.clone());
+            }
+        }
+        Ok(listen)
+    }
+
+    fn check_secrets(&self, listen: SocketAddr) -> Result<Option<Secrets>, StartError> {
+        match (self.plaintext, self.secrets.is_empty()) {
+            (true, true) => return Ok(None),
+            (true, false) => return Err(StartError::SecretsAndPlaintext),
+            (false, true) => return Err(StartError::NoSecret { listen }),
+            (false, false) => {}
+        }
+        let secrets: Result<Vec<Secret>, _> = self.secrets.iter().map(Secret::new).collect();
+        let secrets = secrets.and_then(|secrets| Secrets::new(&secrets, &self.cluster));
+        secrets.map(Some).map_err(|error| StartError::Secrets { reason: error.to_string() })
+    }
+}
+
+/// Memory for the changes of other nodes, kept to pass them on.
+const RELAY_BYTES: usize = 8 << 20;
+
+fn check_name(setting: &'static str, name: &str) -> Result<(), StartError> {
+    let (bytes, max) = (name.len(), NODE_NAME_BYTES_MAX);
+    if (1..=max).contains(&bytes) {
+        return Ok(());
+    }
+    Err(StartError::Name { setting, text: name.chars().take(max).collect(), bytes, max })
+}
+
+/// The host's name, as far as a node's may be long.
+fn host_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let end = (0..=NODE_NAME_BYTES_MAX.min(host.len())).rev().find(|at| host.is_char_boundary(*at));
+    host[..end.unwrap_or(0)].to_owned()
+}
+
+fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+fn start_error(failure: EnlistFailure) -> StartError {
+    match failure {
+        EnlistFailure::NoRoom { pages } => StartError::NoRoom { pages },
+        EnlistFailure::Inside(threads) => StartError::WritesUnderWay { threads },
+    }
+}
+
+impl fmt::Debug for ClusterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterBuilder")
+            .field("name", &self.name)
+            .field("cluster", &self.cluster)
+            .field("listen", &self.listen)
+            .field("advertise", &self.advertise)
+            .field("seeds", &self.seeds)
+            .field("secrets", &self.secrets.len())
+            .field("plaintext", &self.plaintext)
+            .finish_non_exhaustive()
+    }
+}
+
+    /// Who looks up the names of seeds. Default: the operating system.
+    pub fn resolver(mut self, resolver: impl Resolver) -> Self {
+        self.resolver = Arc::new(resolver);
+        self
+    }
+
+    /// Starts the node: listens, looks for the others on a thread of its own, and returns. Others need not be there, and
+    /// the names of seeds need not stand for anything yet.
+    ///
+    /// Start it right after the cache was opened: what a cache held before it was in its cluster is dropped, as the others
+    /// never heard of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], which names the setting, its value and its bounds.
+    ///
+    /// # Complexity
+    ///
+    /// O(entries) where the arena was not this node's in this cluster before; else independent of them.
+    ///
+    /// ```
+    /// use also_cache::{Cache, Cluster, StartError};
+    ///
+    /// let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// let refused = Cluster::builder(&cache).name("a").listen("0.0.0.0:7400").start();
+    /// assert!(matches!(refused, Err(StartError::NoSecret { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn start(self) -> Result<Cluster, StartError> {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        };
+        check_name("name", &name)?;
+        check_name("cluster", &self.cluster)?;
+        let listen = self.listen_address()?;
+        let seeds = self.parse_seeds()?;
+        let secrets = self.check_secrets(listen, &seeds)?;
+        let in_cluster = self.cache.enter_cluster().ok_or(StartError::AlreadyStarted)?;
+        if self.cache.is_closed() {
+            return Err(StartError::Closed);
+        }
+        let listening = driver::listen(listen)
+            .map_err(|failure| StartError::Listen { address: listen, reason: failure.to_string() })?;
+        let cluster = xxhash_rust::xxh3::xxh3_64(self.cluster.as_bytes());
+        let store = Store::enlist(self.cache.shared_engine().clone(), &name, cluster)
+            .map_err(|failure| StartError::Arena { reason: failure.to_string() })?;
+        let node = NodeConfig {
+            name: name.clone(),
+            cluster,
+            advertised: None,
+            protocol: PROTOCOL,
+            timings: Timings::default(),
+            serve_unconfirmed: self.serve_unconfirmed,
+            on_isolated: self.on_isolated.into(),
+            on_origin_lost: self.on_origin_lost.into(),
+            relay_bytes: self.cache.relay_bytes(),
+            seed: 0,
+        };
+        let settings = Settings { node, advertise: self.advertise, seeds, secrets, resolver: self.resolver };
+        let driver = Driver::start(settings, listening, store.clone())
+            .map_err(|StartFailure { what, error }| StartError::System { what, error })?;
+        tracing::info!(name, cluster = self.cluster, address = %driver.address(), "node started");
+        Ok(Cluster::new(Running::new(driver, store, self.cache, name, in_cluster)))
+    }
+
+    fn listen_address(&self) -> Result<SocketAddr, StartError> {
+        if let Some(address) = self.advertise.filter(|address| address.ip().is_unspecified() || address.port() == 0) {
+            return Err(StartError::Advertise { address });
+        }
+        self.listen.parse().map_err(|_| StartError::ListenAddress { text: self.listen.clone() })
+    }
+
+    fn parse_seeds(&self) -> Result<Vec<Seed>, StartError> {
+        if self.seeds.len() > SEEDS_MAX {
+            return Err(StartError::Seeds { count: self.seeds.len(), max: SEEDS_MAX });
+        }
+        let parse = |text: &String| Seed::parse(text).ok_or_else(|| StartError::Seed { text: text.clone() });
+        self.seeds.iter().map(parse).collect()
+    }
+
+    /// `None`: plaintext, and nothing leaves this host.
+    fn check_secrets(&self, listen: SocketAddr, seeds: &[Seed]) -> Result<Option<Secrets>, StartError> {
+        if !self.secrets.is_empty() {
+            if self.plaintext {
+                return Err(StartError::SecretsAndPlaintext);
+            }
+            let refused = |error: SecretError| StartError::Secrets { reason: error.to_string() };
+            let secrets: Result<Vec<_>, _> = self.secrets.iter().map(Secret::new).collect();
+            return Secrets::new(&secrets.map_err(refused)?, &self.cluster).map(Some).map_err(refused);
+        }
+        if !self.plaintext {
+            return Err(StartError::NoSecret { listen });
+        }
+        let is_loopback = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
+        let leaves = |setting: &'static str, address: String| Err(StartError::PlaintextAddress { setting, address });
+        if !is_loopback(&listen) {
+            return leaves("listen", listen.to_string());
+        }
+        if let Some(advertise) = self.advertise.filter(|address| !is_loopback(address)) {
+            return leaves("advertise", advertise.to_string());
+        }
+        match self.seeds.iter().zip(seeds).find(|(_, seed)| !seed.is_loopback()) {
+            Some((text, _)) => leaves("seed", text.clone()),
+            None => Ok(None),
+        }
+    }
+}
+
+fn check_name(setting: &'static str, text: &str) -> Result<(), StartError> {
+    let (bytes, max) = (text.len(), NODE_NAME_BYTES_MAX);
+    if (1..=max).contains(&bytes) {
+        return Ok(());
+    }
+    Err(StartError::Name { setting, text: text.chars().take(max).collect(), bytes, max })
+}
+
+impl fmt::Debug for ClusterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterBuilder")
+            .field("name", &self.name)
+            .field("cluster", &self.cluster)
+            .field("listen", &self.listen)
+            .field("advertise", &self.advertise)
+            .field("seeds", &self.seeds)
+            .field("secrets", &self.secrets.len())
+            .finish_non_exhaustive()
+    }
+}

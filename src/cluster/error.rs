@@ -7,7 +7,7 @@ use crate::types::version::Version;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Why a node could not be started. Nothing was changed: the cache goes on without a cluster.
+/// Why a node could not be started. The cache goes on without a cluster.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -81,12 +81,31 @@ pub enum StartError {
         /// What was given.
         address: String,
     },
+    /// The arena has no room for what a node keeps beside its entries. Let go of what holds entries, or give the cache more
+    /// capacity.
+    #[error("the arena can not be a node's: {reason}")]
+    Arena {
+        /// What was met.
+        reason: String,
+    },
     /// This cache is in a cluster already. Use that one, or drop all its handles first.
     #[error("the cache is in a cluster already")]
     AlreadyStarted,
     /// The cache was closed.
     #[error("the cache was closed")]
     Closed,
+    /// The arena has no room for what a node keeps beside its entries: readers or pins hold them. Let go, and try again.
+    #[error("no room for {pages} pages of floors and changes: readers or pins hold entries")]
+    NoRoom {
+        /// Pages that are needed.
+        pages: u32,
+    },
+    /// Writes that began before the start did not end within a second. Try again.
+    #[error("{threads} threads stayed inside a write that began before")]
+    WritesUnderWay {
+        /// Threads that stayed inside.
+        threads: u32,
+    },
     /// The operating system refused a thread or a poller.
     #[error("{what}: {error}")]
     System {

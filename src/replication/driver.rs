@@ -11,7 +11,7 @@
 //!   arrivals   connections that begin and end            gossip     datagrams, membership, seeds
 //!   report     commands, status, the end                 resolving  names, on their own thread
 //!   sockets    sockets and their options                 connection, spill     one connection
-//!   shared, applied, log, promise, waits, wake, deadlines, counters, happening, seed
+//!   shared, applied, log, promise, waits, wake, deadlines, counters, happening
 //! ```
 //!
 //! The only user of mio. No decision about the protocol is taken here: bytes and times go in, and what comes out is done.
@@ -29,8 +29,7 @@ pub(crate) mod log;
 mod net;
 pub(crate) mod promise;
 mod report;
-pub(crate) mod resolving;
-pub(crate) mod seed;
+mod resolving;
 pub(crate) mod shared;
 mod sockets;
 mod spill;
@@ -40,12 +39,11 @@ mod wake;
 
 use crate::replication::driver::gossip::Gossip;
 use crate::replication::driver::net::{ALARM, Net};
-use crate::replication::driver::resolving::{Resolver, Resolving};
-use crate::replication::driver::seed::Seed;
+use crate::replication::driver::resolving::ResolvingThread;
 use crate::replication::driver::shared::Shared;
 use crate::replication::driver::sockets::Listening;
 use crate::replication::driver::wake::Alarm;
-use crate::replication::membership::{Membership, MembershipSettings, OwnIdentity};
+use crate::replication::membership::{Membership, MembershipSettings, OwnIdentity, Resolver};
 use crate::replication::node::Node;
 use crate::replication::node::api::NodeConfig;
 use crate::replication::security::{Admission, Datagrams, Entropy, Protection, Rates, Secrets};
@@ -60,15 +58,15 @@ use std::time::Duration;
 pub(crate) use crate::replication::driver::sockets::{ListenFailure, listen};
 
 /// What a driver needs to know.
-#[derive(Debug)]
 pub(crate) struct Settings {
     /// The node's, but for its address and its seed of randomness.
     pub(crate) node: NodeConfig,
     pub(crate) advertise: Option<SocketAddr>,
-    pub(crate) seeds: Vec<Seed>,
+    /// Addresses, and names with a port.
+    pub(crate) seeds: Vec<String>,
     /// `None`: plaintext, which leaves no host.
     pub(crate) secrets: Option<Secrets>,
-    pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) resolver: Box<dyn Resolver>,
 }
 
 /// Why a driver could not be started.
@@ -85,28 +83,27 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     address: SocketAddr,
     thread: Option<JoinHandle<()>>,
-    _resolving: Option<Resolving>,
+    _resolving: ResolvingThread,
 }
 
 impl Driver {
     /// Starts a node on sockets that listen already.
     pub(crate) fn start(settings: Settings, listening: Listening, store: Store) -> Result<Self, StartFailure> {
         let address = listening.address;
-        let names = names_of(&settings.seeds);
-        let resolver = settings.resolver.clone();
-        let net = assemble(settings, listening, store).map_err(|error| StartFailure { what: "poller", error })?;
+        let (seeds, resolver) = (settings.seeds, settings.resolver);
+        let net = assemble(settings.node, settings.advertise, settings.secrets, listening, store);
+        let mut net = net.map_err(|error| StartFailure { what: "the poller", error })?;
+        net.take_seeds(net.now(), &resolving::addresses(&seeds));
         let shared = net.shared.clone();
         if let Some(node) = net.store.engine().replicated() {
-            node.set_sleeper(Some(Box::new(shared.clone())));
+            let woken = shared.clone();
+            node.set_sleeper(Some(Box::new(move || woken.alarm.wake())));
         }
+        let resolving = ResolvingThread::start(&seeds, resolver, shared.clone());
+        let resolving = resolving.map_err(|error| StartFailure { what: "the resolving thread", error })?;
         let thread = std::thread::Builder::new().name("also-cache-net".to_owned()).spawn(move || net.run());
-        let thread = thread.map_err(|error| StartFailure { what: "network thread", error })?;
-        let mut driver = Self { shared: shared.clone(), address, thread: Some(thread), _resolving: None };
-        if !names.is_empty() {
-            let resolving = Resolving::start(resolver, names, shared);
-            driver._resolving = Some(resolving.map_err(|error| StartFailure { what: "resolver thread", error })?);
-        }
-        Ok(driver)
+        let thread = thread.map_err(|error| StartFailure { what: "the network thread", error })?;
+        Ok(Self { shared, address, thread: Some(thread), _resolving: resolving })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -131,17 +128,14 @@ impl Drop for Driver {
     }
 }
 
-fn names_of(seeds: &[Seed]) -> Vec<(String, u16)> {
-    let name = |seed: &Seed| match seed {
-        Seed::Name { host, port } => Some((host.clone(), *port)),
-        Seed::Address(_) => None,
-    };
-    seeds.iter().filter_map(name).collect()
-}
-
 /// Puts the thread's parts together.
-fn assemble(settings: Settings, listening: Listening, store: Store) -> io::Result<Net> {
-    let Settings { mut node, advertise, seeds, secrets, .. } = settings;
+fn assemble(
+    mut node: NodeConfig,
+    advertise: Option<SocketAddr>,
+    secrets: Option<Secrets>,
+    listening: Listening,
+    store: Store,
+) -> io::Result<Net> {
     let poll = mio::Poll::new()?;
     let shared = Arc::new(Shared::new(Alarm::new(mio::Waker::new(poll.registry(), ALARM)?)));
     let now = Micros(store.engine().clock().fine_us());
@@ -154,9 +148,8 @@ fn assemble(settings: Settings, listening: Listening, store: Store) -> io::Resul
     let own = OwnIdentity { name: &node.name, incarnation, address: advertised };
     // Another number than the salt of the datagrams, which everybody sees.
     let seed = Entropy::of_system()?.number();
-    let membership = Membership::new(MembershipSettings::default(), own, seed, now.0);
-    let fixed = seeds.iter().filter_map(|seed| if let Seed::Address(address) = seed { Some(*address) } else { None });
-    let gossip = Gossip::new(listening.udp, membership, datagrams, fixed.collect());
+    let membership = Membership::new(&MembershipSettings::default(), &own, seed);
+    let gossip = Gossip::new(listening.udp, membership, datagrams);
     node.advertised = Some(advertised.unwrap_or(bound));
     node.seed = seed;
     let mut net = Net {
@@ -187,6 +180,5 @@ fn assemble(settings: Settings, listening: Listening, store: Store) -> io::Resul
     };
     net.listen()?;
     net.listen_for_datagrams()?;
-    net.take_seeds(now, &[]);
     Ok(net)
 }

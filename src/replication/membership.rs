@@ -26,7 +26,6 @@ mod event;
 mod identity;
 mod namesake;
 mod outputs;
-mod resolve;
 mod seeds;
 mod settings;
 mod timers;
@@ -49,7 +48,6 @@ use timers::Timers;
 use upkeep::is_reachable;
 
 pub(crate) use event::{Member, MemberEvent, MembershipCounters};
-pub(crate) use resolve::{Resolver, Resolving, SystemResolver};
 pub(crate) use settings::MembershipSettings;
 
 /// One node's view of the others.

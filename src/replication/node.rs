@@ -156,4 +156,23 @@ impl Node {
     pub(crate) fn departure(&self) -> Option<&Departure> {
         None
     }
+
+    /// How often each thing happened.
+    pub(crate) fn counters(&self) -> NodeCounters {
+        NodeCounters
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Counts.
+pub(crate) struct NodeCounters;
+
+impl NodeCounters {
+    pub(crate) fn named(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }

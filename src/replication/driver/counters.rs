@@ -42,13 +42,12 @@ pub(crate) enum Counter {
     /// Datagrams that could not be sent.
     DatagramsLost,
     Rounds,
-    Resolved,
+    /// Look-ups of names.
+    Resolves,
     ResolvesFailed,
-    /// Addresses of a name beyond the most that are tried.
-    AddressesLeftOut,
 }
 
-const COUNTERS: usize = Counter::AddressesLeftOut as usize + 1;
+const COUNTERS: usize = Counter::ResolvesFailed as usize + 1;
 
 /// The counters of one node.
 #[derive(Debug)]

@@ -3,8 +3,7 @@
 //! ```text
 //!   socket -> open -> membership -> events -> the node: whom to dial; waits: how many there are
 //!   socket <- seal <- membership <- time, seeds
-//!
-//!   seeds:   addresses as given  +  what names stand for, whenever that has been looked up again
+//!   seeds  -> membership, and the node
 //! ```
 //!
 //! A datagram that finds no room in the kernel is lost, as any other may be: nothing here keeps one.
@@ -19,7 +18,7 @@ use crate::replication::membership::{Member, MemberEvent, Membership};
 use crate::replication::node::api::MemberChange;
 use crate::replication::security::{DatagramRefusal, Datagrams};
 use crate::replication::session::time::Micros;
-use crate::types::limits::{ARRIVALS_PER_TURN, DATAGRAM_BYTES_MAX, SEED_ADDRESSES_MAX};
+use crate::types::limits::{ARRIVALS_PER_TURN, DATAGRAM_BYTES_MAX};
 use mio::Interest;
 use mio::net::UdpSocket;
 use std::io;
@@ -30,8 +29,6 @@ pub(super) struct Gossip {
     pub(super) socket: UdpSocket,
     pub(super) membership: Membership,
     pub(super) datagrams: Datagrams,
-    /// Seeds that were given as addresses.
-    pub(super) fixed: Vec<SocketAddr>,
     readable: bool,
     incoming: Box<[u8]>,
     outgoing: Vec<u8>,
@@ -41,7 +38,7 @@ impl Gossip {
     pub(super) fn new(socket: UdpSocket, membership: Membership, datagrams: Datagrams, fixed: Vec<SocketAddr>) -> Self {
         // One byte more than any node sends: a longer datagram is seen to be longer.
         let incoming = vec![0; DATAGRAM_BYTES_MAX + 1].into_boxed_slice();
-        Self { socket, membership, datagrams, fixed, readable: true, incoming, outgoing: Vec::new() }
+        Self { socket, membership, datagrams, readable: true, incoming, outgoing: Vec::new() }
     }
 
     /// Datagrams may have come.
@@ -138,18 +135,9 @@ impl Net {
         }
     }
 
-    /// Names have been looked up.
-    pub(super) fn take_seeds(&mut self, now: Micros, resolved: &[SocketAddr]) {
-        let mut seeds = self.gossip.fixed.clone();
-        for address in resolved.iter().copied().map(sockets::canonical) {
-            if !seeds.contains(&address) {
-                seeds.push(address);
-            }
-        }
-        if seeds.len() > SEED_ADDRESSES_MAX {
-            self.shared.counters.add(Counter::AddressesLeftOut, (seeds.len() - SEED_ADDRESSES_MAX) as u64);
-            seeds.truncate(SEED_ADDRESSES_MAX);
-        }
+    /// The seeds, as they are now.
+    pub(super) fn take_seeds(&mut self, now: Micros, seeds: &[SocketAddr]) {
+        let seeds: Vec<SocketAddr> = seeds.iter().copied().map(sockets::canonical).collect();
         self.node.handle_seeds(now, &seeds);
         self.gossip.membership.announce(now.0, &seeds);
     }

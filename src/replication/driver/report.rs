@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Wait      -> waits; the peers are asked to acknowledge at once
-//!   Resolved  -> seeds
+//!   Seeds     -> the node and membership
 //!   Leave     -> the node sends what is unsent and waits for acknowledgements -> departure -> promises are kept
 //!                -> membership says goodbye -> connections close -> the thread ends, LEAVE_LINGER_MS later at the latest
 //!
@@ -47,7 +47,7 @@ impl Net {
                     }
                     self.waits.add(goal, later(now, timeout), promise);
                 }
-                Command::Resolved(addresses) => self.take_seeds(now, &addresses),
+                Command::Seeds(addresses) => self.take_seeds(now, &addresses),
                 Command::Leave { timeout, promise } => self.leave(now, later(now, timeout), promise),
             }
         }
@@ -107,6 +107,7 @@ impl Net {
             clock_bound_us: self.node.clock_bound_us(),
             membership: self.gossip.membership.counters(),
             admission: self.admission.counters(),
+            protocol: self.node.counters().named(),
         }
     }
 

@@ -36,8 +36,8 @@ pub(super) enum Command {
         timeout: Duration,
         promise: Promise<Departure>,
     },
-    /// What the names of the seeds stand for now.
-    Resolved(Vec<SocketAddr>),
+    /// The addresses of all seeds, as they are now.
+    Seeds(Vec<SocketAddr>),
 }
 
 /// How the node stood when the thread last looked.
@@ -52,6 +52,8 @@ pub(crate) struct Status {
     pub(crate) clock_bound_us: u64,
     pub(crate) membership: MembershipCounters,
     pub(crate) admission: AdmissionCounters,
+    /// What the node counted, by name.
+    pub(crate) protocol: Vec<(&'static str, u64)>,
 }
 
 /// A member of which only gossip tells.
@@ -72,6 +74,7 @@ impl Default for Status {
             clock_bound_us: 0,
             membership: MembershipCounters::default(),
             admission: AdmissionCounters::default(),
+            protocol: Vec::new(),
         }
     }
 }

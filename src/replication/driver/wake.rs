@@ -11,9 +11,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::replication::driver::shared::Shared;
-use crate::sync::doorbell::Wake;
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Ordering};
 
 /// The way into a sleeping thread.
 #[derive(Debug)]
@@ -42,12 +40,6 @@ impl Alarm {
     pub(super) fn listen(&self) {
         // AcqRel: pairs with the exchange in `wake`.
         self.asked.swap(false, Ordering::AcqRel);
-    }
-}
-
-impl Wake for Arc<Shared> {
-    fn wake(&self) {
-        self.alarm.wake();
     }
 }
 

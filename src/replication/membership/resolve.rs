@@ -19,9 +19,37 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// Finds the addresses of "host:port". May block, so it is called on a thread of its own.
-pub(crate) trait Resolver: Send {
-    /// All addresses of a name.
+/// Finds the addresses that the name of a seed stands for. May block: it is called on a thread of its own.
+///
+/// A name is asked for again every 5 seconds, sooner while it stands for nothing. An error, or no address, leaves what
+/// it stood for before. At most 64 addresses of all names together are tried.
+///
+/// ```
+/// use also_cache::Resolver;
+/// use std::net::SocketAddr;
+///
+/// /// Finds the other nodes in a file that an operator writes.
+/// struct FromFile(std::path::PathBuf);
+///
+/// impl Resolver for FromFile {
+///     fn resolve(&self, _name: &str) -> std::io::Result<Vec<SocketAddr>> {
+///         let text = std::fs::read_to_string(&self.0)?;
+///         Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+///     }
+/// }
+/// # let path = std::env::temp_dir().join(format!("seeds-{}", std::process::id()));
+/// # std::fs::write(&path, "10.0.0.7:7400\nnonsense\n")?;
+/// # let found = FromFile(path.clone()).resolve("users.svc:7400");
+/// # std::fs::remove_file(path)?;
+/// # assert_eq!(found?, ["10.0.0.7:7400".parse::<SocketAddr>()?]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Resolver: Send + 'static {
+    /// All addresses of a name, which is `host:port` as it was given.
+    ///
+    /// # Errors
+    ///
+    /// Whatever was met; it is logged and counted.
     fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>>;
 }
 

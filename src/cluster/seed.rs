@@ -14,14 +14,14 @@ const HOST_BYTES_MAX: usize = 253;
 
 /// One seed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Seed {
+pub(super) enum Seed {
     Address(SocketAddr),
     Name { host: String, port: u16 },
 }
 
 impl Seed {
     /// Reads `host:port`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return (address.port() != 0 && !address.ip().is_unspecified()).then_some(Self::Address(address));
         }
@@ -33,7 +33,7 @@ impl Seed {
     }
 
     /// Whether it stays on this host.
-    pub(crate) fn is_loopback(&self) -> bool {
+    pub(super) fn is_loopback(&self) -> bool {
         match self {
             Self::Address(address) => address.ip().to_canonical().is_loopback(),
             Self::Name { host, .. } => host.eq_ignore_ascii_case("localhost"),

@@ -1,0 +1,96 @@
+//! Figures of a node: what its sockets did, who was refused, and what the protocol counted.
+
+#![forbid(unsafe_code)]
+
+use crate::replication::driver::counters::Counter;
+use crate::replication::driver::shared::Shared;
+use std::time::Duration;
+
+/// What a node has done since it was started. Made by [`crate::Cluster::stats`].
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct ClusterStats {
+    /// Connections that this node tried to make.
+    pub dialled: u64,
+    /// Of them: those that led to nobody.
+    pub dials_failed: u64,
+    /// Addresses that were not dialled, as plaintext leaves no host.
+    pub dials_forbidden: u64,
+    /// Connections that others made.
+    pub accepted: u64,
+    /// Connections that were closed without a word: too many, or too many wrong ones, from there.
+    pub turned_away: u64,
+    /// Handshakes that ended well, where there are secrets.
+    pub secured: u64,
+    /// Handshakes of who has another secret, or is in another cluster.
+    pub wrong_secret: u64,
+    /// Handshakes that the other side ended: it does not take this node's secret, or has no room.
+    pub rejected: u64,
+    /// Bytes in the place of a handshake or a record that no node sends.
+    pub forged: u64,
+    /// Handshakes that took too long.
+    pub timed_out: u64,
+    /// Connections that the other side, or the network, has ended.
+    pub lost: u64,
+    /// Bytes that came over connections.
+    pub bytes_in: u64,
+    /// Bytes that went over connections.
+    pub bytes_out: u64,
+    /// Batches that were sent.
+    pub batches: u64,
+    /// Batches of which the kernel took only a part at first: the other side is slow.
+    pub batches_cut: u64,
+    /// Datagrams that came.
+    pub datagrams_in: u64,
+    /// Datagrams that went.
+    pub datagrams_out: u64,
+    /// Datagrams that were not opened: forged, repeated, of another cluster.
+    pub datagrams_refused: u64,
+    /// Datagrams that could not be sent, or reached nobody.
+    pub datagrams_lost: u64,
+    /// Look-ups of the names of seeds that failed.
+    pub resolves_failed: u64,
+    /// Times that others took this node for dead while it was not.
+    pub taken_for_dead: u64,
+    /// Between the clocks of this node and of any other no larger error is possible; zero without others.
+    pub clock_bound: Duration,
+    /// Changes, streams, joins: what the protocol counted, by name.
+    pub protocol: Vec<(&'static str, u64)>,
+}
+
+impl ClusterStats {
+    pub(super) fn of(shared: &Shared) -> Self {
+        let status = shared.status();
+        let get = |counter| shared.counters.get(counter);
+        Self {
+            dialled: get(Counter::Dialled),
+            dials_failed: get(Counter::DialsFailed),
+            dials_forbidden: get(Counter::DialsForbidden),
+            accepted: get(Counter::Accepted),
+            turned_away: get(Counter::Turned),
+            secured: get(Counter::Secured),
+            wrong_secret: get(Counter::WrongSecret),
+            rejected: get(Counter::Rejected),
+            forged: get(Counter::Forged),
+            timed_out: get(Counter::TimedOut),
+            lost: get(Counter::Lost),
+            bytes_in: get(Counter::BytesIn),
+            bytes_out: get(Counter::BytesOut),
+            batches: get(Counter::Batches),
+            batches_cut: get(Counter::Spilled),
+            datagrams_in: get(Counter::DatagramsIn),
+            datagrams_out: get(Counter::DatagramsOut),
+            datagrams_refused: get(Counter::DatagramsRefused),
+            datagrams_lost: get(Counter::DatagramsLost),
+            resolves_failed: get(Counter::ResolvesFailed),
+            taken_for_dead: status.membership.renewed,
+            clock_bound: Duration::from_micros(status.clock_bound_us),
+            protocol: status.protocol.clone(),
+        }
+    }
+
+    /// What the protocol counted under a name; 0 if there is none of that name.
+    pub fn counted(&self, name: &str) -> u64 {
+        self.protocol.iter().find(|(own, _)| *own == name).map_or(0, |(_, count)| *count)
+    }
+}
