@@ -5,9 +5,9 @@
 use crate::cache::calls::Cache;
 use crate::engine::Engine;
 use crate::sync::{Arc, Ordering};
-use crate::types::limits::{CHANGES_BYTES_MAX, CHANGES_SHARE_DIVISOR};
 
 /// Says that a cache is in a cluster, until it is dropped.
+#[derive(Debug)]
 pub(crate) struct InCluster(Cache);
 
 impl Cache {
@@ -20,16 +20,6 @@ impl Cache {
 
     pub(crate) fn shared_engine(&self) -> &Arc<Engine> {
         &self.handle.engine
-    }
-
-    /// Whether it was closed.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.handle.engine.is_closed()
-    }
-
-    /// Heap bytes for the changes of others: as many as the own ring may have.
-    pub(crate) fn relay_bytes(&self) -> usize {
-        (self.handle.capacity / CHANGES_SHARE_DIVISOR).min(CHANGES_BYTES_MAX) as usize
     }
 }
 

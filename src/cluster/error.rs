@@ -81,13 +81,6 @@ pub enum StartError {
         /// What was given.
         address: String,
     },
-    /// The arena has no room for what a node keeps beside its entries. Let go of what holds entries, or give the cache more
-    /// capacity.
-    #[error("the arena can not be a node's: {reason}")]
-    Arena {
-        /// What was met.
-        reason: String,
-    },
     /// This cache is in a cluster already. Use that one, or drop all its handles first.
     #[error("the cache is in a cluster already")]
     AlreadyStarted,

@@ -93,11 +93,9 @@ impl From<NodeEvent> for Event {
             NodeEvent::Relaying { stream, from } => {
                 Self::Relaying { origin: stream.origin.0, incarnation: stream.incarnation.0, from }
             }
-            NodeEvent::OriginLost { stream, then } => Self::OriginLost {
-                origin: stream.origin.0,
-                incarnation: stream.incarnation.0,
-                then: then.into(),
-            },
+            NodeEvent::OriginLost { stream, then } => {
+                Self::OriginLost { origin: stream.origin.0, incarnation: stream.incarnation.0, then: then.into() }
+            }
             NodeEvent::SyncBegun { donor, kind } => Self::SyncBegan { from: donor, kind: kind.into() },
             NodeEvent::SyncEnded { donor, kind, entries, took_us } => {
                 Self::SyncEnded { from: donor, kind: kind.into(), entries, took: Duration::from_micros(took_us) }

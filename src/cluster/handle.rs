@@ -1,24 +1,20 @@
-//! The running node: what all handles share, what they see, and the end.
+//! The cluster's handle: what all clones share, what they show, and the end.
 //!
 //! ```text
-//!   Cluster --+
-//!   Cluster --+--> Running { Driver, Store, Cache }      last handle gone -> leave at once -> thread ends
-//!   Cluster --+
-//!
-//!   readiness, members, lag, stats   <- what the thread last said, at most some ten milliseconds ago
-//!   leave                            -> all is sent and confirmed, or time is over -> goodbye
+//!   Cluster, Cluster, ...  -> Handle -> Driver     the last clone makes the node leave at once, and waits for the thread
+//!                                       Store      this node's stream and its end
+//!                                       Cache      lives as long as its cluster
 //! ```
 
 #![forbid(unsafe_code)]
 
-use crate::cache::Cache;
-use crate::cache::InCluster;
+use crate::cache::{Cache, InCluster};
 use crate::cluster::builder::ClusterBuilder;
 use crate::cluster::error::LeaveError;
 use crate::cluster::events::Events;
 use crate::cluster::member::{Lag, Member, Readiness};
-use crate::cluster::stats::ClusterStats;
 use crate::replication::driver::Driver;
+use crate::replication::driver::promise::Answer;
 use crate::replication::driver::shared::Shared;
 use crate::replication::node::api::Departure;
 use crate::replication::store::Store;
@@ -28,178 +24,208 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How much longer than asked for a caller waits for the thread's answer, which says what is missing.
-pub(super) const GRACE: Duration = Duration::from_millis(250);
-
-/// A node of a cluster: cheap to clone, `Send` and `Sync`; all clones are one node.
+/// A node of a cluster around a cache: every change goes to the other nodes, and theirs come.
 ///
-/// Every change of the cache goes to the other nodes, and theirs come here; reads are the cache's own. Dropping the last
-/// handle leaves at once; [`Cluster::leave`] first sees to it that everything has arrived.
+/// Cheap to clone, `Send` and `Sync`; all clones are one node. Dropping the last one leaves the cluster at once, which
+/// is `leave(0)`; the cache goes on alone. Reads and writes go through the [`Cache`], as they do without a cluster, and
+/// never wait for another node.
 ///
 /// ```
 /// use also_cache::{Acks, Cache, Cluster};
 /// use std::time::Duration;
 ///
-/// let (one, two) = (Cache::builder().capacity(4 << 20).open()?, Cache::builder().capacity(4 << 20).open()?);
-/// let start = |cache: &Cache, name: &str| Cluster::builder(cache).name(name).listen("127.0.0.1:0").insecure_plaintext();
-/// let first = start(&one, "pod-1").start()?;
-/// let second = start(&two, "pod-2").seeds([first.local_address().to_string()]).start()?;
+/// let [one, other] = [(); 2].map(|()| Cache::builder().capacity(4 << 20).open());
+/// let (one, other) = (one?, other?);
+/// let builder = |cache| Cluster::builder(cache).cluster("users").listen("127.0.0.1:0").insecure_plaintext();
+/// let first = builder(&one).name("pod-1").start()?;
+/// let second = builder(&other).name("pod-2").seeds([first.local_address().to_string()]).start()?;
 ///
 /// let version = one.insert("user:1", "Ada")?;
-/// first.wait_replicated(version, Acks::One, Duration::from_secs(30))?;
-/// assert_eq!(two.get("user:1").as_deref(), Some(b"Ada".as_slice()));
-/// # drop(second);
+/// first.wait_replicated(version, Acks::One, Duration::from_secs(10))?;
+/// assert_eq!(other.get("user:1").as_deref(), Some(b"Ada".as_slice()));
+///
+/// second.leave(Duration::from_secs(1))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Cluster {
-    pub(super) running: Arc<Running>,
+    handle: Arc<Handle>,
 }
 
-/// What all clones share. The driver ends before the cache may enter a cluster again.
-pub(super) struct Running {
+/// What all clones share. Dropped in this order: the thread has ended before another cluster may be entered.
+pub(super) struct Handle {
     pub(super) driver: Driver,
     pub(super) store: Store,
+    pub(super) name: String,
     pub(super) cache: Cache,
-    name: String,
-    _in_cluster: InCluster,
+    pub(super) in_cluster: InCluster,
 }
 
-impl Running {
-    pub(super) fn new(driver: Driver, store: Store, cache: Cache, name: String, in_cluster: InCluster) -> Self {
-        Self { driver, store, cache, name, _in_cluster: in_cluster }
-    }
-
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        self.driver.shared()
-    }
-}
+/// How long a thread is waited for beyond the time at which it should have answered.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 impl Cluster {
-    /// Settings for a new node around a cache.
+    /// Settings for a node around a cache.
     ///
     /// ```
-    /// use also_cache::{Cache, Cluster};
-    ///
-    /// let cache = Cache::builder().capacity(4 << 20).open()?;
-    /// let cluster = Cluster::builder(&cache).name("pod-1").listen("127.0.0.1:0").insecure_plaintext().start()?;
-    /// assert_eq!(cluster.name(), "pod-1");
-    /// assert!(cluster.members().is_empty());
+    /// # use also_cache::{Cache, Cluster, StartError};
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// let refused = Cluster::builder(&cache).listen("127.0.0.1:0").start();
+    /// assert!(matches!(refused, Err(StartError::NoSecret { .. })));
+    /// let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").secrets(["correct horse battery"]).start()?;
+    /// let again = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start();
+    /// assert!(matches!(again, Err(StartError::AlreadyStarted)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn builder(cache: &Cache) -> ClusterBuilder {
         ClusterBuilder::new(cache)
     }
 
-    pub(super) fn new(running: Running) -> Self {
-        Self { running: Arc::new(running) }
+    pub(super) fn new(handle: Handle) -> Self {
+        Self { handle: Arc::new(handle) }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        self.handle.driver.shared()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.handle.store
+    }
+
+    /// The cache that this node is around.
+    pub fn cache(&self) -> &Cache {
+        &self.handle.cache
     }
 
     /// The node's name.
     pub fn name(&self) -> &str {
-        &self.running.name
+        &self.handle.name
     }
 
-    /// What is listened on, with the port that was found.
+    /// What is listened on, with the port that was found where port 0 was asked for.
     pub fn local_address(&self) -> SocketAddr {
-        self.running.driver.address()
+        self.handle.driver.address()
     }
 
-    /// Where the others are told to find this node; `None` while that is not known.
+    /// Where others are told to reach this node; `None` until that is known, see [`ClusterBuilder::advertise`].
     pub fn advertised_address(&self) -> Option<SocketAddr> {
-        self.running.shared().status().advertised
+        self.shared().status().advertised
     }
 
-    /// How far this node has come. A readiness probe asks for [`Readiness::Serving`] or more.
-    pub fn readiness(&self) -> Readiness {
-        self.running.shared().status().readiness.into()
-    }
-
-    /// The other nodes, by name: those that are connected, and those that only gossip tells of.
-    pub fn members(&self) -> Vec<Member> {
-        let status = self.running.shared().status();
-        let connected = status.connected.iter().map(Member::from);
-        let mut members: Vec<Member> = connected.chain(status.known.iter().map(Member::from)).collect();
-        members.sort_by(|one, other| one.name.cmp(&other.name));
-        members
-    }
-
-    /// How far the connected node that is furthest behind is behind this node's changes.
-    pub fn lag(&self) -> Lag {
-        let status = self.running.shared().status();
-        status.connected.iter().map(|member| Lag::from(member.behind)).fold(Lag::default(), Lag::max)
-    }
-
-    /// A reader of what happens, from the oldest event that is kept.
+    /// How far this node has come.
     ///
     /// ```
-    /// # use also_cache::{Cache, Cluster};
+    /// # use also_cache::{Cache, Cluster, Event, Readiness};
+    /// # use std::time::Duration;
     /// # let cache = Cache::builder().capacity(4 << 20).open()?;
-    /// # let cluster = Cluster::builder(&cache).name("a").listen("127.0.0.1:0").insecure_plaintext().start()?;
-    /// for event in std::iter::from_fn({
-    ///     let mut events = cluster.events();
-    ///     move || events.try_next()
-    /// }) {
-    ///     println!("{event:?}");
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// let mut events = cluster.events();
+    /// while cluster.readiness() < Readiness::Serving {
+    ///     events.next_timeout(Duration::from_secs(10)).expect("a node that is alone serves soon");
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn events(&self) -> Events {
-        Events::new(self.running.shared())
+    pub fn readiness(&self) -> Readiness {
+        self.shared().status().readiness.into()
     }
 
-    /// Figures: what the network has done so far, and what the protocol has counted.
-    pub fn stats(&self) -> ClusterStats {
-        ClusterStats::of(self.running.shared())
+    /// The other nodes, by name: those that are connected, then those that are away. Up to 50 ms old.
+    pub fn members(&self) -> Vec<Member> {
+        let status = self.shared().status();
+        status.connected.iter().map(Member::from).chain(status.known.iter().map(Member::from)).collect()
     }
 
-    /// Leaves: sends what is unsent, waits until the others have confirmed it, at most so long, and says goodbye. The cache
-    /// goes on without a cluster; what it writes from now on reaches nobody, until it is started again under the same name.
-    ///
-    /// # Errors
-    ///
-    /// [`LeaveError::Unconfirmed`] says what the time was too short for; [`LeaveError::Left`], that it had left before.
+    /// How far the member that is furthest behind is behind this node's changes: zero when alone. Up to 50 ms old.
     ///
     /// ```
     /// # use also_cache::{Cache, Cluster};
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// assert!(cluster.lag().is_zero() && cluster.members().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lag(&self) -> Lag {
+        let status = self.shared().status();
+        status.connected.iter().map(|member| Lag::from(member.behind)).fold(Lag::default(), Lag::max)
+    }
+
+    /// What happened, from the oldest event that is kept: each call is a reader of its own.
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster, Event};
     /// # use std::time::Duration;
     /// # let cache = Cache::builder().capacity(4 << 20).open()?;
-    /// # let cluster = Cluster::builder(&cache).name("a").listen("127.0.0.1:0").insecure_plaintext().start()?;
-    /// cluster.leave(Duration::from_secs(5))?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// let mut events = cluster.events();
+    /// cluster.leave(Duration::ZERO)?;
+    /// let mut last = None;
+    /// while let Some(event) = events.next_timeout(Duration::from_secs(10)) {
+    ///     last = Some(event);
+    /// }
+    /// assert!(matches!(last, Some(Event::Left { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn events(&self) -> Events {
+        Events::new(self.shared())
+    }
+
+    /// Leaves the cluster: sends what is unsent, waits until every connected member has confirmed it, at most so long, and
+    /// says goodbye. The cache goes on alone; what it writes from now on no other node learns.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaveError::Unconfirmed`] says what was left when the time was over. The node has left in any case.
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster, LeaveError};
+    /// # use std::time::Duration;
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// cluster.leave(Duration::from_secs(1))?;
+    /// assert_eq!(cluster.leave(Duration::from_secs(1)), Err(LeaveError::Left));
+    /// assert!(cache.insert("k", "v").is_ok());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn leave(&self, timeout: Duration) -> Result<(), LeaveError> {
-        let answer = self.running.shared().leave(timeout).map_err(|_| LeaveError::Left)?;
-        let departure = answer.wait(timeout.saturating_add(GRACE)).ok().flatten();
-        outcome(departure, timeout)
+        let answer = self.ask_to_leave(timeout)?;
+        outcome(answer.wait(timeout.saturating_add(GRACE)).unwrap_or(None), timeout)
     }
 
-    /// As [`Cluster::leave`], on any runtime. Dropping the future does not keep the node from leaving.
+    /// As [`Cluster::leave`], for any runtime. It begins with the call, not with the first poll.
     ///
     /// # Errors
     ///
     /// As [`Cluster::leave`].
     pub fn leave_async(&self, timeout: Duration) -> impl Future<Output = Result<(), LeaveError>> + Send + use<> {
-        let answer = self.running.shared().leave(timeout);
-        async move {
-            let answer = answer.map_err(|_| LeaveError::Left)?;
-            outcome(answer.await, timeout)
-        }
+        let answer = self.ask_to_leave(timeout);
+        async move { outcome(answer?.await, timeout) }
+    }
+
+    fn ask_to_leave(&self, timeout: Duration) -> Result<Answer<Departure>, LeaveError> {
+        self.shared().leave(timeout).map_err(|_| LeaveError::Left)
     }
 }
 
 fn outcome(departure: Option<Departure>, waited: Duration) -> Result<(), LeaveError> {
-    let unconfirmed = departure.ok_or(LeaveError::Left)?.unacknowledged;
-    let Some(cells) = unconfirmed.iter().map(|(_, cells)| *cells).max() else { return Ok(()) };
-    Err(LeaveError::Unconfirmed { waited, left: Lag::of_cells(cells), members: unconfirmed.len() })
+    // Nobody answers once another call has made the node leave.
+    let departure = departure.ok_or(LeaveError::Left)?;
+    let most = departure.unacknowledged.iter().map(|(_, cells)| *cells).max();
+    match most {
+        None => Ok(()),
+        Some(cells) => {
+            Err(LeaveError::Unconfirmed { waited, left: Lag::of_cells(cells), members: departure.unacknowledged.len() })
+        }
+    }
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster")
-            .field("name", &self.name())
+            .field("name", &self.handle.name)
             .field("address", &self.local_address())
             .field("readiness", &self.readiness())
+            .field("in_cluster", &self.handle.in_cluster)
             .finish_non_exhaustive()
     }
 }

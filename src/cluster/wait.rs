@@ -1,14 +1,15 @@
-//! Waiting for what other nodes do: that they have applied something, or that this one has.
+//! Waiting for other nodes, each call with a deadline and a twin for tasks.
 //!
 //! ```text
-//!   writer's node    insert -> version -> wait_replicated(version, acks)     so many others have it
-//!                    insert -> token() ----+
-//!                                          | a cookie, a header
-//!   reader's node    get_after(key, token) <--- waits until all that the token covers is here, then reads
+//!   wait_replicated(version)   this node's changes, up to now, applied elsewhere: so many, or all, confirm it
+//!   flush                      the same, for removes and clears too
+//!   wait_applied(token)        another node's changes, up to the token, applied here
+//!   get_after(token, key)      then read
+//!
+//!   already met?  -> no thread is asked           else -> the network thread answers, at the deadline at the latest
 //! ```
 //!
-//! Waits are for positions in the ring of changes: what was written before the call has a lower one. So a wait may cover
-//! what other threads wrote at the same time, and never less than what was asked for.
+//! Tasks are woken by the network thread and by nothing else: no runtime is needed, and none is assumed.
 
 #![forbid(unsafe_code)]
 
@@ -25,21 +26,28 @@ use std::future::Future;
 use std::time::Duration;
 
 impl Cluster {
-    /// Waits until other nodes have applied a write of this node, and all that it wrote before.
+    /// Waits until other nodes have applied a write of this one, at most so long.
+    ///
+    /// All that this node has written before the call is waited for with it: changes go out in order.
     ///
     /// # Errors
     ///
-    /// [`WaitError`]. What was written stays written, and goes on its way.
+    /// [`WaitError`]. The write stays, and goes on its way.
+    ///
+    /// # Complexity
+    ///
+    /// One message each way if the others are idle; blocks the calling thread, and no other.
     ///
     /// ```
     /// # use also_cache::{Acks, Cache, Cluster, WaitError};
     /// # use std::time::Duration;
     /// # let cache = Cache::builder().capacity(4 << 20).open()?;
-    /// # let cluster = Cluster::builder(&cache).name("a").listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
     /// let version = cache.insert("k", "v")?;
-    /// cluster.wait_replicated(version, Acks::All, Duration::from_secs(1))?; // of nobody: met
-    /// let one = cluster.wait_replicated(version, Acks::One, Duration::ZERO);
-    /// assert!(matches!(one, Err(WaitError::NotReplicated { confirmed: 0, wanted: 1, .. })));
+    /// // Alone: there is nobody who would have to have it, and nobody who could.
+    /// assert_eq!(cluster.wait_replicated(version, Acks::All, Duration::from_secs(1)), Ok(()));
+    /// let nobody = cluster.wait_replicated(version, Acks::One, Duration::from_millis(1));
+    /// assert!(matches!(nobody, Err(WaitError::NotReplicated { confirmed: 0, wanted: 1, .. })));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_replicated(&self, version: Version, acks: Acks, timeout: Duration) -> Result<(), WaitError> {
@@ -47,7 +55,7 @@ impl Cluster {
         self.flush(acks, timeout)
     }
 
-    /// As [`Cluster::wait_replicated`], on any runtime.
+    /// As [`Cluster::wait_replicated`], for any runtime. It begins with the call, not with the first poll.
     ///
     /// # Errors
     ///
@@ -58,25 +66,30 @@ impl Cluster {
         acks: Acks,
         timeout: Duration,
     ) -> impl Future<Output = Result<(), WaitError>> + Send + use<> {
-        let own = self.check_own(version);
-        let waited = self.flush_async(acks, timeout);
-        async move {
-            own?;
-            waited.await
-        }
+        let waiting = self.check_own(version).and_then(|()| self.begin(self.replicated(acks), timeout));
+        async move { waiting?.finish().await }
     }
 
-    /// Waits until other nodes have applied all that this node wrote so far.
+    /// Waits until other nodes have applied all that this one has written, removes and clears included.
     ///
     /// # Errors
     ///
     /// As [`Cluster::wait_replicated`].
+    ///
+    /// ```
+    /// # use also_cache::{Acks, Cache, Cluster};
+    /// # use std::time::Duration;
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// cache.remove("k")?;
+    /// cluster.flush(Acks::All, Duration::from_secs(1))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn flush(&self, acks: Acks, timeout: Duration) -> Result<(), WaitError> {
-        let goal = self.replicated(acks);
-        self.wait(goal, timeout)
+        self.begin(self.replicated(acks), timeout)?.block()
     }
 
-    /// As [`Cluster::flush`], on any runtime.
+    /// As [`Cluster::flush`], for any runtime. It begins with the call, not with the first poll.
     ///
     /// # Errors
     ///
@@ -86,131 +99,153 @@ impl Cluster {
         acks: Acks,
         timeout: Duration,
     ) -> impl Future<Output = Result<(), WaitError>> + Send + use<> {
-        let goal = self.replicated(acks);
-        let answer = self.running.shared().wait(goal, timeout);
-        conclude_async(answer, goal, timeout)
+        let waiting = self.begin(self.replicated(acks), timeout);
+        async move { waiting?.finish().await }
     }
 
-    /// A token for all that this node has written so far: what carries it to another node reads it there.
+    /// All that this node has written so far, as a token: whoever takes it to another node can wait there until that one
+    /// has applied it.
     ///
     /// ```
     /// # use also_cache::{Cache, Cluster, Token};
     /// # use std::time::Duration;
     /// # let cache = Cache::builder().capacity(4 << 20).open()?;
-    /// # let cluster = Cluster::builder(&cache).name("a").listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
     /// cache.insert("k", "v")?;
-    /// let cookie = cluster.token().to_string();
-    ///
-    /// let token: Token = cookie.parse()?;
-    /// let value = cluster.get_after("k", token, Duration::from_millis(20))?;
+    /// let header = cluster.token().to_string();
+    /// let token: Token = header.parse()?;
+    /// let value = cluster.get_after(&token, "k", Duration::from_millis(5))?;
     /// assert_eq!(value.as_deref(), Some(b"v".as_slice()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn token(&self) -> Token {
-        Token { stream: self.running.store.stream(), position: self.running.store.end() }
+        Token { stream: self.store().stream(), position: self.store().end() }
     }
 
-    /// Reads a key once all that a token covers has been applied here.
+    /// Waits until this node has applied what a token covers, at most so long.
     ///
     /// # Errors
     ///
-    /// [`WaitError::NotApplied`] if it has not come in time: read from the database then. A token of a node's former life
-    /// is met only while some node still has those changes.
+    /// [`WaitError::NotApplied`] after that time: read from the database. So it is, too, if the node that made the token
+    /// has died since with changes that no other node has.
+    ///
+    /// # Complexity
+    ///
+    /// A look into a small table, without a lock, if it is there already.
+    pub fn wait_applied(&self, token: &Token, timeout: Duration) -> Result<(), WaitError> {
+        self.begin(applied(token), timeout)?.block()
+    }
+
+    /// As [`Cluster::wait_applied`], for any runtime. It begins with the call, not with the first poll.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::wait_applied`].
+    pub fn wait_applied_async(
+        &self,
+        token: &Token,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<(), WaitError>> + Send + use<> {
+        let waiting = self.begin(applied(token), timeout);
+        async move { waiting?.finish().await }
+    }
+
+    /// Reads a key once this node has applied what a token covers: a session reads its own writes, wherever it comes to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::wait_applied`].
     pub fn get_after(
         &self,
+        token: &Token,
         key: impl AsRef<[u8]>,
-        token: Token,
         timeout: Duration,
     ) -> Result<Option<Value<'_>>, WaitError> {
-        if !self.has_applied(token) {
-            self.wait(applied(token), timeout)?;
-        }
-        Ok(self.running.cache.get(key))
+        self.wait_applied(token, timeout)?;
+        Ok(self.cache().get(key))
     }
 
-    /// As [`Cluster::get_after`], on any runtime.
+    /// As [`Cluster::get_after`], for any runtime. It begins with the call, not with the first poll.
     ///
     /// # Errors
     ///
-    /// As [`Cluster::get_after`].
-    pub fn get_after_async(
+    /// As [`Cluster::wait_applied`].
+    pub fn get_after_async<K: AsRef<[u8]>>(
         &self,
-        key: impl AsRef<[u8]> + Send,
-        token: Token,
+        token: &Token,
+        key: K,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Option<PinnedValue>, WaitError>> + Send {
-        let goal = applied(token);
-        let answer = (!self.has_applied(token)).then(|| self.running.shared().wait(goal, timeout));
-        let cache = self.running.cache.clone();
+    ) -> impl Future<Output = Result<Option<PinnedValue>, WaitError>> + Send + use<K> {
+        let (waiting, cache, key) = (self.begin(applied(token), timeout), self.cache().clone(), key.as_ref().to_vec());
         async move {
-            if let Some(answer) = answer {
-                conclude_async(answer, goal, timeout).await?;
-            }
+            waiting?.finish().await?;
             Ok(cache.get_pinned(key))
         }
     }
 
-    fn replicated(&self, acks: Acks) -> Goal {
-        Goal::Replicated { position: self.running.store.end(), acks }
-    }
-
-    /// Own changes were applied when they were made.
-    fn has_applied(&self, token: Token) -> bool {
-        let store = &self.running.store;
-        let is_own = token.stream == store.stream() && token.position <= store.end();
-        is_own || self.running.shared().applied.get(token.stream).is_some_and(|reached| reached >= token.position)
-    }
-
     fn check_own(&self, version: Version) -> Result<(), WaitError> {
-        let is_own = version.origin() == self.running.store.stream().origin.0;
-        if is_own { Ok(()) } else { Err(WaitError::NotOwn { version }) }
+        if version.origin() == self.store().stream().origin.0 { Ok(()) } else { Err(WaitError::NotOwn { version }) }
     }
 
-    fn wait(&self, goal: Goal, timeout: Duration) -> Result<(), WaitError> {
-        let answer = self.running.shared().wait(goal, timeout).map_err(refused)?;
-        match answer.wait(timeout.saturating_add(GRACE)) {
-            Ok(outcome) => conclude(outcome, goal, timeout),
-            // The thread is too busy to say what is missing.
-            Err(_) => conclude(Some(Waited::TimedOut { confirmed: 0, wanted: wanted(goal) }), goal, timeout),
+    fn replicated(&self, acks: Acks) -> Goal {
+        Goal::Replicated { position: self.store().end(), acks }
+    }
+
+    fn begin(&self, goal: Goal, timeout: Duration) -> Result<Waiting, WaitError> {
+        let answer = if self.is_met(&goal) { None } else { Some(self.shared().wait(goal, timeout)) };
+        let answer = answer.transpose().map_err(|refused| match refused {
+            Refused::Full => WaitError::TooManyWaits { max: WAITS_MAX },
+            Refused::Ended => WaitError::Left,
+        })?;
+        Ok(Waiting { goal, timeout, answer })
+    }
+
+    /// What can be told without asking the thread.
+    fn is_met(&self, goal: &Goal) -> bool {
+        let Goal::Applied { stream, position } = *goal else { return false };
+        if stream.origin == self.store().stream().origin {
+            let own = self.store().streams().into_iter().find(|own| own.stream == stream);
+            return own.is_some_and(|own| own.end >= position);
+        }
+        self.shared().applied.get(stream).is_some_and(|reached| reached >= position)
+    }
+}
+
+fn applied(token: &Token) -> Goal {
+    Goal::Applied { stream: token.stream, position: token.position }
+}
+
+/// A wait that has begun. Without an answer to come it is met.
+struct Waiting {
+    goal: Goal,
+    timeout: Duration,
+    answer: Option<Answer<Waited>>,
+}
+
+impl Waiting {
+    fn block(self) -> Result<(), WaitError> {
+        let Some(answer) = self.answer else { return Ok(()) };
+        let late = Some(Waited::TimedOut { confirmed: 0, wanted: 0 });
+        let waited = answer.wait(self.timeout.saturating_add(GRACE)).unwrap_or(late);
+        outcome(&self.goal, self.timeout, waited)
+    }
+
+    async fn finish(self) -> Result<(), WaitError> {
+        match self.answer {
+            None => Ok(()),
+            Some(answer) => outcome(&self.goal, self.timeout, answer.await),
         }
     }
 }
 
-fn applied(token: Token) -> Goal {
-    Goal::Applied { stream: token.stream, position: token.position }
-}
-
-/// How many nodes a wait was for at least, where nobody has counted.
-fn wanted(goal: Goal) -> usize {
-    if let Goal::Replicated { acks: Acks::Count(count), .. } = goal { count } else { 1 }
-}
-
-fn conclude_async(
-    answer: Result<Answer<Waited>, Refused>,
-    goal: Goal,
-    timeout: Duration,
-) -> impl Future<Output = Result<(), WaitError>> + Send {
-    async move {
-        let answer = answer.map_err(refused)?;
-        conclude(answer.await, goal, timeout)
-    }
-}
-
-fn conclude(outcome: Option<Waited>, goal: Goal, waited: Duration) -> Result<(), WaitError> {
+fn outcome(goal: &Goal, waited: Duration, outcome: Option<Waited>) -> Result<(), WaitError> {
     match (outcome, goal) {
         (Some(Waited::Met), _) => Ok(()),
         (Some(Waited::TimedOut { confirmed, wanted }), Goal::Replicated { .. }) => {
             Err(WaitError::NotReplicated { waited, confirmed, wanted })
         }
         (Some(Waited::TimedOut { .. }), Goal::Applied { .. }) => Err(WaitError::NotApplied { waited }),
-        (Some(Waited::TooMany), _) => Err(refused(Refused::Full)),
-        (None, _) => Err(refused(Refused::Ended)),
-    }
-}
-
-fn refused(refused: Refused) -> WaitError {
-    match refused {
-        Refused::Full => WaitError::TooManyWaits { max: WAITS_MAX },
-        Refused::Ended => WaitError::Left,
+        (Some(Waited::TooMany), _) => Err(WaitError::TooManyWaits { max: WAITS_MAX }),
+        (None, _) => Err(WaitError::Left),
     }
 }

@@ -26,6 +26,7 @@ mod event;
 mod identity;
 mod namesake;
 mod outputs;
+mod resolve;
 mod seeds;
 mod settings;
 mod timers;
@@ -48,7 +49,10 @@ use timers::Timers;
 use upkeep::is_reachable;
 
 pub(crate) use event::{Member, MemberEvent, MembershipCounters};
+pub(crate) use resolve::{Resolving, SystemResolver};
 pub(crate) use settings::MembershipSettings;
+
+pub use resolve::Resolver;
 
 /// One node's view of the others.
 ///

@@ -26,6 +26,7 @@ use api::{
 use std::net::SocketAddr;
 
 /// One member of a cluster.
+#[derive(Debug)]
 pub(crate) struct Node {
     config: NodeConfig,
     store: Store,

@@ -35,7 +35,7 @@ pub(super) struct Gossip {
 }
 
 impl Gossip {
-    pub(super) fn new(socket: UdpSocket, membership: Membership, datagrams: Datagrams, fixed: Vec<SocketAddr>) -> Self {
+    pub(super) fn new(socket: UdpSocket, membership: Membership, datagrams: Datagrams) -> Self {
         // One byte more than any node sends: a longer datagram is seen to be longer.
         let incoming = vec![0; DATAGRAM_BYTES_MAX + 1].into_boxed_slice();
         Self { socket, membership, datagrams, readable: true, incoming, outgoing: Vec::new() }
