@@ -12,7 +12,6 @@
 //! Invariant: nobody outside of `sync` names `std::sync::atomic`, `loom` or `crossbeam_epoch`.
 
 pub(crate) mod backoff;
-#[cfg_attr(not(any(test, loom)), expect(dead_code, reason = "nobody sleeps yet"))]
 pub(crate) mod doorbell;
 pub(crate) mod epoch;
 pub(crate) mod failpoint;

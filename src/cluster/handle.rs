@@ -13,6 +13,7 @@ use crate::cluster::builder::ClusterBuilder;
 use crate::cluster::error::LeaveError;
 use crate::cluster::events::Events;
 use crate::cluster::member::{Lag, Member, Readiness};
+use crate::cluster::stats::ClusterStats;
 use crate::replication::driver::Driver;
 use crate::replication::driver::promise::Answer;
 use crate::replication::driver::shared::Shared;
@@ -168,6 +169,11 @@ impl Cluster {
     /// ```
     pub fn events(&self) -> Events {
         Events::new(self.shared())
+    }
+
+    /// Figures: what the network has done so far, and what the protocol has counted. Up to 50 ms old.
+    pub fn stats(&self) -> ClusterStats {
+        ClusterStats::of(self.shared())
     }
 
     /// Leaves the cluster: sends what is unsent, waits until every connected member has confirmed it, at most so long, and

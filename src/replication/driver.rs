@@ -55,7 +55,7 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub(crate) use crate::replication::driver::sockets::{ListenFailure, listen};
+pub(crate) use crate::replication::driver::sockets::listen;
 
 /// What a driver needs to know.
 pub(crate) struct Settings {
