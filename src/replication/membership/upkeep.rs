@@ -96,7 +96,9 @@ impl Membership {
         }
         let mut names: BTreeSet<&str> = said.updates.iter().map(|update| &*update.id().name).collect();
         names.insert(&said.header.src.name);
-        self.foca.iter_membership_state().for_each(|member| drop(names.remove(&*member.id().name)));
+        for member in self.foca.iter_membership_state() {
+            names.remove(&*member.id().name);
+        }
         let missing = (known + names.len()).saturating_sub(MEMBERS_KNOWN_MAX);
         (0..missing).all(|_| {
             let forgetting = self.timers.take_forgetting();

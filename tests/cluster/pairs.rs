@@ -1,0 +1,185 @@
+//! Two nodes: what one writes, the other one reads.
+
+use crate::support::bytes;
+use crate::{PATIENCE, cache, meet, plain, sealed, until, watched};
+use also_cache::{Acks, Cache, Cluster, Event, Recovery};
+use std::time::Duration;
+
+/// Both in plaintext, then both with a secret.
+fn with_both(check: impl Fn(&Cache, &Cluster, &Cache, &Cluster)) {
+    for is_sealed in [false, true] {
+        let (one, other) = (cache(), cache());
+        let start = |cache: &Cache, name: &str, seed: Option<&Cluster>| match is_sealed {
+            true => sealed(cache, name, &["a secret of the tests"], seed),
+            false => plain(cache, name, seed),
+        };
+        let first = start(&one, "a", None);
+        let second = start(&other, "b", Some(&first));
+        meet(&first, &second);
+        check(&one, &first, &other, &second);
+        assert_eq!(first.stats().secured > 0, is_sealed);
+        assert!(first.stats().bytes_in > 0 && first.stats().bytes_out > 0);
+    }
+}
+
+#[test]
+fn a_write_is_read_on_the_other_node_in_both_directions() {
+    let _watchdog = watched("writes");
+    with_both(|one, first, other, second| {
+        let version = one.insert("k", "from a").expect("there is room");
+        first.wait_replicated(version, Acks::One, PATIENCE).expect("b has it");
+        let value = other.get("k").expect("it is there");
+        assert_eq!((&*value, value.version()), (b"from a".as_slice(), version));
+        drop(value);
+        let newer = other.insert("k", "from b").expect("there is room");
+        assert!(newer.stamp() > version.stamp());
+        second.wait_replicated(newer, Acks::All, PATIENCE).expect("a has it");
+        assert_eq!(one.get("k").as_deref(), Some(b"from b".as_slice()));
+    });
+}
+
+#[test]
+fn a_remove_and_a_clear_reach_the_other_node() {
+    let _watchdog = watched("removes and clears");
+    with_both(|one, first, other, second| {
+        for key in ["gone", "stays"] {
+            one.insert(key, "v").expect("there is room");
+        }
+        first.flush(Acks::One, PATIENCE).expect("b has them");
+        other.remove("gone").expect("it is removed");
+        second.flush(Acks::One, PATIENCE).expect("a has removed it too");
+        assert!(!one.contains("gone") && one.contains("stays"));
+        one.clear().expect("it is cleared");
+        first.flush(Acks::One, PATIENCE).expect("b is cleared too");
+        assert!(!other.contains("stays"));
+        let version = other.insert("stays", "again").expect("there is room");
+        second.wait_replicated(version, Acks::One, PATIENCE).expect("a has it");
+        assert_eq!(one.get("stays").as_deref(), Some(b"again".as_slice()));
+    });
+}
+
+#[test]
+fn values_of_every_size_arrive_whole() {
+    let _watchdog = watched("large values");
+    with_both(|one, first, other, _| {
+        for bytes_long in [0, 1, 511, 512, 513, 64 << 10, 256 << 10, (256 << 10) + 1, 600 << 10, 1 << 20] {
+            let key = format!("of {bytes_long}");
+            let value = bytes(bytes_long as u64, bytes_long);
+            let version = one.insert(&key, value).expect("there is room");
+            first.wait_replicated(version, Acks::One, PATIENCE).expect("b has it");
+            assert!(other.get(&key).is_some_and(|arrived| *arrived == *value), "{key}");
+        }
+    });
+}
+
+#[test]
+fn many_writes_on_both_sides_end_alike() {
+    let _watchdog = watched("many writes");
+    with_both(|one, first, other, second| {
+        std::thread::scope(|scope| {
+            for cache in [one, other] {
+                scope.spawn(move || {
+                    for number in 0..5_000_u64 {
+                        let key = format!("key:{}", number % 700);
+                        cache.insert(key, number.to_le_bytes()).expect("there is room");
+                    }
+                });
+            }
+        });
+        first.flush(Acks::All, PATIENCE).expect("b has all of a's");
+        second.flush(Acks::All, PATIENCE).expect("a has all of b's");
+        for number in 0..700 {
+            let key = format!("key:{number}");
+            let read = |cache: &Cache| cache.get(&key).map(|value| (value.to_vec(), value.version()));
+            assert_eq!(read(one), read(other), "{key}");
+            assert!(one.contains(&key), "{key}");
+        }
+    });
+}
+
+#[test]
+fn a_node_that_comes_late_gets_what_was_there_before() {
+    let _watchdog = watched("a late node");
+    let (one, other) = (cache(), cache());
+    let first = plain(&one, "a", None);
+    for number in 0..2_000 {
+        one.insert(format!("key:{number}"), format!("value {number}")).expect("there is room");
+    }
+    let second = plain(&other, "b", Some(&first));
+    meet(&first, &second);
+    for number in 0..2_000 {
+        let expected = format!("value {number}");
+        assert_eq!(other.get(format!("key:{number}")).as_deref(), Some(expected.as_bytes()), "{number}");
+    }
+}
+
+#[test]
+fn a_node_that_comes_back_warm_reads_nothing_old() {
+    let _watchdog = watched("a warm restart");
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = || {
+        let builder = Cache::builder().capacity(16 << 20).file(directory.path().join("b.arena"));
+        builder.crash_loop_guard(false).open().expect("the file opens")
+    };
+    let (one, other) = (cache(), open());
+    let first = plain(&one, "a", None);
+    let second = plain(&other, "b", Some(&first));
+    meet(&first, &second);
+    for key in ["kept", "changed", "removed"] {
+        one.insert(key, "old").expect("there is room");
+    }
+    first.flush(Acks::One, PATIENCE).expect("b has them");
+    second.leave(PATIENCE).expect("b has nothing that a has not");
+    drop((second, other));
+    until(&first, "b has left", || first.members().is_empty());
+    one.insert("changed", "new").expect("there is room");
+    one.remove("removed").expect("it is removed");
+
+    let other = open();
+    assert!(matches!(other.recovery(), Recovery::Warm { .. }), "{:?}", other.recovery());
+    assert_eq!(other.get("changed").as_deref(), None, "held until it is confirmed");
+    let second = plain(&other, "b", Some(&first));
+    meet(&first, &second);
+    assert_eq!(other.get("kept").as_deref(), Some(b"old".as_slice()));
+    assert_eq!(other.get("changed").as_deref(), Some(b"new".as_slice()));
+    assert!(!other.contains("removed"));
+}
+
+#[test]
+fn three_nodes_find_each_other_through_one() {
+    let _watchdog = watched("three nodes");
+    let caches = [cache(), cache(), cache()];
+    let first = plain(&caches[0], "a", None);
+    let second = plain(&caches[1], "b", Some(&first));
+    let third = plain(&caches[2], "c", Some(&first));
+    meet(&second, &third);
+    meet(&first, &second);
+    meet(&first, &third);
+    let version = caches[1].insert("k", "v").expect("there is room");
+    second.wait_replicated(version, Acks::Count(2), PATIENCE).expect("a and c have it");
+    assert!(caches.iter().all(|cache| cache.contains("k")));
+}
+
+#[test]
+fn who_comes_and_goes_is_told() {
+    let _watchdog = watched("events");
+    let (one, other) = (cache(), cache());
+    let first = plain(&one, "a", None);
+    let second = plain(&other, "b", Some(&first));
+    let mut events = first.events();
+    let mut next = |wanted: &dyn Fn(&Event) -> bool| {
+        while let Some(event) = events.next_timeout(PATIENCE) {
+            if wanted(&event) {
+                return event;
+            }
+        }
+        panic!("nobody told of it")
+    };
+    next(&|event| matches!(event, Event::MemberJoined { name, .. } if name == "b"));
+    second.leave(Duration::from_secs(10)).expect("it has written nothing");
+    next(&|event| matches!(event, Event::MemberLeft { name } if name == "b"));
+    first.leave(Duration::ZERO).expect("nobody is left");
+    next(&|event| matches!(event, Event::Left { unconfirmed } if unconfirmed.is_empty()));
+    assert_eq!(events.next_timeout(PATIENCE), None, "the end");
+    assert_eq!(events.missed(), 0);
+}
