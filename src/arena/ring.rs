@@ -38,7 +38,8 @@ use crate::sync::failpoint::failpoint;
 use crate::sync::{AtomicU64, Ordering, bite, fence};
 use crate::types::stream::{Origin, Position};
 use control::{Control, State};
-use record::{CELL_BYTES, RECORD_CELLS_MAX, Shape};
+pub(crate) use record::CELL_BYTES;
+use record::{RECORD_CELLS_MAX, Shape};
 
 /// Bytes of the header: [`Ring::new`]'s `header_at` is where they begin.
 pub(crate) const HEADER_BYTES: u64 = 16;
@@ -251,6 +252,23 @@ impl Ring {
     pub(crate) fn end(&self, region: View<'_>) -> Position {
         // Acquire: as in `read`.
         Position(self.head(region).load(Ordering::Acquire))
+    }
+
+    /// Where the first record begins that is still being written, from a begin of a record on; the end if there is none.
+    pub(crate) fn settled(&self, region: View<'_>, from: Position) -> Position {
+        let head = self.end(region);
+        let mut at = from;
+        while at != head {
+            // Acquire: as in `read`.
+            let control = Control(region.word(self.place(at).at).load(Ordering::Acquire));
+            match control.state() {
+                // Writers have overtaken: nobody reads from there any more.
+                _ if !control.is_of(at) => return head,
+                Some(State::Claimed) => return at,
+                _ => at = control.next(),
+            }
+        }
+        head
     }
 
     /// The oldest begin of a page of which nothing is overwritten, or the base. A record begins there, and from there on

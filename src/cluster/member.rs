@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::arena::ring::CELL_BYTES;
 use crate::replication::driver::shared::Known;
 use crate::replication::node::api;
 use std::fmt;
@@ -119,16 +120,13 @@ impl From<&Known> for Member {
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Lag {
-    /// Changes, at most: keys are counted by the room that their records take, as if each were short.
+    /// Changes, at most: one for every 64 bytes of their records, which is what a change of a short key takes.
     pub changes: u64,
     /// Bytes of their records, without the values.
     pub bytes: u64,
     /// How old the oldest of them is.
     pub time: Duration,
 }
-
-/// Cells of the shortest record in the ring of changes.
-const RECORD_CELLS_MIN: u64 = 2;
 
 impl Lag {
     /// Whether nothing is missing.
@@ -138,7 +136,7 @@ impl Lag {
 
     /// Of so many cells.
     pub(super) fn of_cells(cells: u64) -> Self {
-        Self { changes: cells.div_ceil(RECORD_CELLS_MIN), bytes: cells * 16, time: Duration::ZERO }
+        Self { changes: cells, bytes: cells * CELL_BYTES, time: Duration::ZERO }
     }
 
     /// The larger of two, figure by figure.

@@ -16,6 +16,11 @@ impl Engine {
         self.replicated().map_or(Position(0), |node| node.ring.end(self.region.view()))
     }
 
+    /// Behind the own changes that are finished, from a position on.
+    pub(crate) fn own_settled(&self, from: Position) -> Position {
+        self.replicated().map_or(from, |node| node.ring.settled(self.region.view(), from))
+    }
+
     /// Reads the own change at a position.
     pub(crate) fn read_own_change(&self, at: Position, into: &mut Change) -> Read<Position> {
         match self.replicated() {

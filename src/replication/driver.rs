@@ -171,7 +171,7 @@ fn assemble(
         deadlines: Default::default(),
         waits: Default::default(),
         leaving: None,
-        seen: store.end(),
+        seen: store.settled(store.streams().last().map_or(store.end(), |own| own.first)),
         happened: Vec::new(),
         status_due: now,
         shared,

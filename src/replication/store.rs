@@ -67,6 +67,11 @@ impl Store {
         self.engine.own_end()
     }
 
+    /// Behind the own changes that can be read, from a position on: a later one may wait for its writer.
+    pub(crate) fn settled(&self, from: Position) -> Position {
+        self.engine.own_settled(from)
+    }
+
     /// Reads the own change at a position.
     pub(crate) fn read_change(&self, at: Position, into: &mut Change) -> Read<Position> {
         self.engine.read_own_change(at, into)

@@ -140,6 +140,25 @@ fn a_reader_waits_at_a_claim_and_passes_over_what_was_not_made() {
 }
 
 #[test]
+fn what_is_settled_ends_where_a_writer_is_at_it() {
+    let bed = Bed::new(2);
+    let settled = |from: u64| bed.ring.settled(bed.view(), Position(from));
+    assert_eq!(settled(0), Position(0));
+    let [first, second] = [1, 2].map(|stamp| bed.ring.claim(bed.view(), &set(stamp, b"a")));
+    bed.note(3);
+    let end = bed.ring.end(bed.view());
+    assert_eq!(settled(0), first.position());
+    assert!(bed.ring.finish(bed.view(), first, true));
+    assert_eq!(settled(0), second.position());
+    assert!(bed.ring.finish(bed.view(), second, false));
+    assert_eq!((settled(0), settled(second.position().0), settled(end.0)), (end, end, end));
+    while bed.ring.end(bed.view()).0 <= 2 * bed.ring.capacity() {
+        bed.note(4);
+    }
+    assert_eq!(settled(second.position().0), bed.ring.end(bed.view()), "writers have overtaken");
+}
+
+#[test]
 fn a_reader_is_lost_where_no_record_begins() {
     let bed = Bed::new(2);
     let long = [1; 100];

@@ -90,8 +90,11 @@ impl Net {
                         }
                     }
                 }
-                // The answer to one that was sent: nobody listens there.
-                Err(_) => self.shared.counters.add(Counter::DatagramsLost, 1),
+                // The answer to one that was sent, as a rule: nobody listens there.
+                Err(_) => {
+                    *readable = false;
+                    self.shared.counters.add(Counter::DatagramsLost, 1);
+                }
             }
         }
         self.take_member_events(now);

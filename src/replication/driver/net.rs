@@ -84,6 +84,7 @@ pub(super) struct Net {
     pub(super) deadlines: Deadlines<Micros, Due>,
     pub(super) waits: Waits<Micros>,
     pub(super) leaving: Option<Leaving>,
+    /// Behind the own changes that the node was told of.
     pub(super) seen: Position,
     /// What happened in this round.
     pub(super) happened: Vec<Happening>,
@@ -161,11 +162,11 @@ impl Net {
         }
     }
 
-    /// The own ring may have grown.
+    /// Own changes may have been made. One that its writer is still at will ring the bell once more.
     fn take_changes(&mut self, now: Micros) {
-        let end = self.store.end();
-        if end != self.seen {
-            self.seen = end;
+        let settled = self.store.settled(self.seen);
+        if settled != self.seen {
+            self.seen = settled;
             self.node.handle_changes(now);
         }
     }
@@ -204,7 +205,8 @@ impl Net {
         let Self { poll, store, seen, .. } = self;
         let node = store.engine().replicated();
         // The writer of a change rings only who has said that it sleeps.
-        let may_sleep = !timeout.is_zero() && node.is_none_or(|node| node.doorbell.may_sleep(|| store.end() != *seen));
+        let may_sleep =
+            !timeout.is_zero() && node.is_none_or(|node| node.doorbell.may_sleep(|| store.settled(*seen) != *seen));
         let polled = poll.poll(events, Some(if may_sleep { timeout } else { Duration::ZERO }));
         if let Some(node) = node {
             node.doorbell.awake();

@@ -54,6 +54,10 @@ impl Net {
     }
 
     fn leave(&mut self, now: Micros, until: Micros, promise: Promise<Departure>) {
+        if self.leaving.as_ref().is_some_and(|leaving| leaving.end.is_some()) {
+            // It has left: the promise is dropped, which says so.
+            return;
+        }
         let sooner = self.leaving.as_ref().is_none_or(|leaving| until < leaving.until);
         let leaving = self.leaving.get_or_insert_with(|| Leaving { until, promises: Vec::new(), end: None });
         leaving.promises.push(promise);
