@@ -30,13 +30,14 @@ use std::net::SocketAddr;
 pub(crate) struct Node {
     config: NodeConfig,
     store: Store,
+    departure: Option<Departure>,
 }
 
 impl Node {
     /// A node over a store, which it may put on hold at once.
     pub(crate) fn new(config: NodeConfig, store: Store, now: Micros) -> Self {
         let _ = now;
-        Self { config, store }
+        Self { config, store, departure: None }
     }
 
     /// A connection is open, and its channel secure.
@@ -97,7 +98,8 @@ impl Node {
 
     /// Sends what is unsent, waits for acknowledgements until a deadline, and says goodbye. No connection is made any more.
     pub(crate) fn leave(&mut self, now: Micros, deadline: Micros) {
-        let _ = (now, deadline);
+        let _ = deadline;
+        self.departure = Some(Departure { unacknowledged: Vec::new(), at: now });
     }
 
     /// When `handle_timeout` is due.
@@ -155,7 +157,7 @@ impl Node {
 
     /// Set once the node has left: every connection is to be closed.
     pub(crate) fn departure(&self) -> Option<&Departure> {
-        None
+        self.departure.as_ref()
     }
 
     /// How often each thing happened.
