@@ -1,5 +1,7 @@
 //! Frames that are cut off, flipped or changed: refused, or exactly what they say, and never a panic.
 
+#![forbid(unsafe_code)]
+
 use super::{Random, VERSION, decode, samples};
 use crate::replication::wire::{Chunk, DecodeError, HEADER_BYTES, Kind, Message, Records, echo};
 

@@ -1,5 +1,7 @@
 //! Random values there and back, the largest of everything, and entries that lie elsewhere.
 
+#![forbid(unsafe_code)]
+
 use super::samples::{STREAM, entry, key, plain};
 use super::{Random, VERSION, decode};
 use crate::arena::frame::FrameKind;

@@ -1,5 +1,7 @@
 //! One frame of each kind and each form, with values that never change.
 
+#![forbid(unsafe_code)]
+
 use super::VERSION;
 use crate::arena::frame::{Extent, FRAME_START, FrameHeader, FrameKind, FrameMeta};
 use crate::replication::wire::{
