@@ -103,7 +103,7 @@ fn changed_frames_with_a_right_checksum_are_refused_or_say_what_they_say() {
                 Err(_) | Ok(None) => refused += 1,
                 Ok(Some(message)) => {
                     taken += 1;
-                    records(&message).into_iter().flatten().for_each(|record| drop(record.entry()));
+                    records(&message).into_iter().flatten().for_each(|record| _ = record.entry());
                     let is_of_every_version = Kind::from_bits(frame[3]).is_some_and(Kind::is_of_every_version);
                     assert!(says(&message, &frame) || is_of_every_version, "{}: {message:?}", sample.name);
                 }
