@@ -55,6 +55,13 @@ pub mod loom_internals {
     pub use crate::index::model as index;
 }
 
+/// What the targets in `tools/fuzz/` see of the crate's inside.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::replication::wire::fuzzing as wire;
+}
+
 /// Compiles the examples of the README.
 #[cfg(all(doctest, not(loom)))]
 #[doc = include_str!("../README.md")]

@@ -104,8 +104,24 @@ pub const MEMBERS_KNOWN_MAX: usize = 512;
 /// Streams whose position is kept: lives of nodes. With more, the oldest life of a node that has several goes first.
 pub const STREAMS_MAX: usize = 128;
 
-/// Bytes behind the header of one frame on the wire. A longer one closes the connection, and is counted.
-pub const FRAME_BYTES_MAX: usize = 320 << 10;
+/// Bytes behind the header of one frame on the wire: a batch that is just not full yet, and the largest entry that goes
+/// whole. A longer one closes the connection, and is counted.
+pub const FRAME_BYTES_MAX: usize = BATCH_BYTES + CHUNK_BYTES + (4 << 10);
+
+/// Bytes behind the header of the frame in which a node says who it is. More are refused before they are read.
+pub const HELLO_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes behind the header of the frame in which a node says why it does not talk.
+pub const REFUSAL_BYTES_MAX: usize = 1 << 10;
+
+/// Longest name of a node in bytes of UTF-8. A longer one, or an empty one, is refused.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Longest text of an address. Any address of a socket has one.
+pub const ADDRESS_BYTES_MAX: usize = 64;
+
+/// Longest text of a refusal; what is longer is cut off.
+pub const REASON_BYTES_MAX: usize = 200;
 
 /// Bytes after which a batch of changes is closed, and the most slices that one write to a socket has.
 pub const BATCH_BYTES: usize = 64 << 10;

@@ -118,6 +118,10 @@ impl Vector {
         self.0.iter().copied()
     }
 
+    pub(crate) fn as_slice(&self) -> &[(StreamId, Position)] {
+        &self.0
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

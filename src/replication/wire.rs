@@ -1,0 +1,49 @@
+//! The wire: frames as bytes. What they mean to a node, and when one is in its place, is not known here.
+//!
+//! ```text
+//!              32                 bytes
+//!   +----------------+------------------------+
+//!   | FrameHeader    | body                   |   one frame; docs/PROTOCOL.md has every byte
+//!   +----------------+------------------------+
+//!
+//!   out:   Hello, Heartbeat, .. .encode(.., &mut Vec<u8>)       RecordsBuilder, VerifyBuilder: frames that grow
+//!   in:    socket -> FrameReader::space, filled -> next -> Message<'_>, which borrows what was received
+//!
+//!   header     the 32 bytes, kinds, versions          records    entries and clears in CHANGES, VERIFIED, SYNC_ENTRIES
+//!   body       reading a body, field by field         chunk      a part of a large value
+//!   list       counted lists: vectors, streams        hello      HELLO and REFUSE, the same in every version
+//!   error      what can be wrong                      messages   all others, and `Message` over all of them
+//!   reader     bytes in, frames out                   verify     keys and versions that a node holds
+//! ```
+//!
+//! Invariants: nothing is handed out of a frame before its checksum and every length in it were found right. Nothing that
+//! a peer says makes a reader allocate more than one frame. Encoding what was decoded gives the same bytes.
+
+pub(crate) mod body;
+pub(crate) mod chunk;
+#[cfg(any(test, fuzzing))]
+mod echo;
+pub(crate) mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+pub(crate) mod header;
+pub(crate) mod hello;
+pub(crate) mod list;
+pub(crate) mod messages;
+pub(crate) mod reader;
+pub(crate) mod records;
+#[cfg(test)]
+mod tests;
+pub(crate) mod verify;
+
+pub(crate) use chunk::{Chunk, ChunkHead};
+pub(crate) use error::DecodeError;
+pub(crate) use header::{FrameHeader, HEADER_BYTES, Kind, PROTOCOL, StreamChecksum, negotiate};
+pub(crate) use hello::{Hello, NodeFlags, Reason, Refuse};
+pub(crate) use list::{List, Positions};
+pub(crate) use messages::{
+    Ack, Floors, Goodbye, Heartbeat, Message, NotCovered, Subscribe, SyncBegin, SyncEnd, SyncRequest, Unsubscribe,
+};
+pub(crate) use reader::FrameReader;
+pub(crate) use records::{Changes, Placed, Record, RecordBody, Records, RecordsBuilder, SyncEntries, Verified};
+pub(crate) use verify::{Held, Verify, VerifyBuilder};
