@@ -79,7 +79,7 @@ pub(crate) fn one_facade(sources: &[Source]) -> Verdict {
 /// Unsafe code only where it is allowed; forbidden by attribute in modules that never need it.
 pub(crate) fn unsafe_has_its_places(sources: &[Source]) -> Verdict {
     const ALLOWED: [&str; 5] = ["sync", "region", "arena", "index", "engine"];
-    const FORBIDDEN: [&str; 4] = ["types", "eviction", "cache", "inspect", "replication", "cluster"];
+    const FORBIDDEN: [&str; 6] = ["types", "eviction", "cache", "inspect", "replication", "cluster"];
     let mut verdict = Verdict::default();
     for source in sources {
         let Some(module) = source.module() else { continue };
