@@ -75,7 +75,8 @@ fn chunk(name: &'static str, head: ChunkHead, bytes: &[u8]) -> Sample {
     head.encode(VERSION, &mut frame);
     let start = frame.len();
     frame.extend_from_slice(bytes);
-    Sample { name, entries: vec![start..frame.len()], frame }
+    let entry = start..frame.len();
+    Sample { name, entries: Vec::from([entry]), frame }
 }
 
 /// All of them.
