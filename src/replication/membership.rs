@@ -23,6 +23,8 @@
 
 mod codec;
 mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod identity;
 mod namesake;
 mod outputs;

@@ -58,7 +58,7 @@ impl Membership {
         let own = self.foca.identity().clone();
         let mut call = None;
         updates.retain(|update| {
-            let other = update.id().name == own.name && *update.id() != own;
+            let other = update.id().name == own.name && *update.id() != own && !bite("membership.own-name-to-foca");
             if other {
                 call = call.or(self.namesakes.heard(now_us, &own, update));
             }
@@ -149,7 +149,7 @@ impl Membership {
     pub(super) fn rejoin(&mut self, now_us: u64) {
         if self.rejoining.is_due(now_us) {
             let members: Vec<SocketAddr> = self.members().map(|member| member.address).collect();
-            if members.is_empty() {
+            if members.is_empty() || bite("membership.new-identity-said-once") {
                 // Nobody is left to be told; seeds are called as ever.
                 self.rejoining.end();
             }
@@ -163,7 +163,7 @@ impl Membership {
         let stands = |member: &Update<Identity>| {
             member.id() == member_id && member.incarnation() == *incarnation && member.state() == State::Suspect
         };
-        !self.foca.iter_membership_state().any(stands)
+        !self.foca.iter_membership_state().any(stands) && !bite("membership.void-suspicion-kept")
     }
 
     pub(super) fn fall_silent(&mut self) {
