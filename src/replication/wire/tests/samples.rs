@@ -75,7 +75,8 @@ fn chunk(name: &'static str, head: ChunkHead, bytes: &[u8]) -> Sample {
     head.encode(VERSION, &mut frame);
     let start = frame.len();
     frame.extend_from_slice(bytes);
-    Sample { name, entries: vec![start..frame.len()], frame }
+    let entry = start..frame.len();
+    Sample { name, entries: Vec::from([entry]), frame }
 }
 
 /// All of them.
@@ -194,7 +195,8 @@ fn of_syncs() -> Vec<Sample> {
     vec![
         short("sync_request", |out| SyncRequest { since: Stamp(0x66), verifies: true, vector }.encode(VERSION, out)),
         short("sync_begin", |out| {
-            SyncBegin { floor_ranges: 1 << 10, vector, clears: List::Values(&clears) }.encode(VERSION, out);
+            SyncBegin { stamp: Stamp(0x99), floor_ranges: 1 << 10, vector, clears: List::Values(&clears) }
+                .encode(VERSION, out);
         }),
         short("verify", |out| {
             let mut frame = VerifyBuilder::new(out, VERSION, 3);
