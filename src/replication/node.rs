@@ -14,6 +14,9 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod api;
+mod counters;
+mod relay;
+mod timers;
 
 use crate::replication::session::time::Micros;
 use crate::replication::session::transmit::Transmit;
