@@ -54,6 +54,7 @@ pub(crate) mod reclaim;
 #[cfg(not(loom))]
 pub(crate) mod recovery;
 pub(crate) mod remove;
+pub(crate) mod replace;
 pub(crate) mod replicated;
 #[cfg(not(loom))]
 pub(crate) mod resize;
@@ -96,6 +97,8 @@ pub(crate) struct Settings {
     pub(crate) entries_max: Option<u64>,
     pub(crate) ttl: TimeToLive,
     pub(crate) ttl_jitter_percent: u32,
+    /// Whether a node's arena is opened as one that is in no cluster.
+    pub(crate) standalone: bool,
     /// The most bytes of slots and values together, with values on the heap. `None`: they are in the arena.
     #[cfg(feature = "values-on-heap")]
     pub(crate) heap_bytes_max: Option<u64>,
@@ -108,6 +111,7 @@ impl Default for Settings {
             entries_max: None,
             ttl: TimeToLive::NEVER,
             ttl_jitter_percent: 0,
+            standalone: false,
             #[cfg(feature = "values-on-heap")]
             heap_bytes_max: None,
         }
@@ -312,6 +316,12 @@ impl Engine {
         // Relaxed: a gauge.
         let inherited = self.pages.class(class).inherited.load(Ordering::Relaxed);
         (self.counters.entries_of(class) + inherited).min(u64::from(u32::MAX)) as u32
+    }
+
+    /// Entries that only keep older versions away.
+    pub(crate) fn tombstones(&self) -> u64 {
+        // Relaxed: a gauge.
+        self.markers.load(Ordering::Relaxed)
     }
 
     /// Entries that a read can find.

@@ -24,6 +24,9 @@ pub mod inspect;
 mod region;
 #[cfg(not(loom))]
 mod replication;
+#[cfg(all(debug_assertions, not(loom)))]
+#[doc(hidden)]
+pub mod simulation;
 mod sync;
 mod types;
 
@@ -50,9 +53,17 @@ pub mod failpoint {
 #[doc(hidden)]
 pub mod loom_internals {
     pub use crate::arena::model as arena;
+    pub use crate::arena::ring::model as ring;
     pub use crate::engine::model as engine;
     pub use crate::eviction::loom_internals as eviction;
     pub use crate::index::model as index;
+}
+
+/// What the targets in `tools/fuzz/` see of the crate's inside.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::replication::wire::fuzzing as wire;
 }
 
 /// Compiles the examples of the README.

@@ -28,7 +28,7 @@ mod control;
 #[cfg(loom)]
 pub mod model;
 mod record;
-mod settle;
+pub(crate) mod settle;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -170,8 +170,9 @@ impl Ring {
             self.head(region).store(to, Ordering::Release);
             return;
         }
+        let release = if bite("ring.pass-relaxed") { Ordering::Relaxed } else { Ordering::Release };
         // Release: pairs with the Acquire of the head in `take` and `read`. Relaxed: who loses has nothing to do.
-        let _ = self.head(region).compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
+        let _ = self.head(region).compare_exchange(from, to, release, Ordering::Relaxed);
     }
 
     /// Says whether the change of a claim was made. `false` if a lap went by meanwhile and the record is gone; a change that
@@ -232,8 +233,10 @@ impl Ring {
     fn copy(&self, region: View<'_>, control: Control, origin: Origin, into: &mut Change) -> Option<bool> {
         let at = control.position();
         let sealed = record::load(region, self.place(at).at, control, origin, into);
-        // Pairs with the Release fence in `claim`: if a word was a later writer's, the head that it saw is seen here.
-        fence(Ordering::Acquire);
+        if !bite("ring.read-unfenced") {
+            // Pairs with the Release fence in `claim`: if a word was a later writer's, the head that it saw is seen here.
+            fence(Ordering::Acquire);
+        }
         // Relaxed: by the fence.
         let head = Position(self.head(region).load(Ordering::Relaxed));
         (self.is_within_lap(head, at) || bite("ring.no-recheck")).then_some(sealed)

@@ -26,6 +26,7 @@ pub struct Builder {
     clock: Option<ManualClock>,
     hash_seed: Option<u64>,
     crash_loop_guard: bool,
+    standalone: bool,
     #[cfg(feature = "values-on-heap")]
     heap_bytes_max: Option<u64>,
 }
@@ -43,6 +44,7 @@ impl Default for Builder {
             clock: None,
             hash_seed: None,
             crash_loop_guard: true,
+            standalone: false,
             #[cfg(feature = "values-on-heap")]
             heap_bytes_max: None,
         }
@@ -117,6 +119,14 @@ impl Builder {
         self
     }
 
+    /// Whether an arena that was in a cluster is served as it is, and is in none from now on. Without it such an arena
+    /// opens held: reads miss what it holds until [`crate::Cluster`] has confirmed it, since others may have changed it
+    /// meanwhile. Default `false`.
+    pub fn standalone(mut self, standalone: bool) -> Self {
+        self.standalone = standalone;
+        self
+    }
+
     /// Values on the heap, each an allocation of exactly its length; slots hold their addresses. For `also-cache compare`
     /// alone, which tells by it what the arena is worth. The capacity counts arena bytes only; `bytes_max` bounds the
     /// slots of all entries and their values together. Without a file.
@@ -145,6 +155,7 @@ impl Builder {
             entries_max: self.entries_max,
             ttl: self.time_to_live.map_or(TimeToLive::NEVER, TimeToLive::from_duration),
             ttl_jitter_percent: self.ttl_jitter_percent,
+            standalone: self.standalone,
             #[cfg(feature = "values-on-heap")]
             heap_bytes_max: self.heap_bytes_max,
         };

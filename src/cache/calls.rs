@@ -253,7 +253,7 @@ impl Cache {
         let key = check_key(key.as_ref())?;
         let engine = self.engine();
         let Some((_writing, guard)) = engine.begin_write() else { return Err(InsertError::Closed) };
-        let removed = engine.remove_and_tell(guard, &engine.seek(key));
+        let (removed, _) = engine.remove_and_tell(guard, &engine.seek(key));
         if removed {
             engine.counters().add(Counter::Removed);
         }

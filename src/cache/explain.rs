@@ -47,6 +47,10 @@ pub enum Place {
     Cleared,
     /// An entry of an earlier life that nobody has read in this one.
     Inherited,
+    /// No entry: the key was removed, and in a cluster a tombstone keeps older versions away.
+    Removed,
+    /// An entry of an earlier life in a cluster that is not confirmed yet; reads miss it.
+    Held,
 }
 
 impl Cache {
@@ -78,6 +82,8 @@ impl Cache {
             Some(Standing::Expired) => Place::Expired,
             Some(Standing::Cleared) => Place::Cleared,
             Some(Standing::Inherited) => Place::Inherited,
+            Some(Standing::Tombstone) => Place::Removed,
+            Some(Standing::Held) => Place::Held,
         };
         let field = |get: fn(&Seen) -> u64| seen.as_ref().map(get);
         Ok(Explanation {
@@ -102,6 +108,8 @@ impl fmt::Display for Explanation {
             Place::Expired => f.write_str("expired: reads miss it, its slot is reused before any other")?,
             Place::Cleared => f.write_str("cleared: reads miss it, its slot is reused before any other")?,
             Place::Inherited => f.write_str("present, from an earlier life: checked at its first read")?,
+            Place::Removed => f.write_str("removed: a tombstone keeps older versions away")?,
+            Place::Held => f.write_str("held: reads miss it until the cluster has confirmed it")?,
         }
         if let Some(version) = self.version {
             write!(f, "; version {version}")?;

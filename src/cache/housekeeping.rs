@@ -67,7 +67,7 @@ pub(super) enum Pace {
 
 impl Engine {
     /// Housekeeping for at most about `budget`.
-    pub(super) fn maintain(&self, budget: Duration) -> Pace {
+    pub(crate) fn maintain(&self, budget: Duration) -> Pace {
         let start = Instant::now();
         self.clock().refresh();
         loop {

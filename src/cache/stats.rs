@@ -54,6 +54,10 @@ pub struct Stats {
     /// Pins that became copies because the budget was spent.
     pub pins_refused: u64,
     pub entries: u64,
+    /// Removed keys of which a tombstone keeps older versions away: in a cluster only.
+    pub tombstones: u64,
+    /// Whether reads miss what an earlier life in a cluster left, until it is confirmed.
+    pub held: bool,
     /// Whether every page of an earlier life has been looked at: before, `entries` and the gauges are estimates.
     pub settled: bool,
     pub index_buckets: u64,
@@ -148,6 +152,8 @@ impl Cache {
             pages_moved: count(Counter::PagesMoved),
             relocated: count(Counter::Relocated),
             retired_bytes: arena.retired_bytes,
+            tombstones: engine.tombstones(),
+            held: engine.is_held(),
             epoch_lag_ms: engine.epoch_lag_ms(),
             grace_periods: arena.graces,
             pinned_bytes: arena.pinned_bytes,

@@ -82,12 +82,13 @@ impl Engine {
         latest <= ceiling.0
     }
 
-    /// Makes every entry of now invisible, here and elsewhere. Waits for nobody.
-    pub(crate) fn clear_all(&self) {
+    /// Makes every entry of now invisible, here and elsewhere; returns the moment. Waits for nobody.
+    pub(crate) fn clear_all(&self) -> Stamp {
         let stamp = self.stamp();
         let announced = self.announce_clear(None, stamp);
         self.clear_all_until(stamp);
         self.conclude_clear(announced, None, stamp);
+        stamp
     }
 
     /// Makes every entry at or before a stamp invisible.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   open, warm    floors and ring whole? -> a new life: incarnation + 1, open records settled; entries held back
-//!                 else                   -> pages freed: an arena that was never in a cluster
+//!                 else, or standalone    -> pages freed: an arena that was never in a cluster
 //!   start         no floors yet          -> pages taken, writers of before waited for, emptied:     Cold
 //!                 another name, cluster  -> no life but a new one, emptied:                           Cold
 //!                 a join was cut off     -> emptied:                                                  Cold
@@ -50,15 +50,10 @@ pub(crate) enum EnlistFailure {
 const CHANGES_PAGES_MIN: u32 = 2;
 
 impl Engine {
-    /// About what was asked for: the arena and the heap beside it.
-    fn capacity(&self) -> u64 {
-        u64::from(self.layout().pages) * self.layout().page_bytes / 15 * 16
-    }
-
     /// Pages for the ring of own changes.
     fn changes_pages(&self) -> u32 {
         let page_bytes = self.layout().page_bytes;
-        let bytes = (self.capacity() / CHANGES_SHARE_DIVISOR).min(CHANGES_BYTES_MAX);
+        let bytes = (self.superblock().capacity.get() / CHANGES_SHARE_DIVISOR).min(CHANGES_BYTES_MAX);
         ((bytes / page_bytes) as u32).max(CHANGES_PAGES_MIN)
     }
 
@@ -72,7 +67,10 @@ impl Engine {
             pages.sort_unstable();
             (1..).zip(pages.iter()).all(|(number, page)| page.0 == number)
         };
-        let whole = in_order(floors) && in_order(changes) && changes.len() as u32 >= CHANGES_PAGES_MIN;
+        let whole = !self.settings.standalone
+            && in_order(floors)
+            && in_order(changes)
+            && changes.len() as u32 >= CHANGES_PAGES_MIN;
         let Some(node) = whole.then(|| self.read_node(floors, changes)).flatten() else {
             for (_, page) in floors.iter().chain(changes.iter()) {
                 self.pages.make_dirty(self.region.view(), *page);
@@ -149,7 +147,7 @@ impl Engine {
 
     fn found_node(&self, origin: Origin, cluster: u64) -> Result<(), EnlistFailure> {
         let page_bytes = self.layout().page_bytes;
-        let ranges = Floors::ranges_for(self.capacity());
+        let ranges = Floors::ranges_for(self.superblock().capacity.get());
         let (floor_pages, change_pages) = (Floors::pages_for(ranges, page_bytes), self.changes_pages());
         let taken = self.take_pages(PageKind::Floors, floor_pages);
         let taken = taken.and_then(|floors| Some((floors, self.take_pages(PageKind::Changes, change_pages)?)));

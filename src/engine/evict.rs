@@ -279,6 +279,16 @@ impl Engine {
         }
     }
 
+    /// Evicts the entry of a key, for tests and models.
+    #[cfg(any(test, loom))]
+    pub(crate) fn evict_key(&self, _guard: &Guard, sought: &crate::engine::get::Sought<'_>) -> bool {
+        let check = crate::engine::get::HasKey { engine: self, key: sought.key };
+        let found = self.index.find(self.region.view(), sought.hash, &check);
+        let class = found.and_then(|found| self.pages.class_of(found.word.handle()));
+        let (Some(found), Some(class)) = (found, class) else { return false };
+        self.unlink(found.word.handle(), class, Some(Part::Main))
+    }
+
     /// Takes the coldest entry out of a chain that has no room. `false` if there is none to take. The caller holds a guard
     /// and the stripe.
     pub(super) fn evict_from_chain(&self, hash: KeyHash) -> bool {

@@ -1,5 +1,6 @@
 //! Explain: what is known about a key, without touching anything.
 
+use crate::arena::frame::FrameKind;
 use crate::engine::Engine;
 use crate::engine::get::HasKey;
 use crate::eviction::expiry::TimeToLive;
@@ -16,6 +17,8 @@ pub(crate) enum Standing {
     Expired,
     Cleared,
     Inherited,
+    Tombstone,
+    Held,
 }
 
 /// What is seen of an entry.
@@ -42,10 +45,14 @@ impl Engine {
         let control = slot.control();
         // SAFETY: the guard was there before the search.
         let header = unsafe { slot.header() };
-        let standing = if !self.is_after_clear(header.keyspace(), header.stamp()) {
+        let standing = if header.kind() != FrameKind::Value {
+            Standing::Tombstone
+        } else if !self.is_after_clear(header.keyspace(), header.stamp()) {
             Standing::Cleared
         } else if self.is_expired(header) {
             Standing::Expired
+        } else if !self.is_shown(header.keyspace(), header.stamp()) {
+            Standing::Held
         } else if control.run() != self.run {
             Standing::Inherited
         } else if control.is_queued() {

@@ -18,13 +18,12 @@ use crate::engine::counters::Counter;
 use crate::engine::get::HasKey;
 use crate::eviction::expiry::TimeToLive;
 use crate::eviction::policy::Part;
-use crate::index::Found;
 use crate::sync::Ordering;
 use crate::sync::epoch::Guard;
 use crate::sync::failpoint::failpoint;
 use crate::types::handle::{Generation, Handle, IndexWord};
 use crate::types::key::{Key, KeyHash};
-use crate::types::version::{Relation, Version};
+use crate::types::version::Version;
 
 /// Evictions of one insert while there are more entries than configured.
 const EVICTED_OVER_MAX: u64 = 4;
@@ -255,7 +254,7 @@ impl Engine {
         }
     }
 
-    fn go_live(&self, draft: &Draft, part: Part) {
+    pub(super) fn go_live(&self, draft: &Draft, part: Part) {
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
         slot.publish(self.run, part == Part::Ring);
     }
@@ -276,7 +275,7 @@ impl Engine {
     }
 
     /// Counts an entry that is about to be linked: whoever unlinks it counts it out, which may be at once.
-    fn count_in(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
+    pub(super) fn count_in(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
         self.counting.take();
         self.counters.count_in(class);
         // Relaxed: gauges.
@@ -289,92 +288,13 @@ impl Engine {
     }
 
     /// Takes back what `count_in` counted: the entry was not linked.
-    fn count_back(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
+    pub(super) fn count_back(&self, class: ClassId, key: Key<'_>, entry: &Entry) {
         self.counters.count_out(class, 1);
         // Relaxed: gauges.
         if !self.is_after_clear(key.keyspace, entry.version.stamp) {
             let _ = self.cleared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         } else if entry.kind != FrameKind::Value {
             let _ = self.markers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
-        }
-    }
-
-    /// Swaps the word of an entry that is there; says whether a read could have seen that. `None` if it changed meanwhile.
-    fn replace(
-        &self,
-        key: Key<'_>,
-        draft: &Draft,
-        entry: &Entry,
-        word: IndexWord,
-        found: &Found,
-    ) -> Result<Option<bool>, Refusal> {
-        let Some(old) = self.slot(found.word.handle()) else { return Ok(None) };
-        if !old.control().is_readable(self.run) && !self.first_read(old, found) {
-            // Whatever it names, it is no entry: it must not stand in the way of one.
-            self.drop_entry(found);
-            return Ok(None);
-        }
-        // SAFETY: the caller's guard was there before the search.
-        let header = unsafe { old.header() };
-        let is_there = self.is_after_clear(header.keyspace(), header.stamp()) && !self.is_expired(header);
-        // In a cluster what is expired or cleared is compared too: it tells which versions are older.
-        if is_there || self.replicated().is_some() {
-            // SAFETY: as above.
-            let current = unsafe { old.version() };
-            match entry.version.relation(&current) {
-                _ if crate::sync::bite("version.ignored") => {}
-                Relation::Same if entry.source != Source::Local => return Err(Refusal::Superseded(current)),
-                Relation::Newer | Relation::Same => {}
-                Relation::Older => return Err(Refusal::Superseded(current)),
-                Relation::Unknown => {
-                    self.raise_floor(key, entry.version.stamp.max(current.stamp));
-                    self.drop_entry(found);
-                    return Err(Refusal::Unordered(current));
-                }
-            }
-        }
-        let visible = is_there && header.kind() == FrameKind::Value;
-        let queued = old.control().is_queued();
-        let slot = self.slot(draft.handle).expect("a draft lies in the region");
-        slot.set_frequency((old.frequency() + 1).min(FREQUENCY_MAX).max(entry.cost));
-        self.go_live(draft, if queued { Part::Ring } else { Part::Main });
-        self.count_in(draft.class, key, entry);
-        if !self.index.swap(self.region.view(), found, word) {
-            if !crate::sync::bite("insert.loser-counts-too") {
-                self.count_back(draft.class, key, entry);
-            }
-            return Ok(None);
-        }
-        failpoint!("replace.swapped");
-        self.counters.add(Counter::Replaced);
-        self.retire(found.word.handle());
-        if queued {
-            self.push_to_ring(draft.handle, draft.class);
-        }
-        self.tend(draft);
-        Ok(Some(visible))
-    }
-
-    /// Makes sure that a refused write leaves nothing older behind, here and elsewhere.
-    pub(crate) fn refuse(&self, guard: &Guard, key: Key<'_>, hash: KeyHash, entry: &Entry) {
-        if crate::sync::bite("insert.refusal-keeps-old") {
-            return;
-        }
-        if self.replicated().is_none() {
-            self.remove(guard, key, hash);
-            return;
-        }
-        let announced = self.announce(Operation::Invalidate, key, entry);
-        self.void(key, hash, &entry.version);
-        self.conclude(announced, true, Operation::Invalidate, key, &entry.version);
-    }
-
-    fn drop_entry(&self, found: &Found) {
-        if let Some(slot) = self.slot(found.word.handle()) {
-            self.before_unlink(slot);
-        }
-        if self.index.unlink(self.region.view(), found) {
-            self.retire_unlinked(found.word);
         }
     }
 
@@ -389,7 +309,7 @@ impl Engine {
 
     /// What the insert does that claimed slots for a stash, for all that will use them: lets the index grow, and sees to room.
     #[inline]
-    fn tend(&self, draft: &Draft) {
+    pub(super) fn tend(&self, draft: &Draft) {
         if draft.tends {
             let entries = self.entries();
             if entries > self.index.entries_before_growth(self.region.view()) {

@@ -4,6 +4,7 @@
 //! with one bucket.
 
 mod census;
+mod cluster;
 
 pub use census::Census;
 
@@ -202,7 +203,7 @@ impl Model {
     fn ended(result: Result<bool, Refusal>) -> Stored {
         match result {
             Ok(_) => Stored::Yes,
-            Err(Refusal::Superseded(_)) => Stored::Superseded,
+            Err(Refusal::Superseded(_) | Refusal::BelowFloor) => Stored::Superseded,
             Err(Refusal::Busy) => Stored::Busy,
             Err(refusal) => panic!("{refusal:?}"),
         }

@@ -1,7 +1,9 @@
 //! Outgoing: an entry's frame as it goes to the other nodes, from where it lies.
 //!
 //! ```text
-//!   small   copied under a guard into the caller's batch          large   pinned, its bytes stay until the write is over
+//!   small    copied under a guard into the caller's batch
+//!   large    pinned, its bytes stay until the write is over;  without a pin: copied, too
+//!   larger   than a chunk: pinned, or told of as changed
 //! ```
 //!
 //! What reads do not see goes too: tombstones, and what is expired. A frame is checked before its first use in a life, as by
@@ -15,6 +17,7 @@ use crate::sync::Arc;
 use crate::sync::epoch::Guard;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::Key;
+use crate::types::limits::CHUNK_BYTES;
 use crate::types::version::Version;
 use std::fmt;
 
@@ -58,9 +61,6 @@ pub(crate) struct Scanned<'a> {
     pub(crate) bytes: usize,
 }
 
-/// Frames up to this many bytes are copied even where a pin is meant, if none is to be had.
-const COPIED_WITHOUT_PIN_MAX: u64 = 64 << 10;
-
 impl PinnedFrame {
     /// The frame from its header to the end of its value.
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -102,7 +102,7 @@ impl Engine {
         let pinned = pinned && (slot.pin(self.run) || self.give_budget(bytes));
         let body = if pinned {
             OutgoingBody::Pinned(PinnedFrame { engine: Arc::clone(self), handle: slot.handle(), bytes })
-        } else if extent.value_bytes <= copied_max.max(COPIED_WITHOUT_PIN_MAX) {
+        } else if extent.value_bytes <= CHUNK_BYTES as u64 {
             // SAFETY: as above; the extent was checked.
             into.extend_from_slice(unsafe { slot.bytes(FRAME_START, bytes) });
             OutgoingBody::Copied

@@ -11,17 +11,17 @@ use crate::types::key::{Key, KeyHash};
 use crate::types::version::Version;
 
 impl Engine {
-    /// Takes an entry out on a caller's behalf. `true` if a read could have seen it. Never fails for memory: without a slot
-    /// for the tombstone the floor stands in.
-    pub(crate) fn remove_and_tell(&self, guard: Guard, sought: &Sought<'_>) -> bool {
+    /// Takes an entry out on a caller's behalf. `true` if a read could have seen it, and the version of the removal. Never
+    /// fails for memory: without a slot for the tombstone the floor stands in.
+    pub(crate) fn remove_and_tell(&self, guard: Guard, sought: &Sought<'_>) -> (bool, Version) {
         let Sought { key, hash, .. } = *sought;
-        if self.replicated().is_none() {
-            return self.remove(&guard, key, hash);
-        }
         let version = Version::instant(self.stamp(), self.origin().0);
+        if self.replicated().is_none() {
+            return (self.remove(&guard, key, hash), version);
+        }
         let entry =
             Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Tombstone, cost: 0, source: Source::Local };
-        match self.try_store(guard, sought, &[], &entry) {
+        let visible = match self.try_store(guard, sought, &[], &entry) {
             Ok(visible) => visible,
             Err(_) => {
                 let guard = self.pin();
@@ -29,7 +29,8 @@ impl Engine {
                 self.refuse(&guard, key, hash, &entry);
                 visible
             }
-        }
+        };
+        (visible, version)
     }
 
     fn is_key_visible(&self, guard: &Guard, sought: &Sought<'_>) -> bool {

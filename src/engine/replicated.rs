@@ -22,7 +22,7 @@ use crate::arena::slot::Slot;
 use crate::engine::Engine;
 use crate::engine::insert::{Entry, Source};
 use crate::index::Found;
-use crate::sync::doorbell::{Doorbell, Wake};
+use crate::sync::doorbell::Doorbell;
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering, bite};
 use crate::types::key::{Key, KeyHash, KeyspaceId};
 use crate::types::stream::Origin;
@@ -44,7 +44,10 @@ pub(crate) struct Replicated {
 
 /// Who is woken by the doorbell; nobody between two starts of the cluster.
 #[derive(Default)]
-struct Sleeper(Mutex<Option<Box<dyn Wake>>>);
+struct Sleeper(Mutex<Option<Wake>>);
+
+/// What ends the sleep under way, or the next one; called from any thread.
+pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
 
 impl fmt::Debug for Sleeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,8 +60,8 @@ impl Replicated {
         let sleeper = Arc::new(Sleeper(Mutex::new(None)));
         let woken = Arc::clone(&sleeper);
         let wake = move || {
-            if let Some(sleeper) = crate::sync::lock(&woken.0).as_ref() {
-                sleeper.wake();
+            if let Some(wake) = crate::sync::lock(&woken.0).as_ref() {
+                wake();
             }
         };
         Self {
@@ -72,7 +75,7 @@ impl Replicated {
     }
 
     /// Says who is woken from now on.
-    pub(crate) fn set_sleeper(&self, sleeper: Option<Box<dyn Wake>>) {
+    pub(crate) fn set_sleeper(&self, sleeper: Option<Wake>) {
         *crate::sync::lock(&self.sleeper.0) = sleeper;
         self.doorbell.awake();
     }
@@ -189,15 +192,15 @@ impl Engine {
     /// it read the word.
     #[inline]
     pub(super) fn before_unlink(&self, slot: Slot<'_>) {
-        if self.replicated().is_some() && !bite("floor.raised-after-unlink") {
+        if self.replicated().is_some() && !raises_late() {
             self.raise_floor_of(slot);
         }
     }
 
-    /// The defect: the floor is raised when the entry is gone already.
+    /// For the defect alone by which a floor is raised when the entry is gone already.
     #[inline]
     pub(super) fn after_unlink(&self, slot: Slot<'_>) {
-        if self.replicated().is_some() && bite("floor.raised-after-unlink") {
+        if raises_late() {
             self.raise_floor_of(slot);
         }
     }
@@ -266,6 +269,10 @@ impl Engine {
         }
         taken
     }
+}
+
+fn raises_late() -> bool {
+    bite("floor.raised-after-unlink")
 }
 
 impl Operation {

@@ -192,3 +192,6 @@ impl Store {
         self.engine.settings().value_bytes_max
     }
 }
+
+#[cfg(test)]
+mod tests;

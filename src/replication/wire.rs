@@ -21,13 +21,19 @@
 
 pub(crate) mod body;
 pub(crate) mod chunk;
+#[cfg(any(test, fuzzing))]
+mod echo;
 pub(crate) mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub(crate) mod header;
 pub(crate) mod hello;
 pub(crate) mod list;
 pub(crate) mod messages;
 pub(crate) mod reader;
 pub(crate) mod records;
+#[cfg(test)]
+mod tests;
 pub(crate) mod verify;
 
 pub(crate) use chunk::{Chunk, ChunkHead};

@@ -15,27 +15,16 @@
 use crate::sync::{AtomicBool, Ordering, bite, fence};
 use std::fmt;
 
-/// How the sleeper is woken: from any thread, also before it sleeps.
-pub(crate) trait Wake: Send + Sync {
-    /// Ends the sleep under way, or the next one.
-    fn wake(&self);
-}
-
-impl<W: Fn() + Send + Sync> Wake for W {
-    fn wake(&self) {
-        self();
-    }
-}
-
 /// A doorbell.
 pub(crate) struct Doorbell {
     asleep: AtomicBool,
-    wake: Box<dyn Wake>,
+    wake: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Doorbell {
-    /// A doorbell whose sleeper is awake.
-    pub(crate) fn new(wake: impl Wake + 'static) -> Self {
+    /// A doorbell whose sleeper is awake, and what wakes it: called from any thread, also before it sleeps; it ends the
+    /// sleep under way, or the next one.
+    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self { asleep: AtomicBool::new(false), wake: Box::new(wake) }
     }
 
@@ -56,13 +45,18 @@ impl Doorbell {
     fn wake_up(&self) {
         // Relaxed: which of several callers wakes is all that is decided; the work was published by itself.
         if self.asleep.swap(false, Ordering::Relaxed) {
-            self.wake.wake();
+            (self.wake)();
         }
     }
 
     /// Whether the sleeper may go to sleep, which it does if `is_work_there` finds none; then it sleeps until it is woken,
     /// and says so by [`Doorbell::awake`].
     pub(crate) fn may_sleep(&self, is_work_there: impl FnOnce() -> bool) -> bool {
+        if bite("doorbell.look-first") {
+            let work = is_work_there();
+            self.asleep.store(!work, Ordering::Relaxed);
+            return !work;
+        }
         // Relaxed: ordered by the fence.
         self.asleep.store(true, Ordering::Relaxed);
         if !bite("doorbell.sleep-unfenced") {
@@ -86,5 +80,34 @@ impl Doorbell {
 impl fmt::Debug for Doorbell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Doorbell").field("asleep", &self.asleep).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::{Arc, AtomicU32};
+
+    #[test]
+    fn a_sleeper_is_woken_once_and_nobody_who_is_awake_is() {
+        let wakes = Arc::new(AtomicU32::new(0));
+        let counted = wakes.clone();
+        let bell = Doorbell::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let wakes = || wakes.load(Ordering::Relaxed);
+        bell.ring();
+        assert_eq!(wakes(), 0);
+        assert!(!bell.may_sleep(|| true), "there is work");
+        bell.ring();
+        assert_eq!(wakes(), 0);
+        assert!(bell.may_sleep(|| false));
+        bell.ring();
+        bell.ring();
+        assert_eq!(wakes(), 1);
+        assert!(bell.may_sleep(|| false));
+        bell.awake();
+        bell.ring();
+        assert_eq!(wakes(), 1, "it woke for another reason");
     }
 }

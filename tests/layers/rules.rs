@@ -32,6 +32,7 @@ pub(crate) const RANKS: &[(&str, u8)] = &[
     ("inspect", 5),
     ("replication", 5),
     ("cluster", 6),
+    ("simulation", 7),
 ];
 
 fn rank(module: &str) -> Option<u8> {

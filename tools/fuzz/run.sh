@@ -15,12 +15,15 @@ RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
   -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address -Ccodegen-units=1 -Cdebug-assertions" \
   cargo build --release --quiet --target "$host"
-for target in ${*:-opener operations}; do
+for target in ${*:-frames opener operations}; do
     corpus="$CARGO_TARGET_DIR/corpus/$target"
     mkdir -p "$corpus"
+    # A frame of each kind to begin with.
+    seeds=
+    [ "$target" != frames ] || seeds=../../tests/golden
     echo "fuzz: $target for $seconds s"
     "$CARGO_TARGET_DIR/$host/release/$target" -max_total_time="$seconds" -max_len=2000 -timeout=20 -rss_limit_mb=4096 \
-        -print_final_stats=1 -artifact_prefix="$CARGO_TARGET_DIR/" "$corpus" 2>&1 |
+        -print_final_stats=1 -artifact_prefix="$CARGO_TARGET_DIR/" "$corpus" $seeds 2>&1 |
         tee "$CARGO_TARGET_DIR/$target.log" | grep -E "stat::number_of_executed_units|ERROR|SUMMARY|panicked|Test unit|Done" || true
     # The pipe hides the status: a crash leaves its input and says so.
     if grep -qE "ERROR|SUMMARY" "$CARGO_TARGET_DIR/$target.log"; then

@@ -138,7 +138,7 @@ impl<'a> Chunk<'a> {
             offset: prefix.offset.get(),
             bytes: (header.body_bytes() - PREFIX_BYTES) as u32,
         };
-        if head.has_wrong_lengths() {
+        if head.has_wrong_lengths() || header.count() != 0 {
             return Err(start.wrong("length"));
         }
         if head.has_wrong_positions() {

@@ -17,8 +17,8 @@ pub(crate) enum DecodeError {
     #[error("a frame of unknown kind {kind}; only kinds from 128 on may be unknown")]
     Kind { kind: u8 },
     /// Another version than the one agreed on, or than 0 in HELLO and REFUSE.
-    #[error("a {kind:?} frame of version {found}, where {expected} is spoken")]
-    Version { kind: Kind, found: u8, expected: u8 },
+    #[error("a frame of kind {kind} and version {found}, where {expected} is spoken")]
+    Version { kind: u8, found: u8, expected: u8 },
     /// Anything but HELLO and REFUSE before a version was agreed on.
     #[error("a frame of kind {kind} before the versions were compared")]
     Early { kind: u8 },

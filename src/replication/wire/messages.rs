@@ -157,12 +157,7 @@ pub(crate) struct SyncEnd;
 impl<'a> Message<'a> {
     /// Decodes a frame that is there, but for a chunk's bytes, of which any part may be missing.
     pub(super) fn decode(kind: Option<Kind>, header: &FrameHeader, bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let covered = match kind {
-            Some(kind @ (Kind::Changes | Kind::Verified | Kind::SyncEntries)) => records::cover(kind, header, bytes)?,
-            Some(Kind::Chunk) => chunk::cover(bytes)?,
-            _ => checksum::extend(0, bytes),
-        };
-        header.check_sum(covered)?;
+        header.check_sum(covered(kind, header, bytes)?)?;
         let Some(kind) = kind else { return Ok(Self::Skipped { kind: header.kind_bits() }) };
         let body = Body::new(kind, bytes);
         Ok(match kind {
@@ -200,6 +195,15 @@ impl<'a> Message<'a> {
         };
         body.end()?;
         Ok(message)
+    }
+}
+
+/// The checksum of the covered bytes of a body.
+pub(super) fn covered(kind: Option<Kind>, header: &FrameHeader, bytes: &[u8]) -> Result<u32, DecodeError> {
+    match kind {
+        Some(kind @ (Kind::Changes | Kind::Verified | Kind::SyncEntries)) => records::cover(kind, header, bytes),
+        Some(Kind::Chunk) => chunk::cover(bytes),
+        _ => Ok(checksum::extend(0, bytes)),
     }
 }
 

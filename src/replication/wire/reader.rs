@@ -87,8 +87,9 @@ impl FrameReader {
                 self.buffer.resize(self.needed.max(usual), 0);
             }
         }
-        let narrow = self.within_entry && self.end == 0 && self.rest == 0;
-        let until = if narrow { HEADER_BYTES + PREFIX_BYTES } else { self.buffer.len() };
+        let front = self.start + HEADER_BYTES + PREFIX_BYTES;
+        let narrow = self.within_entry && self.rest == 0 && self.start + self.needed <= front && self.end < front;
+        let until = if narrow { front } else { self.buffer.len() };
         &mut self.buffer[self.end..until]
     }
 
@@ -154,7 +155,11 @@ impl FrameReader {
         self.start += taken;
         self.rest = whole - taken;
         self.needed = HEADER_BYTES;
-        self.within_entry = matches!(&message, Message::Chunk(chunk) if !chunk.head.is_last());
+        self.within_entry = match &message {
+            Message::Chunk(chunk) => !chunk.head.is_last(),
+            Message::Heartbeat(_) | Message::Ack(_) => self.within_entry,
+            _ => false,
+        };
         Ok(Some(message))
     }
 }

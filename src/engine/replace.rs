@@ -1,0 +1,102 @@
+//! Replace: one CAS puts a word in the place of another, if what it names is newer.
+//!
+//! ```text
+//!   found word -> its version against ours:  newer    -> ours is refused
+//!                                            older    -> LIVE -> CAS old word -> new word -> the old slot retired
+//!                                            unknown  -> both are dropped, behind a floor above both
+//! ```
+
+use crate::arena::change::Operation;
+use crate::arena::frame::FrameKind;
+use crate::arena::slot::FREQUENCY_MAX;
+use crate::engine::Engine;
+use crate::engine::counters::Counter;
+use crate::engine::insert::{Draft, Entry, Refusal, Source};
+use crate::eviction::policy::Part;
+use crate::index::Found;
+use crate::sync::epoch::Guard;
+use crate::sync::failpoint::failpoint;
+use crate::types::handle::IndexWord;
+use crate::types::key::{Key, KeyHash};
+use crate::types::version::Relation;
+
+impl Engine {
+    /// Swaps the word of an entry that is there; says whether a read could have seen that. `None` if it changed meanwhile.
+    pub(super) fn replace(
+        &self,
+        key: Key<'_>,
+        draft: &Draft,
+        entry: &Entry,
+        word: IndexWord,
+        found: &Found,
+    ) -> Result<Option<bool>, Refusal> {
+        let Some(old) = self.slot(found.word.handle()) else { return Ok(None) };
+        if !old.control().is_readable(self.run) && !self.first_read(old, found) {
+            // Whatever it names, it is no entry: it must not stand in the way of one.
+            self.drop_entry(found);
+            return Ok(None);
+        }
+        // SAFETY: the caller's guard was there before the search.
+        let header = unsafe { old.header() };
+        let is_there = self.is_after_clear(header.keyspace(), header.stamp()) && !self.is_expired(header);
+        // In a cluster what is expired or cleared is compared too: it tells which versions are older.
+        if is_there || self.replicated().is_some() {
+            // SAFETY: as above.
+            let current = unsafe { old.version() };
+            match entry.version.relation(&current) {
+                _ if crate::sync::bite("version.ignored") => {}
+                Relation::Same if entry.source != Source::Local => return Err(Refusal::Superseded(current)),
+                Relation::Newer | Relation::Same => {}
+                Relation::Older => return Err(Refusal::Superseded(current)),
+                Relation::Unknown => {
+                    self.raise_floor(key, entry.version.stamp.max(current.stamp));
+                    self.drop_entry(found);
+                    return Err(Refusal::Unordered(current));
+                }
+            }
+        }
+        let visible = is_there && header.kind() == FrameKind::Value;
+        let queued = old.control().is_queued();
+        let slot = self.slot(draft.handle).expect("a draft lies in the region");
+        slot.set_frequency((old.frequency() + 1).min(FREQUENCY_MAX).max(entry.cost));
+        self.go_live(draft, if queued { Part::Ring } else { Part::Main });
+        self.count_in(draft.class, key, entry);
+        if !self.index.swap(self.region.view(), found, word) {
+            if !crate::sync::bite("insert.loser-counts-too") {
+                self.count_back(draft.class, key, entry);
+            }
+            return Ok(None);
+        }
+        failpoint!("replace.swapped");
+        self.counters.add(Counter::Replaced);
+        self.retire(found.word.handle());
+        if queued {
+            self.push_to_ring(draft.handle, draft.class);
+        }
+        self.tend(draft);
+        Ok(Some(visible))
+    }
+
+    /// Makes sure that a refused write leaves nothing older behind, here and elsewhere.
+    pub(crate) fn refuse(&self, guard: &Guard, key: Key<'_>, hash: KeyHash, entry: &Entry) {
+        if crate::sync::bite("insert.refusal-keeps-old") {
+            return;
+        }
+        if self.replicated().is_none() {
+            self.remove(guard, key, hash);
+            return;
+        }
+        let announced = self.announce(Operation::Invalidate, key, entry);
+        self.void(key, hash, &entry.version);
+        self.conclude(announced, true, Operation::Invalidate, key, &entry.version);
+    }
+
+    fn drop_entry(&self, found: &Found) {
+        if let Some(slot) = self.slot(found.word.handle()) {
+            self.before_unlink(slot);
+        }
+        if self.index.unlink(self.region.view(), found) {
+            self.retire_unlinked(found.word);
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! What goes wrong, and how it is repaired.
+
+use crate::ledger::Write;
+use crate::world::{Event, World};
+use also_cache::simulation::{Link, SimulatedNode};
+
+/// A kind of fault.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Fault {
+    /// A connection ends; a part of what was on its way arrives.
+    Reset,
+    /// A direction delivers nothing for a while, and then everything.
+    Stall,
+    /// One host does not reach another for a while.
+    CutOneWay,
+    /// Two hosts do not reach each other for a while.
+    CutBothWays,
+    /// A host reaches nobody for a while.
+    Isolate,
+    /// A host does nothing for a while.
+    Pause,
+    /// A host is killed, and comes back with its arena.
+    CrashWarm,
+    /// A host is killed, and comes back without.
+    CrashCold,
+    /// A host is killed, and comes back with its arena as it was some time before.
+    CrashOldArena,
+    /// A host is killed, and comes back with a copy of its arena.
+    CrashCopiedArena,
+    /// A host leaves in order, and comes back.
+    Leave,
+    /// A host's clock is suddenly later.
+    ClockJump,
+    /// Bits are flipped on the way.
+    Corrupt,
+    /// Membership says that a host is down which is not.
+    FalseDown,
+    /// Many inserts at once on one host.
+    Storm,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Reset,
+        Self::Stall,
+        Self::CutOneWay,
+        Self::CutBothWays,
+        Self::Isolate,
+        Self::Pause,
+        Self::CrashWarm,
+        Self::CrashCold,
+        Self::CrashOldArena,
+        Self::CrashCopiedArena,
+        Self::Leave,
+        Self::ClockJump,
+        Self::Corrupt,
+        Self::FalseDown,
+        Self::Storm,
+    ];
+
+    /// Its name in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Reset => "fault: reset",
+            Self::Stall => "fault: stall",
+            Self::CutOneWay => "fault: cut one way",
+            Self::CutBothWays => "fault: cut both ways",
+            Self::Isolate => "fault: isolate",
+            Self::Pause => "fault: pause",
+            Self::CrashWarm => "fault: crash, warm",
+            Self::CrashCold => "fault: crash, cold",
+            Self::CrashOldArena => "fault: crash, old arena",
+            Self::CrashCopiedArena => "fault: crash, copied arena",
+            Self::Leave => "fault: leave",
+            Self::ClockJump => "fault: clock jump",
+            Self::Corrupt => "fault: corrupt",
+            Self::FalseDown => "fault: false down",
+            Self::Storm => "fault: storm",
+        }
+    }
+}
+
+impl World {
+    /// One fault of the plan.
+    pub(crate) fn fault(&mut self, _number: u64) {
+        let fault = *self.random.of(&self.plan.faults.clone());
+        let up: Vec<usize> = (0..self.hosts.len()).filter(|host| self.is_up(*host)).collect();
+        if up.len() < 2 {
+            return;
+        }
+        let host = *self.random.of(&up);
+        self.count(fault.name(), 1);
+        self.tell(|| format!("{} on {}", fault.name(), self.hosts[host].name));
+        match fault {
+            Fault::Reset => self.reset_one(host),
+            Fault::Stall => self.stall_one(host),
+            Fault::CutOneWay | Fault::CutBothWays => self.cut(host, fault == Fault::CutBothWays),
+            Fault::Isolate => self.isolate(host),
+            Fault::Pause => self.pause(host),
+            Fault::CrashWarm | Fault::CrashCold | Fault::CrashOldArena | Fault::CrashCopiedArena => {
+                self.crash(host, fault)
+            }
+            Fault::Leave => self.leave(host),
+            Fault::ClockJump => {
+                let by = self.random.within(1_000, 200_000);
+                self.hosts[host].jump(by);
+            }
+            Fault::Corrupt => self.corrupt(host),
+            Fault::FalseDown => {
+                for to in up.into_iter().filter(|to| *to != host) {
+                    self.schedule(self.time, Event::Hint { host, to, up: false });
+                }
+            }
+            Fault::Storm => self.storm(host),
+        }
+    }
+
+    fn some_connection(&mut self, host: usize) -> Option<(u64, usize)> {
+        let all = self.network.all_of(host, self.hosts[host].life);
+        (!all.is_empty()).then(|| *self.random.of(&all))
+    }
+
+    fn reset_one(&mut self, host: usize) {
+        let Some((id, end)) = self.some_connection(host) else { return };
+        let kept = self.random.below(5_000) as usize;
+        let connection = self.network.connections.get_mut(&id).expect("just found");
+        connection.pipes[end].cut_after(kept);
+        connection.pipes[1 - end].cut_after(kept / 2);
+        for end in connection.ends {
+            let at = self.time + self.random.within(self.plan.latency_us.0, 2 * self.plan.latency_us.1);
+            self.schedule(at, Event::Ended { host: end.host, life: end.life, number: end.number, reset: true });
+        }
+        // Both ends learn of it by themselves.
+        let connection = self.network.connections.remove(&id).expect("just found");
+        for end in connection.ends.into_iter().filter(|end| end.open) {
+            if self.runs(end.host, end.life) {
+                self.with(end.host, |node| node.link(end.number, Link::Reset));
+            }
+        }
+    }
+
+    fn stall_one(&mut self, host: usize) {
+        let Some((id, end)) = self.some_connection(host) else { return };
+        let until = self.time + self.random.within(10_000, 3_000_000);
+        let connection = self.network.connections.get_mut(&id).expect("just found");
+        connection.pipes[end].stalled_until = until;
+        let to = 1 - end;
+        for _ in 0..300 {
+            self.schedule(until, Event::Deliver { connection: id, to });
+        }
+    }
+
+    fn other(&mut self, host: usize) -> usize {
+        (host + 1 + self.random.below(self.hosts.len() as u64 - 1) as usize) % self.hosts.len()
+    }
+
+    fn cut(&mut self, host: usize, both: bool) {
+        let other = self.other(host);
+        let until = self.time + self.random.within(100_000, 6_000_000);
+        self.network.block(host, other, true);
+        self.schedule(until, Event::Unblock { from: host, to: other });
+        if both {
+            self.network.block(other, host, true);
+            self.schedule(until, Event::Unblock { from: other, to: host });
+        }
+    }
+
+    fn isolate(&mut self, host: usize) {
+        let until = self.time + self.random.within(300_000, 6_000_000);
+        for other in (0..self.hosts.len()).filter(|other| *other != host) {
+            for (from, to) in [(host, other), (other, host)] {
+                self.network.block(from, to, true);
+                self.schedule(until, Event::Unblock { from, to });
+            }
+        }
+    }
+
+    pub(crate) fn unblock(&mut self, from: usize, to: usize) {
+        self.network.block(from, to, false);
+        self.deliver_held();
+    }
+
+    pub(crate) fn heal_network(&mut self) {
+        self.network.heal(self.time);
+        self.deliver_held();
+    }
+
+    fn pause(&mut self, host: usize) {
+        let until = self.time + self.random.within(10_000, 5_000_000);
+        self.hosts[host].paused_until = until;
+        self.schedule(until, Event::Resume { host });
+    }
+
+    pub(crate) fn resume(&mut self, host: usize) {
+        if self.is_up(host) {
+            self.deliver_held();
+            self.with(host, SimulatedNode::timeout);
+        }
+    }
+
+    fn crash(&mut self, host: usize, fault: Fault) {
+        if fault == Fault::CrashOldArena && self.hosts[host].kept_arena.is_none() {
+            self.keep_arena(host);
+            let at = self.time + self.random.within(100_000, 2_000_000);
+            // The crash comes later, when the arena has grown old.
+            return self.schedule(at, Event::KeepArena { host });
+        }
+        self.kill(host);
+        let at = self.time + self.random.within(1_000, 4_000_000);
+        self.schedule(at, Event::Restart { host, kind: fault });
+    }
+
+    /// Keeps the bytes of an arena; the second time the host is killed, and gets them back.
+    pub(crate) fn keep_arena(&mut self, host: usize) {
+        if self.hosts[host].kept_arena.is_none() {
+            self.hosts[host].kept_arena = std::fs::read(&self.hosts[host].file).ok();
+        } else if self.is_up(host) {
+            self.kill(host);
+            let at = self.time + self.random.within(1_000, 1_000_000);
+            self.schedule(at, Event::Restart { host, kind: Fault::CrashOldArena });
+        } else {
+            self.hosts[host].kept_arena = None;
+        }
+    }
+
+    fn leave(&mut self, host: usize) {
+        self.hosts[host].leaving = true;
+        let within = self.random.within(0, 500_000);
+        self.with(host, |node| node.leave(within));
+        self.schedule(self.time + within + 100_000, Event::EndLeave { host });
+    }
+
+    pub(crate) fn end_leave(&mut self, host: usize) {
+        if self.hosts[host].node.is_none() || !self.hosts[host].leaving {
+            return;
+        }
+        self.kill(host);
+        let at = self.time + self.random.within(1_000, 3_000_000);
+        self.schedule(at, Event::Restart { host, kind: Fault::CrashWarm });
+    }
+
+    fn corrupt(&mut self, host: usize) {
+        if let Some((id, end)) = self.some_connection(host) {
+            let connection = self.network.connections.get_mut(&id).expect("just found");
+            connection.pipes[end].corrupt_next = true;
+        }
+    }
+
+    fn storm(&mut self, host: usize) {
+        for number in 0..self.random.within(100, 1_500) {
+            let key = format!("storm-{}", self.random.below(100_000)).into_bytes();
+            self.insert(host, &key, &[number as u8; 100]);
+        }
+        self.with(host, SimulatedNode::changed);
+    }
+
+    /// A host comes back, with what the kind of its end has left.
+    pub(crate) fn restart(&mut self, host: usize, kind: Fault) {
+        if self.hosts[host].node.is_some() {
+            return;
+        }
+        let file = self.hosts[host].file.clone();
+        match kind {
+            Fault::CrashCold => {
+                self.lose(host);
+                // There may be none yet.
+                _ = std::fs::remove_file(&file);
+            }
+            Fault::CrashCopiedArena => {
+                self.lose(host);
+                let copy = file.with_extension("copy");
+                std::fs::copy(&file, &copy).expect("a copy");
+                std::fs::rename(&copy, &file).expect("the same directory");
+            }
+            Fault::CrashOldArena => {
+                self.lose(host);
+                let bytes = self.hosts[host].kept_arena.take().expect("it was kept");
+                std::fs::write(&file, bytes).expect("as long as before");
+            }
+            _ => {}
+        }
+        self.start(host);
+    }
+
+    /// What only this host's arena knew is gone.
+    fn lose(&mut self, host: usize) {
+        let applied: Vec<_> = self
+            .hosts
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != host)
+            .filter_map(|(other, of)| Some((other, of.node.as_ref()?.stream(), of.node.as_ref()?.applied())))
+            .collect();
+        let knows = |write: &Write| {
+            applied.iter().any(|(other, _, vector)| {
+                *other == write.host || vector.iter().any(|(stream, at)| *stream == write.stream && *at >= write.end)
+            })
+        };
+        self.ledger.lose(host, knows);
+        self.ledger.lose_of_others(host, knows);
+        self.hosts[host].shown.clear();
+        self.hosts[host].cleared = (0, 0);
+    }
+
+    /// The last fault is over: everything is repaired, and everybody comes back.
+    pub(crate) fn heal(&mut self) {
+        self.at_rest = true;
+        self.tell(|| "all is repaired".to_owned());
+        self.heal_network();
+        for host in 0..self.hosts.len() {
+            self.hosts[host].paused_until = 0;
+            if self.hosts[host].leaving {
+                self.end_leave(host);
+            }
+            if self.hosts[host].node.is_none() {
+                self.restart(host, Fault::CrashWarm);
+            }
+            self.with(host, SimulatedNode::timeout);
+        }
+        self.deliver_held();
+    }
+}
