@@ -12,5 +12,5 @@
 pub(crate) mod node;
 pub(crate) mod session;
 pub(crate) mod store;
-#[cfg_attr(not(any(test, fuzzing)), expect(dead_code, unused_imports, reason = "its callers are on their way"))]
+#[expect(dead_code, unused_imports, reason = "its callers are on their way")]
 pub(crate) mod wire;
