@@ -6,6 +6,13 @@
 //!   handle_changes, handle_timeout, leave            ---+           +--> poll_transmit    a batch of one connection
 //!                                                                   +--> poll_event       for users
 //!                                                                   +--> poll_timeout     the next deadline
+//!
+//!   connections  made and ended          streams   how far each stream has come    sync_receiver   what was missed, from a donor
+//!   handshake    who may stay            sources   from whom                       sync_donor      to whoever missed it
+//!   book         whom to dial            apply     changes and values in           confirm         held, joining, complete
+//!   link         one connection          serve     who asks for what               isolation       nobody is heard
+//!   receive      bytes to messages       outbound  batches out                     members, leave  what others are told
+//!   heartbeats   signs of life           relay     changes of others, kept         timers, counters, events, key_queue, api
 //! ```
 //!
 //! After each input: `poll_action` until `None`, then `poll_transmit` for each connection that `wants_to_send` and whose last
@@ -14,56 +21,105 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod api;
+mod apply;
+mod book;
+mod confirm;
+mod connections;
+mod counters;
+mod events;
+mod handshake;
+mod heartbeats;
+mod isolation;
+mod key_queue;
+mod leave;
+mod link;
+mod members;
+mod outbound;
+mod receive;
+mod relay;
+mod serve;
+mod sources;
+mod streams;
+mod sync_donor;
+mod sync_receiver;
+mod timers;
 
+use crate::arena::change::Change;
 use crate::replication::session::time::Micros;
 use crate::replication::session::transmit::Transmit;
 use crate::replication::store::Store;
-use crate::types::stream::Vector;
-use api::{
-    Acknowledged, Action, ClosedBy, ConnectionId, Departure, Member, MemberChange, NodeConfig, NodeEvent, Readiness,
-    Side,
-};
+use crate::types::stream::{StreamId, Vector};
+use api::{Action, ConnectionId, Departure, MemberChange, NodeConfig, NodeEvent, Readiness};
+use book::Book;
+use confirm::Standing;
+pub(crate) use counters::NodeCounters;
+use events::Events;
+use isolation::Isolation;
+use leave::Leaving;
+use link::Link;
+use members::Ends;
+use relay::Relays;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use streams::Streams;
+use sync_receiver::SyncReceiver;
+use timers::{Timer, Timers};
 
 /// One member of a cluster.
 #[derive(Debug)]
 pub(crate) struct Node {
     config: NodeConfig,
     store: Store,
+    /// The stream that this node writes.
+    stream: StreamId,
+    links: BTreeMap<ConnectionId, Link>,
+    streams: Streams,
+    relays: Relays,
+    sync: Option<SyncReceiver>,
+    standing: Standing,
+    isolation: Isolation,
+    leaving: Option<Leaving>,
     departure: Option<Departure>,
+    book: Book,
+    ends: Ends,
+    timers: Timers,
+    actions: VecDeque<Action>,
+    events: Events,
+    counters: NodeCounters,
+    /// Sources are to be looked at before the next output.
+    review_due: bool,
+    /// The change that is being read.
+    scratch: Change,
 }
 
 impl Node {
-    /// A node over a store, which it may put on hold at once.
+    /// A node over a store, whose reads it may leave on hold.
     pub(crate) fn new(config: NodeConfig, store: Store, now: Micros) -> Self {
-        let _ = now;
-        Self { config, store, departure: None }
-    }
-
-    /// A connection is open, and its channel secure.
-    pub(crate) fn handle_connected(&mut self, now: Micros, id: ConnectionId, side: Side) {
-        let _ = (now, id, side);
-    }
-
-    /// A dial has failed.
-    pub(crate) fn handle_dial_failed(&mut self, now: Micros, address: SocketAddr) {
-        let _ = (now, address);
-    }
-
-    /// Where the next bytes of a connection belong: never empty for a connection that is open. Empty for others.
-    pub(crate) fn receive_space(&mut self, id: ConnectionId) -> &mut [u8] {
-        let _ = id;
-        &mut []
-    }
-
-    /// So many bytes were put where `receive_space` said.
-    pub(crate) fn handle_received(&mut self, now: Micros, id: ConnectionId, bytes: usize) {
-        let _ = (now, id, bytes);
-    }
-
-    /// A connection has ended, not by `Action::Close`.
-    pub(crate) fn handle_closed(&mut self, now: Micros, id: ConnectionId, by: ClosedBy) {
-        let _ = (now, id, by);
+        let mut timers = Timers::default();
+        timers.set(Timer::Alone, now.plus(config.timings.alone_us));
+        let mut node = Self {
+            stream: store.stream(),
+            links: BTreeMap::new(),
+            streams: Streams::new(store.saved_applied()),
+            relays: Relays::new(config.relay_bytes),
+            sync: None,
+            standing: Standing::new(&store, now),
+            isolation: Isolation::new(now),
+            leaving: None,
+            departure: None,
+            book: Book::new(config.timings.redial_us_max, config.seed),
+            ends: Ends::default(),
+            timers,
+            actions: VecDeque::new(),
+            events: Events::default(),
+            counters: NodeCounters::default(),
+            review_due: false,
+            scratch: Change::default(),
+            config,
+            store,
+        };
+        node.begin_standing(now);
+        node
     }
 
     /// Where others reach this node is known now: for every handshake from here on.
@@ -73,86 +129,100 @@ impl Node {
 
     /// What membership has seen.
     pub(crate) fn handle_member(&mut self, now: Micros, change: MemberChange) {
-        let _ = (now, change);
+        if let MemberChange::Up(address) = change {
+            self.learn_address(now, address, false);
+            self.book.hasten(now, address);
+        }
+        self.dial(now);
     }
 
     /// The seeds, as they resolve now. Replaces those of before.
     pub(crate) fn handle_seeds(&mut self, now: Micros, addresses: &[SocketAddr]) {
-        let _ = (now, addresses);
+        self.counters.addresses_dropped += self.book.set_seeds(now, addresses);
+        self.dial(now);
     }
 
     /// The moment of `poll_timeout` has come, or any other.
     pub(crate) fn handle_timeout(&mut self, now: Micros) {
-        let _ = now;
+        while let Some(timer) = self.timers.take_due(now) {
+            match timer {
+                Timer::Tick => self.tick(now),
+                Timer::Acknowledge => self.acknowledge_all(),
+                Timer::Dial => self.dial(now),
+                Timer::Alone => self.look_for_company(now),
+                Timer::Leave => self.finish_leaving(now),
+            }
+        }
+        self.settle(now);
     }
 
     /// The own ring has grown.
     pub(crate) fn handle_changes(&mut self, now: Micros) {
         let _ = now;
+        for link in self.links.values_mut() {
+            link.session.wake(self.stream);
+        }
     }
 
     /// Somebody waits for acknowledgements: peers are asked at once.
     pub(crate) fn ask_acknowledgements(&mut self, now: Micros) {
         let _ = now;
-    }
-
-    /// Sends what is unsent, waits for acknowledgements until a deadline, and says goodbye. No connection is made any more.
-    pub(crate) fn leave(&mut self, now: Micros, deadline: Micros) {
-        let _ = deadline;
-        self.departure = Some(Departure { unacknowledged: Vec::new(), at: now });
+        self.links.values_mut().for_each(|link| link.session.heartbeat_due = true);
     }
 
     /// When `handle_timeout` is due.
     pub(crate) fn poll_timeout(&self) -> Option<Micros> {
-        None
+        self.timers.next()
     }
 
     /// The next thing for the driver to do.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        None
+        self.actions.pop_front()
     }
 
     /// The next thing for users to know.
     pub(crate) fn poll_event(&mut self) -> Option<NodeEvent> {
-        None
+        self.events.pop()
     }
 
-    /// Whether `poll_transmit` has something for a connection.
+    /// Whether `poll_transmit` may have something for a connection.
     pub(crate) fn wants_to_send(&self, id: ConnectionId) -> bool {
-        let _ = id;
-        false
+        self.links.get(&id).is_some_and(|link| {
+            let session = &link.session;
+            let is_asked = || link.outgoing.is_some() || link.donor.as_ref().is_some_and(|donor| donor.has_work());
+            session.has_short_frames()
+                || session.is_closing()
+                || (session.is_established() && (session.has_changes() || is_asked() || self.has_sync_work(id)))
+        })
     }
 
     /// Fills the next batch of a connection, which must be empty. `false`: there is nothing to send.
     pub(crate) fn poll_transmit(&mut self, now: Micros, id: ConnectionId, transmit: &mut Transmit) -> bool {
-        let _ = (now, id, transmit);
-        false
-    }
-
-    /// The peers whose handshake is done, by name.
-    pub(crate) fn members(&self, now: Micros) -> Vec<Member> {
-        let _ = now;
-        Vec::new()
+        let (end, flags) = (self.store.end(), self.flags());
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let pulse = crate::replication::session::Pulse { end, flags, vector: &self.streams.applied };
+        link.session.send_short_frames(now, &pulse, transmit);
+        if link.session.is_established() {
+            self.fill(now, id, transmit);
+        } else if transmit.is_empty() && link.session.is_closing() {
+            self.links.remove(&id);
+        }
+        !transmit.is_empty()
     }
 
     /// How far the node has come.
     pub(crate) fn readiness(&self) -> Readiness {
-        Readiness::Joining
+        self.standing.readiness(self.sync.is_some())
     }
 
-    /// How far each stream of another node has been applied, and the own ones go.
+    /// How far each stream of another node has been applied.
     pub(crate) fn applied(&self) -> Vector {
-        Vector::default()
+        self.streams.applied.clone()
     }
 
-    /// What each connected peer has acknowledged.
-    pub(crate) fn acknowledged(&self) -> Vec<Acknowledged> {
-        Vec::new()
-    }
-
-    /// The error between this node's clock and any peer's that can not be ruled out; 0 without peers.
-    pub(crate) fn clock_bound_us(&self) -> u64 {
-        0
+    /// How often each thing happened.
+    pub(crate) fn counters(&self) -> &NodeCounters {
+        &self.counters
     }
 
     /// Set once the node has left: every connection is to be closed.
@@ -160,22 +230,25 @@ impl Node {
         self.departure.as_ref()
     }
 
-    /// How often each thing happened.
-    pub(crate) fn counters(&self) -> NodeCounters {
-        NodeCounters
-    }
-
-    /// Bytes on the heap.
+    /// Bytes that the protocol keeps on the heap, about.
     pub(crate) fn heap_bytes(&self) -> usize {
-        0
+        let of_link =
+            |link: &Link| link.session.heap_bytes() + link.donor.as_ref().map_or(0, |donor| donor.heap_bytes());
+        self.relays.bytes() + self.links.values().map(of_link).sum::<usize>()
     }
-}
 
-/// Counts.
-pub(crate) struct NodeCounters;
+    fn tell(&mut self, event: NodeEvent) {
+        if !self.events.push(event) {
+            self.counters.events_dropped += 1;
+        }
+    }
 
-impl NodeCounters {
-    pub(crate) fn named(&self) -> Vec<(&'static str, u64)> {
-        Vec::new()
+    /// What follows from an input, once it is dealt with.
+    fn settle(&mut self, now: Micros) {
+        if self.review_due {
+            self.review(now);
+        }
+        self.look_at_standing(now);
+        self.look_at_isolation(now);
     }
 }

@@ -1,0 +1,324 @@
+//! Outbound: one batch of a connection, from whatever has something to say.
+//!
+//! ```text
+//!   short frames | a value in chunks, to its end | a sync and the streams in turns, each stream in its turn
+//!
+//!   a change is read:   sent ahead already?           its version: a marker    a newer one: nothing
+//!                       the entry of its key now:     of the same node, not older -> the entry; newer: noted as sent ahead
+//!                                                     of another node, or gone    -> a marker with the change's version
+//! ```
+//!
+//! A marker is a frame without a value: it takes away what is older, and leaves what is not.
+
+#![forbid(unsafe_code)]
+
+use super::Node;
+use super::api::ConnectionId;
+use super::counters::NodeCounters;
+use super::link::OutgoingValue;
+use super::relay::{Hint, Relays};
+use crate::arena::change::{Change, Operation, Read};
+use crate::arena::frame::FrameKind;
+use crate::replication::session::sent::Left;
+use crate::replication::session::subscription::{Source, Subscription};
+use crate::replication::session::time::Micros;
+use crate::replication::session::transmit::{Part, Pins, Transmit, has_slices_enough};
+use crate::replication::store::{Outgoing, OutgoingBody, PinnedFrame, Store};
+use crate::replication::wire::{ChunkHead, Placed, RecordsBuilder, StreamChecksum};
+use crate::sync::bite;
+use crate::types::key::Key;
+use crate::types::limits::{BATCH_BYTES, CHUNK_BYTES};
+use crate::types::stream::Position;
+use crate::types::version::Version;
+
+/// What goes out for a key.
+pub(super) enum Choice {
+    Entry,
+    Marker(FrameKind, Version),
+    Nothing,
+}
+
+/// What was put into a frame.
+#[derive(Debug)]
+pub(super) enum Put {
+    Record,
+    /// Nothing: the entry goes out in chunks.
+    Chunks(PinnedFrame),
+    Nothing,
+}
+
+/// How the filling of a batch from one stream ended.
+enum Filled {
+    /// For now nothing is left, or the batch is full.
+    Some,
+    Chunks(OutgoingValue),
+    /// The ring no longer has what comes next.
+    Lost,
+}
+
+impl Node {
+    /// Fills a batch behind the short frames.
+    pub(super) fn fill(&mut self, now: Micros, id: ConnectionId, transmit: &mut Transmit) {
+        self.fill_verify(now, id, transmit);
+        if !self.fill_chunk(id, transmit) {
+            return;
+        }
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.sync_turn = !link.sync_turn;
+        if link.sync_turn {
+            self.fill_sync(id, transmit);
+            self.fill_changes(id, transmit);
+        } else {
+            self.fill_changes(id, transmit);
+            self.fill_sync(id, transmit);
+        }
+    }
+
+    /// The next chunk of a value that is on its way; whether anything else may follow.
+    fn fill_chunk(&mut self, id: ConnectionId, transmit: &mut Transmit) -> bool {
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let Some(value) = &mut link.outgoing else { return true };
+        let (head, frame) = value.next_chunk();
+        let checksum = head.encode(link.session.version, transmit.bytes());
+        let range = head.offset as usize..(head.offset + head.bytes) as usize;
+        transmit.chunk(&frame, range);
+        if !head.is_of_sync() {
+            link.session.sent.add(checksum);
+        }
+        if value.is_over() {
+            link.outgoing = None;
+        }
+        self.counters.chunks_sent += 1;
+        false
+    }
+
+    fn fill_changes(&mut self, id: ConnectionId, transmit: &mut Transmit) {
+        let mut lost = Vec::new();
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let session = &mut link.session;
+        let (version, turns) = (session.version, session.subscriptions().len());
+        for _ in 0..turns {
+            if transmit.is_full() || link.outgoing.is_some() {
+                break;
+            }
+            let (turn, mut sent) = (session.turn % turns, session.sent);
+            session.turn = turn + 1;
+            let subscription = &mut session.subscriptions()[turn];
+            if !subscription.ready {
+                continue;
+            }
+            let mut outlet = Outlet {
+                store: &self.store,
+                relays: &self.relays,
+                counters: &mut self.counters,
+                change: &mut self.scratch,
+                version,
+            };
+            match outlet.fill(subscription, transmit, &mut sent) {
+                Filled::Some => {}
+                Filled::Chunks(value) => link.outgoing = Some(value),
+                Filled::Lost => {
+                    subscription.ready = false;
+                    lost.push(subscription.stream);
+                }
+            }
+            session.sent = sent;
+        }
+        for stream in lost {
+            self.counters.overtaken += 1;
+            if let Some(link) = self.links.get_mut(&id) {
+                link.session.unsubscribe(stream);
+            }
+            self.say_not_covered(id, stream);
+        }
+    }
+}
+
+/// What reading and sending one stream takes.
+struct Outlet<'n> {
+    store: &'n Store,
+    relays: &'n Relays,
+    counters: &'n mut NodeCounters,
+    change: &'n mut Change,
+    version: u8,
+}
+
+impl Outlet<'_> {
+    /// Sends from the cursor on, until the batch is full or nothing is left.
+    fn fill(&mut self, from: &mut Subscription, transmit: &mut Transmit, sent: &mut StreamChecksum) -> Filled {
+        let (bytes, pins) = transmit.parts();
+        let mut builder = RecordsBuilder::changes(bytes, self.version, from.stream, from.told);
+        let mut filled = Filled::Some;
+        while !builder.is_full()
+            && !has_slices_enough(pins.len())
+            && builder.buffer().len() + pins.bytes() < BATCH_BYTES
+        {
+            let at = from.cursor;
+            match self.read(from) {
+                Read::Nothing { next } => from.cursor = next,
+                Read::Change { next } => match self.send(from, &mut builder, pins, at) {
+                    Put::Nothing if bite("node.conflation-skips") && from.source == Source::Own { end: None } => {
+                        from.cursor = self.store.end();
+                    }
+                    Put::Chunks(frame) => {
+                        let (stream, first) = (from.stream, at);
+                        let head =
+                            ChunkHead { stream, first, next: first, position: at, total: 0, offset: 0, bytes: 0 };
+                        filled = Filled::Chunks(OutgoingValue::new(frame, head, next));
+                        break;
+                    }
+                    Put::Record | Put::Nothing => from.cursor = next,
+                },
+                Read::NotYet => {
+                    from.ready = false;
+                    break;
+                }
+                Read::Lost => {
+                    filled = Filled::Lost;
+                    break;
+                }
+            }
+        }
+        if builder.count() > 0 || from.cursor > from.told {
+            sent.add(builder.finish(from.cursor));
+        } else {
+            builder.abandon();
+        }
+        if let Filled::Chunks(value) = &filled {
+            from.cursor = value.next();
+        }
+        from.told = from.cursor;
+        filled
+    }
+
+    fn read(&mut self, from: &mut Subscription) -> Read<Position> {
+        match from.source {
+            Source::Own { .. } if from.is_over() => Read::NotYet,
+            Source::Own { .. } => self.store.read_change(from.cursor, self.change),
+            Source::Relay => {
+                let mut hint = Hint { block: from.hint.0, offset: from.hint.1 };
+                let read = self.relays.read(from.stream, from.cursor, &mut hint, self.change);
+                from.hint = (hint.block, hint.offset);
+                read
+            }
+        }
+    }
+
+    /// Puts what is to be said of the change that was read.
+    fn send(
+        &mut self,
+        from: &mut Subscription,
+        builder: &mut RecordsBuilder<'_>,
+        pins: &mut Pins,
+        at: Position,
+    ) -> Put {
+        let Self { store, counters, change, .. } = self;
+        let Some(key) = change.key() else {
+            let keyspace = (change.operation == Operation::ClearKeyspace).then_some(change.keyspace);
+            builder.push_clear(at, keyspace, change.version.stamp);
+            counters.changes_sent += 1;
+            return Put::Record;
+        };
+        let left = from.ahead.left(key, change.version.stamp);
+        if left == Left::Nothing {
+            counters.conflations += 1;
+            return Put::Nothing;
+        }
+        let mut ahead = None;
+        let put = put(builder, pins, at, store, key, &mut |outgoing| {
+            if left == Left::Marker {
+                return Choice::Marker(marker_of(change.operation), change.version);
+            }
+            let choice = choose(change, outgoing, counters);
+            if let (Choice::Entry, Some(outgoing)) = (&choice, outgoing) {
+                ahead = Some(outgoing.version.stamp).filter(|stamp| *stamp > change.version.stamp);
+            }
+            choice
+        });
+        if left == Left::Marker || ahead.is_some() {
+            counters.conflations += 1;
+        }
+        if let Some(stamp) = ahead {
+            from.ahead.note(key, stamp);
+        }
+        counters.changes_sent += 1;
+        counters.relayed += u64::from(from.source == Source::Relay);
+        put
+    }
+}
+
+/// What goes out for a change, given the entry that its key has now.
+fn choose(change: &Change, outgoing: Option<&Outgoing>, counters: &mut NodeCounters) -> Choice {
+    let marker = Choice::Marker(marker_of(change.operation), change.version);
+    match outgoing {
+        Some(outgoing)
+            if outgoing.version.origin == change.version.origin && outgoing.version.stamp >= change.version.stamp =>
+        {
+            if matches!(outgoing.body, OutgoingBody::NoPin) {
+                counters.unpinned_sent += 1;
+                return Choice::Marker(FrameKind::Invalidation, outgoing.version);
+            }
+            Choice::Entry
+        }
+        Some(_) => {
+            counters.overwritten_sent += 1;
+            marker
+        }
+        None => {
+            match change.operation {
+                Operation::Remove => counters.evicted_tombstones += 1,
+                Operation::Set => counters.evicted_values += 1,
+                _ => {}
+            }
+            marker
+        }
+    }
+}
+
+fn marker_of(operation: Operation) -> FrameKind {
+    if operation == Operation::Remove { FrameKind::Tombstone } else { FrameKind::Invalidation }
+}
+
+/// Puts what `choose` says for a key into a frame, given its entry.
+pub(super) fn put(
+    builder: &mut RecordsBuilder<'_>,
+    pins: &mut Pins,
+    at: Position,
+    store: &Store,
+    key: Key<'_>,
+    choose: &mut dyn FnMut(Option<&Outgoing>) -> Choice,
+) -> Put {
+    let (mut put, mut pinned) = (Put::Nothing, None);
+    builder.push_with(at, |out| {
+        let start = out.len();
+        let outgoing = store.outgoing(key, out);
+        match (choose(outgoing.as_ref()), outgoing.map(|outgoing| outgoing.body)) {
+            (Choice::Entry, Some(OutgoingBody::Copied)) => {
+                put = Put::Record;
+                Placed::Copied
+            }
+            (Choice::Entry, Some(OutgoingBody::Pinned(frame))) if frame.bytes().len() > CHUNK_BYTES => {
+                put = Put::Chunks(frame);
+                Placed::Nothing
+            }
+            (Choice::Entry, Some(OutgoingBody::Pinned(frame))) => {
+                put = Put::Record;
+                Placed::Elsewhere(pinned.insert(frame).bytes().len())
+            }
+            (Choice::Marker(kind, version), _) => {
+                out.truncate(start);
+                Store::write_marker(kind, key, &version, out);
+                put = Put::Record;
+                Placed::Copied
+            }
+            _ => {
+                out.truncate(start);
+                Placed::Nothing
+            }
+        }
+    });
+    if let Some(frame) = pinned {
+        pins.push(builder.buffer().len(), Part::Pinned(frame));
+    }
+    put
+}

@@ -1,0 +1,303 @@
+//! Giving a sync: to a peer that has missed more than any ring still has.
+//!
+//! ```text
+//!   SYNC_REQUEST -> SYNC_BEGIN: vector, stamp, clears
+//!   Verifying    VERIFY -> newer here: the entry    gone here, and the floor is not below it: what the floor says
+//!   Entries      the index four times: hits 3, 2, 1, 0; in the last pass a marker for the others
+//!   Floors       all of them, then SYNC_END
+//! ```
+//!
+//! Hits change between two passes, so an entry may be passed over in each of the first three. Its marker in the last one
+//! tells the receiver its version: should an older one come, it does not get in.
+//!
+//! One cursor and at most one scan's keys are kept per receiver. Each batch is made when it is asked for.
+
+#![forbid(unsafe_code)]
+
+use super::Node;
+use super::api::ConnectionId;
+use super::key_queue::{KeyQueue, Task};
+use super::link::OutgoingValue;
+use super::outbound::{Choice, Put, put};
+use super::receive::Fault;
+use super::sync_receiver::VERIFIES_OPEN_MAX;
+use crate::arena::change::{Change, Read};
+use crate::arena::frame::FrameKind;
+use crate::replication::session::transmit::{Transmit, has_slices_enough};
+use crate::replication::store::{Outgoing, OutgoingBody, PinnedFrame, Store};
+use crate::replication::wire::{
+    ChunkHead, Floors, List, Positions, RecordsBuilder, SyncBegin, SyncEnd, SyncRequest, Verify,
+};
+use crate::types::limits::BATCH_BYTES;
+use crate::types::stream::{Position, StreamId, Vector};
+use crate::types::version::{Order, Relation, Stamp, Version};
+use std::collections::VecDeque;
+
+/// Entries that one scan looks at, and scans per batch.
+const SCANNED_AT_ONCE: usize = 256;
+const SCANS_PER_BATCH: usize = 64;
+/// Floors of one frame.
+const FLOORS_AT_ONCE: u32 = 4096;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Verifying,
+    Entries { hits: u8, bucket: u32 },
+    Floors { next: u32 },
+}
+
+/// A sync that is being given.
+#[derive(Debug)]
+pub(super) struct Donor {
+    since: Stamp,
+    phase: Phase,
+    /// Answers to batches of VERIFY, by batch.
+    answers: VecDeque<(u64, KeyQueue)>,
+    has_verified: bool,
+    /// What the last scan has found.
+    found: KeyQueue,
+}
+
+impl Donor {
+    /// Whether there is something to send.
+    pub(super) fn has_work(&self) -> bool {
+        self.phase != Phase::Verifying || self.has_verified || !self.answers.is_empty()
+    }
+
+    /// Bytes of heap that are held.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.found.heap_bytes() + self.answers.iter().map(|(_, keys)| keys.heap_bytes()).sum::<usize>()
+    }
+}
+
+impl Node {
+    pub(super) fn handle_sync_request(&mut self, id: ConnectionId, request: &SyncRequest<'_>) -> Result<(), Fault> {
+        if !self.standing.is_joined() {
+            return Err(Fault::Order("a sync asked of a node that has nothing"));
+        }
+        let vector = self.everything();
+        let begin = SyncBegin {
+            stamp: self.store.stamp(),
+            floor_ranges: self.store.floor_ranges(),
+            vector: Positions::from(&vector),
+            clears: List::Values(&self.store.clears()),
+        };
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.session.say(|version, out| begin.encode(version, out));
+        link.donor = Some(Donor {
+            since: request.since,
+            phase: Phase::Verifying,
+            answers: VecDeque::new(),
+            has_verified: !request.verifies,
+            found: KeyQueue::default(),
+        });
+        Ok(())
+    }
+
+    /// How far everything has come here whose effect a scan of the entries will show: the own streams up to the first
+    /// change that is not made yet.
+    fn everything(&mut self) -> Vector {
+        let mut vector = self.streams.applied.clone();
+        for range in self.store.streams() {
+            let is_current = range.stream == self.stream;
+            let end = if is_current { self.settled_end(range.start) } else { range.end };
+            vector.advance(range.stream, end);
+        }
+        vector
+    }
+
+    fn settled_end(&self, start: Position) -> Position {
+        let cursors = self.links.values().filter_map(|link| link.session.subscription(self.stream));
+        let mut at = cursors.map(|subscription| subscription.cursor).max().unwrap_or(start).max(start);
+        let mut change = Change::default();
+        loop {
+            match self.store.read_change(at, &mut change) {
+                Read::Change { next } | Read::Nothing { next } => at = next,
+                Read::NotYet => return at,
+                // Overtaken by writers, who leave what is before the start settled.
+                Read::Lost => {
+                    let range = self.store.streams().pop();
+                    let restart = range.map_or(at, |range| range.start);
+                    if restart <= at {
+                        return at;
+                    }
+                    at = restart;
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_verify(&mut self, id: ConnectionId, verify: Verify<'_>) -> Result<(), Fault> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        let donor = link.donor.as_mut().filter(|donor| donor.phase == Phase::Verifying && !donor.has_verified);
+        let Some(donor) = donor else { return Err(Fault::Order("a VERIFY outside of a sync")) };
+        if donor.answers.len() > VERIFIES_OPEN_MAX as usize {
+            return Err(Fault::Order("more VERIFY than may be unanswered"));
+        }
+        if verify.len() == 0 {
+            donor.has_verified = true;
+            return Ok(());
+        }
+        let mut keys = KeyQueue::default();
+        let batch = verify.batch;
+        for held in verify {
+            match self.store.version_of(held.key) {
+                Some(here) => {
+                    if matches!(here.relation(&held.version), Relation::Newer | Relation::Unknown) {
+                        keys.push(held.key, Task::Entry);
+                    }
+                }
+                None => {
+                    // Read after the absence: the floor of what was unlinked is raised before.
+                    let floor = self.store.floor_of(held.key);
+                    if floor >= held.version.begin() {
+                        keys.push(held.key, Task::Void(floor));
+                    }
+                }
+            }
+        }
+        donor.answers.push_back((batch, keys));
+        Ok(())
+    }
+
+    /// What the giving side of a sync sends, until the batch is full.
+    pub(super) fn fill_sync(&mut self, id: ConnectionId, transmit: &mut Transmit) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let version = link.session.version;
+        while let Some(donor) = &mut link.donor
+            && donor.has_work()
+            && link.outgoing.is_none()
+            && !transmit.is_full()
+        {
+            let chunks = match donor.phase {
+                Phase::Verifying => donor.answer(&self.store, version, transmit),
+                Phase::Entries { hits, bucket } => donor.give_entries(&self.store, version, transmit, hits, bucket),
+                Phase::Floors { next } => {
+                    if donor.give_floors(&self.store, version, transmit, next) {
+                        link.donor = None;
+                        self.counters.syncs_given += 1;
+                    }
+                    None
+                }
+            };
+            let head = ChunkHead {
+                stream: StreamId::default(),
+                first: Position(0),
+                next: Position(0),
+                position: Position(0),
+                total: 0,
+                offset: 0,
+                bytes: 0,
+            };
+            link.outgoing = chunks.map(|frame| OutgoingValue::new(frame, head, Position(0)));
+        }
+    }
+}
+
+impl Donor {
+    /// One frame of answers.
+    fn answer(&mut self, store: &Store, version: u8, transmit: &mut Transmit) -> Option<PinnedFrame> {
+        let Some((batch, keys)) = self.answers.front_mut() else {
+            self.phase = Phase::Entries { hits: 3, bucket: 0 };
+            return None;
+        };
+        let (bytes, pins) = transmit.parts();
+        let mut builder = RecordsBuilder::verified(bytes, version, *batch);
+        let chunks = drain(keys, store, &mut builder, pins);
+        let is_last = keys.is_empty();
+        builder.finish_verified(is_last);
+        if is_last {
+            self.answers.pop_front();
+        }
+        chunks
+    }
+
+    /// One frame of entries, maybe an empty one: a sign of life while the index is scanned.
+    fn give_entries(
+        &mut self,
+        store: &Store,
+        version: u8,
+        transmit: &mut Transmit,
+        hits: u8,
+        bucket: u32,
+    ) -> Option<PinnedFrame> {
+        let mut next = Some(bucket);
+        for _ in 0..SCANS_PER_BATCH {
+            if !self.found.is_empty() {
+                break;
+            }
+            let Some(bucket) = next else { break };
+            let (since, found) = (self.since, &mut self.found);
+            next = store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
+                if scanned.version.stamp > since {
+                    match scanned.frequency.min(3) {
+                        frequency if frequency == hits => found.push(scanned.key, Task::Entry),
+                        _ if hits == 0 => found.push(scanned.key, Task::Marker),
+                        _ => {}
+                    }
+                }
+            });
+        }
+        let (bytes, pins) = transmit.parts();
+        let mut builder = RecordsBuilder::sync_entries(bytes, version);
+        let chunks = drain(&mut self.found, store, &mut builder, pins);
+        builder.finish_entries();
+        self.phase = match (next, hits) {
+            (Some(bucket), hits) => Phase::Entries { hits, bucket },
+            // The last keys of the pass go with the next frame.
+            (None, hits) if !self.found.is_empty() => Phase::Entries { hits, bucket: u32::MAX },
+            (None, 0) => Phase::Floors { next: 0 },
+            (None, hits) => Phase::Entries { hits: hits - 1, bucket: 0 },
+        };
+        chunks
+    }
+
+    /// One frame of floors; whether it was the last, and the end of the sync stands behind it.
+    fn give_floors(&mut self, store: &Store, version: u8, transmit: &mut Transmit, first: u32) -> bool {
+        let total = store.floor_ranges();
+        let next = total.min(first + FLOORS_AT_ONCE);
+        let floors: Vec<Stamp> = (first..next).map(|range| store.floor(range)).collect();
+        Floors { first, total, floors: List::Values(&floors) }.encode(version, transmit.bytes());
+        self.phase = Phase::Floors { next };
+        if next == total {
+            SyncEnd.encode(version, transmit.bytes());
+        }
+        next == total
+    }
+}
+
+/// Puts what is to be said of keys into a frame, until it is full; a value that has to go in chunks ends it.
+fn drain(
+    keys: &mut KeyQueue,
+    store: &Store,
+    builder: &mut RecordsBuilder<'_>,
+    pins: &mut crate::replication::session::transmit::Pins,
+) -> Option<PinnedFrame> {
+    while !builder.is_full() && !has_slices_enough(pins.len()) && builder.buffer().len() + pins.bytes() < BATCH_BYTES {
+        let Some((key, task)) = keys.front() else { break };
+        let floor = || store.floor_of(key);
+        let put = put(builder, pins, Position(0), store, key, &mut |outgoing| choose(task, outgoing, &floor));
+        keys.pass();
+        if let Put::Chunks(frame) = put {
+            return Some(frame);
+        }
+    }
+    None
+}
+
+fn choose(task: Task, outgoing: Option<&Outgoing>, floor: &dyn Fn() -> Stamp) -> Choice {
+    match (task, outgoing) {
+        (Task::Entry, Some(Outgoing { body: OutgoingBody::NoPin, version, .. }))
+        | (Task::Marker, Some(Outgoing { version, .. })) => Choice::Marker(FrameKind::Invalidation, *version),
+        (Task::Entry | Task::Void(_), Some(_)) => Choice::Entry,
+        (Task::Void(stamp), None) => Choice::Marker(FrameKind::Invalidation, void(stamp.max(floor()))),
+        // Evicted meanwhile: its floor comes with the others.
+        (Task::Marker, None) => Choice::Nothing,
+        (Task::Entry, None) => Choice::Marker(FrameKind::Invalidation, void(floor())),
+    }
+}
+
+/// The version of a floor: newer than everything up to its stamp, whoever wrote it.
+fn void(stamp: Stamp) -> Version {
+    Version { stamp, width_us: 0, origin: u16::MAX, order: Order::Cache, row: None }
+}
