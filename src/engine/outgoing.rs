@@ -137,16 +137,13 @@ impl Engine {
     /// `None` at the end. Each entry present throughout a whole walk is seen at least once.
     pub(crate) fn scan(&self, first: u32, want: usize, visit: &mut dyn FnMut(&Scanned<'_>)) -> Option<u32> {
         let (guard, mut met) = (self.pin(), 0);
-        for bucket in first.. {
-            let more = self.index.for_each_in(self.region.view(), bucket, |word| {
+        for bucket in first..self.index.buckets(self.region.view()) {
+            self.index.for_each_in(self.region.view(), bucket, |word| {
                 if let Some(scanned) = self.scanned(&guard, word) {
                     met += 1;
                     visit(&scanned);
                 }
             });
-            if !more {
-                return None;
-            }
             if met >= want {
                 return Some(bucket + 1);
             }

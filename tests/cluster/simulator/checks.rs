@@ -72,6 +72,10 @@ impl World {
 
     pub(crate) fn check_at_rest(&mut self) {
         self.check_memory();
+        for host in &self.hosts {
+            let reached = host.node.iter().flat_map(SimulatedNode::counters).filter(|(_, count)| *count > 0);
+            self.tell(|| format!("{}: {:?}", host.name, reached.collect::<Vec<_>>()));
+        }
         let keys: Vec<Vec<u8>> = self.ledger.keys().cloned().collect();
         for key in keys {
             self.check_key(&key);
