@@ -8,5 +8,5 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod store;
-#[cfg_attr(not(any(test, fuzzing)), expect(dead_code, unused_imports, reason = "its callers are on their way"))]
+#[expect(dead_code, unused_imports, reason = "its callers are on their way")]
 pub(crate) mod wire;
