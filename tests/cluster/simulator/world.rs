@@ -384,7 +384,9 @@ impl World {
         let to = self.hosts.iter().position(|host| host.address == address && host.node.is_some());
         let reached =
             to.filter(|to| self.network.passes(from, *to) && self.network.passes(*to, from) && self.is_up(*to));
-        self.tell(|| format!("{} dials {address}: {}", self.hosts[from].name, if reached.is_some() { "there" } else { "-" }));
+        self.tell(|| {
+            format!("{} dials {address}: {}", self.hosts[from].name, if reached.is_some() { "there" } else { "-" })
+        });
         let Some(to) = reached else {
             self.with(from, |node| node.dial_failed(address));
             return;
