@@ -42,6 +42,7 @@ pub(crate) use record::CELL_BYTES;
 use record::{RECORD_CELLS_MAX, Shape};
 
 /// Bytes of the header: [`Ring::new`]'s `header_at` is where they begin.
+#[cfg(any(test, loom))]
 pub(crate) const HEADER_BYTES: u64 = 16;
 const HEAD: u64 = 0;
 const BASE: u64 = 8;
@@ -290,6 +291,7 @@ impl Ring {
     }
 
     /// Whether a reader can go on from a position: a record begins there, or it is the end.
+    #[cfg(any(test, loom))]
     pub(crate) fn covers(&self, region: View<'_>, at: Position) -> bool {
         let head = self.end(region);
         // Acquire: as in `read`.

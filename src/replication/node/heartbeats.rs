@@ -29,6 +29,9 @@ impl Node {
         let overslept = now.since(self.isolation.ticked) > timings.idle_us / 2;
         self.isolation.ticked = now;
         self.look_at_connections(now, overslept);
+        if !overslept {
+            self.look_at_sync(now);
+        }
         for link in self.links.values_mut().filter(|link| link.session.is_established()) {
             link.session.heartbeat_due = true;
             link.session.reader.trim();
