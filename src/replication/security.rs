@@ -27,12 +27,13 @@ mod noise;
 mod secret;
 mod window;
 
-pub(crate) use admission::{Admission, AdmissionCounters, Rates, Turned};
+pub(crate) use admission::{Admission, AdmissionCounters, Rates};
 pub(crate) use channel::{Channel, ChannelError};
 pub(crate) use datagram::{DATAGRAM_BODY_MAX, DatagramRefusal, Datagrams, Protection};
 pub(crate) use entropy::Entropy;
+#[cfg(test)]
 pub(crate) use noise::Noise;
-pub(crate) use secret::{Secret, SecretError, Secrets};
+pub(crate) use secret::{Secret, Secrets};
 
 #[cfg(test)]
 mod tests;
