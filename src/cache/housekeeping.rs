@@ -56,7 +56,7 @@ impl Drop for Housekeeper {
 
 /// What a round of housekeeping left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// Pages are on their way to a class that wants them.
     Hurried,
     /// More is waiting.

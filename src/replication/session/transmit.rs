@@ -54,6 +54,11 @@ impl Pins {
         self.list.push((at, part));
     }
 
+    /// The bytes of the last one, if it is sent once the first `at` copied bytes were.
+    pub(crate) fn last_at(&self, at: usize) -> Option<usize> {
+        self.list.last().filter(|(place, _)| *place == at).map(|(_, part)| part.bytes().len())
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.list.len()
