@@ -2,21 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) use crate::replication::session::{ConnectionId, Side};
+
 use crate::replication::session::time::Micros;
 use crate::types::stream::{Incarnation, StreamId, Vector};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-
-/// A connection, by the driver's number. Never used again while the node lives.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct ConnectionId(pub(crate) u32);
-
-/// Who opened a connection, and to or from where.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Side {
-    Dialled(SocketAddr),
-    Accepted(SocketAddr),
-}
 
 /// What a node does to its reads when it hears no peer any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

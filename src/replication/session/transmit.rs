@@ -1,66 +1,92 @@
 //! A batch on its way to a socket: bytes that were copied, and frames that still lie in the arena.
 //!
 //! ```text
-//!   bytes   | header | record, small frame | record |            | record, small frame |
-//!   parts   |<------------- Copied --------------->|<- Pinned ->|<------ Copied ------>|
-//!                                                   in the arena
+//!   bytes    | header | record, small frame | record || record, small frame |
+//!   pins                                              ^ at: a frame in the arena, sent here
+//!   slices   |<--------------- 1 ------------------->||<--- 2, pinned --->||<------ 3 ------->|
 //! ```
 //!
-//! Parts are in the order of the wire. A pin lasts as long as the batch: whoever could write only a part of it copies the
-//! rest out and clears it.
+//! A pin lasts as long as the batch: whoever could write only a part of it copies the rest out and clears it.
 
 #![forbid(unsafe_code)]
 
 use crate::replication::store::PinnedFrame;
 use crate::sync::Arc;
+use crate::types::limits::{BATCH_BYTES, BATCH_SLICES};
 use std::ops::Range;
-
-/// One piece of a batch.
-#[derive(Debug)]
-pub(crate) enum Part {
-    /// A range of the batch's own bytes.
-    Copied(Range<usize>),
-    /// A whole frame in the arena.
-    Pinned(PinnedFrame),
-    /// A part of a frame in the arena that goes out in several batches.
-    Chunk(Arc<PinnedFrame>, Range<usize>),
-}
 
 /// One batch. Reused from batch to batch.
 #[derive(Debug, Default)]
 pub(crate) struct Transmit {
     bytes: Vec<u8>,
-    parts: Vec<Part>,
-    /// Where the copied bytes begin that belong to no part yet.
-    open: usize,
-    /// Bytes in pinned parts.
-    pinned_bytes: usize,
+    pins: Pins,
+}
+
+/// Frames that are sent from where they lie, each at a place among the copied bytes. The places rise.
+#[derive(Debug, Default)]
+pub(crate) struct Pins {
+    list: Vec<(usize, Part)>,
+    bytes: usize,
+}
+
+/// What is sent from where it lies.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// A whole frame.
+    Pinned(PinnedFrame),
+    /// A part of a frame that goes out in several batches.
+    Chunk(Arc<PinnedFrame>, Range<usize>),
+}
+
+impl Part {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Pinned(frame) => frame.bytes(),
+            Self::Chunk(frame, range) => &frame.bytes()[range.clone()],
+        }
+    }
+}
+
+impl Pins {
+    /// Takes in a frame that is sent once the first `at` copied bytes were.
+    pub(crate) fn push(&mut self, at: usize, part: Part) {
+        self.bytes += part.bytes().len();
+        self.list.push((at, part));
+    }
+
+    /// The bytes of the last one, if it is sent once the first `at` copied bytes were.
+    pub(crate) fn last_at(&self, at: usize) -> Option<usize> {
+        self.list.last().filter(|(place, _)| *place == at).map(|(_, part)| part.bytes().len())
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
 }
 
 impl Transmit {
     /// Bytes of the whole batch.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() + self.pinned_bytes
+        self.bytes.len() + self.pins.bytes
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many slices it takes.
-    pub(crate) fn slice_count(&self) -> usize {
-        self.parts.len() + usize::from(self.open < self.bytes.len())
+    /// Whether it takes no more: as many bytes or slices as one write has.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= BATCH_BYTES || has_slices_enough(self.pins.len())
     }
 
-    /// The pieces, in the order of the wire.
+    /// The pieces, in the order of the wire; none is empty.
     pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        let last = &self.bytes[self.open..];
-        let parts = self.parts.iter().map(|part| match part {
-            Part::Copied(range) => &self.bytes[range.clone()],
-            Part::Pinned(frame) => frame.bytes(),
-            Part::Chunk(frame, range) => &frame.bytes()[range.clone()],
-        });
-        parts.chain((!last.is_empty()).then_some(last))
+        let begins = std::iter::once(0).chain(self.pins.list.iter().map(|(at, _)| *at));
+        let pinned =
+            begins.zip(&self.pins.list).flat_map(|(begin, (at, part))| [&self.bytes[begin..*at], part.bytes()]);
+        let last = self.pins.list.last().map_or(0, |(at, _)| *at);
+        pinned.chain([&self.bytes[last..]]).filter(|slice| !slice.is_empty())
     }
 
     /// Appends what a partial write has left, from a byte of the batch on.
@@ -76,9 +102,8 @@ impl Transmit {
     /// Lets go of every pin; keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
-        self.parts.clear();
-        self.open = 0;
-        self.pinned_bytes = 0;
+        self.pins.list.clear();
+        self.pins.bytes = 0;
     }
 
     /// The copied bytes, to append to.
@@ -86,26 +111,20 @@ impl Transmit {
         &mut self.bytes
     }
 
-    /// Takes in a frame that stays where it is.
-    pub(crate) fn pin(&mut self, frame: PinnedFrame) {
-        self.pinned_bytes += frame.bytes().len();
-        self.close_copied();
-        self.parts.push(Part::Pinned(frame));
+    /// The copied bytes and the pins, both to append to.
+    pub(crate) fn parts(&mut self) -> (&mut Vec<u8>, &mut Pins) {
+        (&mut self.bytes, &mut self.pins)
     }
 
-    /// Takes in a part of a frame that stays where it is.
-    pub(crate) fn chunk(&mut self, frame: Arc<PinnedFrame>, range: Range<usize>) {
-        self.pinned_bytes += range.len();
-        self.close_copied();
-        self.parts.push(Part::Chunk(frame, range));
+    /// Takes in a part of a frame behind the copied bytes.
+    pub(crate) fn chunk(&mut self, frame: &Arc<PinnedFrame>, range: Range<usize>) {
+        self.pins.push(self.bytes.len(), Part::Chunk(Arc::clone(frame), range));
     }
+}
 
-    fn close_copied(&mut self) {
-        if self.open < self.bytes.len() {
-            self.parts.push(Part::Copied(self.open..self.bytes.len()));
-            self.open = self.bytes.len();
-        }
-    }
+/// Whether so many pins leave no room for one more among the slices of one write: each has copied bytes before it.
+pub(crate) fn has_slices_enough(pins: usize) -> bool {
+    2 * pins + 3 > BATCH_SLICES
 }
 
 #[cfg(test)]
@@ -115,10 +134,8 @@ mod tests {
     #[test]
     fn the_rest_of_a_partial_write_is_what_was_not_written() {
         let mut transmit = Transmit::default();
-        transmit.bytes().extend_from_slice(b"one");
-        transmit.close_copied();
-        transmit.bytes().extend_from_slice(b"two");
-        assert_eq!((transmit.len(), transmit.slice_count()), (6, 2));
+        transmit.bytes().extend_from_slice(b"onetwo");
+        assert_eq!((transmit.len(), transmit.slices().count()), (6, 1));
         for written in 0..=6 {
             let mut rest = Vec::new();
             transmit.copy_rest(written, &mut rest);
@@ -126,5 +143,11 @@ mod tests {
         }
         transmit.clear();
         assert!(transmit.is_empty() && transmit.slices().next().is_none());
+    }
+
+    #[test]
+    fn a_batch_of_pins_alone_has_at_most_as_many_slices_as_one_write() {
+        let most = (0..).find(|pins| has_slices_enough(*pins)).expect("some number is enough");
+        assert!(2 * most < BATCH_SLICES && most > BATCH_SLICES / 4);
     }
 }

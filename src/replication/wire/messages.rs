@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   SUBSCRIBE     | stream 16 B | from u64 |            SYNC_REQUEST  | since u64 | flags u16 | vector: list |
-//!   UNSUBSCRIBE   | stream 16 B |                       SYNC_BEGIN    | floor ranges u32 | vector: list | clears: list |
+//!   UNSUBSCRIBE   | stream 16 B |                       SYNC_BEGIN    | stamp u64 | floor ranges u32 | vector: list | clears: list |
 //!   NOT_COVERED   | stream 16 B | start u64 |           FLOORS        | first u32 | total u32 | floors: list of u64 |
 //!   ACK           | vector: list |                      SYNC_END      nothing
 //!   GOODBYE       | end u64 |
@@ -130,6 +130,8 @@ pub(crate) struct SyncRequest<'a> {
 /// The donor begins.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct SyncBegin<'a> {
+    /// Above every stamp that the donor has seen: what is younger is not among what the receiver has missed.
+    pub(crate) stamp: Stamp,
     /// How many version floors the donor has: a power of two.
     pub(crate) floor_ranges: u32,
     /// How far it has applied each stream, its own included.
@@ -316,6 +318,7 @@ impl<'a> SyncRequest<'a> {
 impl<'a> SyncBegin<'a> {
     pub(crate) fn encode(&self, version: u8, out: &mut Vec<u8>) {
         header::encode(out, version, Kind::SyncBegin, |out| {
+            put(out, self.stamp);
             put(out, self.floor_ranges);
             self.vector.encode(out);
             self.clears.encode(out);
@@ -323,9 +326,9 @@ impl<'a> SyncBegin<'a> {
     }
 
     fn decode(body: &mut Body<'a>) -> Result<Self, DecodeError> {
-        let floor_ranges = ranges(body)?;
+        let (stamp, floor_ranges) = (body.item("stamp")?, ranges(body)?);
         let vector = body.list("vector", STREAMS_MAX)?;
-        Ok(Self { floor_ranges, vector, clears: body.list("list of clears", CLEAR_STAMPS_MAX + 1)? })
+        Ok(Self { stamp, floor_ranges, vector, clears: body.list("list of clears", CLEAR_STAMPS_MAX + 1)? })
     }
 }
 
