@@ -76,6 +76,8 @@ pub mod loom_internals {
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {
+    pub use crate::replication::membership::fuzzing as membership;
+    pub use crate::replication::security::fuzzing as security;
     pub use crate::replication::wire::fuzzing as wire;
 }
 

@@ -251,7 +251,7 @@ impl SimulatedNode {
 
     /// Figures by name.
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
-        self.node.counters().iter().collect()
+        self.node.counters().named()
     }
 
     /// Peers whose handshake is done.

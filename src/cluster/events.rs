@@ -47,6 +47,7 @@ impl Events {
     }
 
     /// The next event, on any runtime. `None` once the node has left and all was read.
+    #[expect(clippy::should_implement_trait, reason = "the name that every stream's combinators have")]
     pub fn next(&mut self) -> impl Future<Output = Option<Event>> + Send + '_ {
         std::future::poll_fn(|context| self.poll(context))
     }

@@ -20,6 +20,8 @@ pub struct ClusterStats {
     pub accepted: u64,
     /// Connections that were closed without a word: too many, or too many wrong ones, from there.
     pub turned_away: u64,
+    /// Of them: those from where too many were wrong lately.
+    pub turned_away_wrong: u64,
     /// Handshakes that ended well, where there are secrets.
     pub secured: u64,
     /// Handshakes of who has another secret, or is in another cluster.
@@ -68,6 +70,7 @@ impl ClusterStats {
             dials_forbidden: get(Counter::DialsForbidden),
             accepted: get(Counter::Accepted),
             turned_away: get(Counter::Turned),
+            turned_away_wrong: status.admission.too_wrong,
             secured: get(Counter::Secured),
             wrong_secret: get(Counter::WrongSecret),
             rejected: get(Counter::Rejected),

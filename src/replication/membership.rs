@@ -23,6 +23,8 @@
 
 mod codec;
 mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod identity;
 mod namesake;
 mod outputs;
@@ -42,7 +44,7 @@ use namesake::Namesakes;
 use outputs::Outputs;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use seeds::Seeds;
+use seeds::{Rejoining, Seeds};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use timers::Timers;
@@ -63,6 +65,7 @@ pub(crate) struct Membership {
     outputs: Outputs,
     timers: Timers,
     seeds: Seeds,
+    rejoining: Rejoining,
     namesakes: Namesakes,
     random: SmallRng,
     events: VecDeque<MemberEvent>,
@@ -104,6 +107,7 @@ impl Membership {
             outputs: Outputs::default(),
             timers: Timers::new(settings.probe_period, settings.suspicion),
             seeds: Seeds::new(settings),
+            rejoining: Rejoining::default(),
             namesakes: Namesakes::default(),
             random,
             events: VecDeque::new(),
@@ -151,6 +155,9 @@ impl Membership {
         }
         self.counters.overslept += u64::from(self.timers.woken(now_us));
         while let Some(timer) = self.timers.take(now_us) {
+            if self.is_void(&timer) {
+                continue;
+            }
             // What foca finds wrong here concerns one probe, which it starts anew.
             let _ = self.foca.handle_timer(timer, &mut self.outputs);
             self.settle(now_us);
@@ -167,6 +174,7 @@ impl Membership {
             let identity = self.foca.identity().above(rank);
             self.become_identity(identity);
         }
+        self.rejoin(now_us);
         self.settle(now_us);
     }
 
@@ -210,7 +218,7 @@ impl Membership {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
-        let due = [self.timers.next(), self.seeds.due_us(), self.namesakes.due_us()];
+        let due = [self.timers.next(), self.seeds.due_us(), self.namesakes.due_us(), self.rejoining.due_us()];
         due.into_iter().flatten().min().filter(|_| !self.silent)
     }
 

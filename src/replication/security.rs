@@ -20,6 +20,8 @@ mod admission;
 mod channel;
 mod datagram;
 mod entropy;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod noise;
 mod secret;

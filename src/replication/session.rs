@@ -177,6 +177,11 @@ impl Session {
         self.control.len() > CONTROL_BYTES_MAX
     }
 
+    /// Bytes of heap that are held, about.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.control.capacity() + self.reader.heap_bytes() + self.subscriptions.capacity() * size_of::<Subscription>()
+    }
+
     /// Whether there is something to send besides changes and syncs.
     pub(crate) fn has_short_frames(&self) -> bool {
         !self.control.is_empty() || (self.is_established() && (self.heartbeat_due || self.acknowledge_due))

@@ -19,6 +19,8 @@
 //! Invariants: nothing is handed out of a frame before its checksum and every length in it were found right. Nothing that
 //! a peer says makes a reader allocate more than one frame. Encoding what was decoded gives the same bytes.
 
+#![forbid(unsafe_code)]
+
 pub(crate) mod body;
 pub(crate) mod chunk;
 #[cfg(any(test, fuzzing))]

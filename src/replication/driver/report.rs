@@ -111,7 +111,7 @@ impl Net {
             clock_bound_us: self.node.clock_bound_us(),
             membership: self.gossip.membership.counters(),
             admission: self.admission.counters(),
-            protocol: self.node.counters().iter().collect(),
+            protocol: self.node.counters().named(),
         }
     }
 

@@ -75,6 +75,38 @@ impl Seeds {
     }
 }
 
+/// A new identity of this node, of which nobody may have heard yet: called out soon, then ever more rarely.
+#[derive(Debug, Default)]
+pub(super) struct Rejoining {
+    /// When to call next, and how long to wait then; 0: at once.
+    next: Option<(u64, u64)>,
+}
+
+impl Rejoining {
+    pub(super) fn begin(&mut self) {
+        self.next = Some((0, REJOIN_FIRST_US));
+    }
+
+    /// Somebody answered the new identity.
+    pub(super) fn end(&mut self) {
+        self.next = None;
+    }
+
+    pub(super) fn due_us(&self) -> Option<u64> {
+        self.next.map(|(due_us, _)| due_us)
+    }
+
+    /// Whether to call now; sets the next time.
+    pub(super) fn is_due(&mut self, now_us: u64) -> bool {
+        let Some((_, wait_us)) = self.next.filter(|(due_us, _)| *due_us <= now_us) else { return false };
+        self.next = Some((now_us + wait_us, (2 * wait_us).min(REJOIN_LAST_US)));
+        true
+    }
+}
+
+const REJOIN_FIRST_US: u64 = 100_000;
+const REJOIN_LAST_US: u64 = 5_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use super::namesake::Verdict;
 use super::{Member, MemberEvent, Membership};
 use crate::sync::bite;
 use crate::types::limits::{EVENTS_MAX, MEMBERS_KNOWN_MAX};
-use foca::{Header, Member as Update, Message, OwnedNotification};
+use foca::{Header, Member as Update, Message, OwnedNotification, State, Timer};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -31,9 +31,14 @@ impl Membership {
             OwnedNotification::Rename(former, identity) => replaced(former.member(), identity.member()),
             OwnedNotification::Rejoin(_) => {
                 self.counters.renewed += 1;
+                self.rejoining.begin();
                 Some(MemberEvent::Renewed)
             }
-            OwnedNotification::Active | OwnedNotification::Idle | OwnedNotification::Defunct => None,
+            OwnedNotification::Active => {
+                self.rejoining.end();
+                None
+            }
+            OwnedNotification::Idle | OwnedNotification::Defunct => None,
         };
         event.into_iter().for_each(|event| self.tell_caller(event));
     }
@@ -53,7 +58,7 @@ impl Membership {
         let own = self.foca.identity().clone();
         let mut call = None;
         updates.retain(|update| {
-            let other = update.id().name == own.name && *update.id() != own;
+            let other = update.id().name == own.name && *update.id() != own && !bite("membership.own-name-to-foca");
             if other {
                 call = call.or(self.namesakes.heard(now_us, &own, update));
             }
@@ -73,8 +78,10 @@ impl Membership {
         match verdict {
             Verdict::Newer => {
                 self.tell_caller(MemberEvent::Superseded { incarnation, address });
-                self.fall_silent();
                 self.outputs.datagrams.clear();
+                // The last word: the newer one should know that there was another.
+                self.call(address);
+                self.fall_silent();
             }
             Verdict::Older { report } => {
                 if report {
@@ -133,8 +140,30 @@ impl Membership {
 
     /// Goes on as another identity of the same name, and says so.
     pub(super) fn become_identity(&mut self, identity: Identity) {
+        self.rejoining.begin();
         let changed = self.foca.change_identity(identity, &mut self.outputs);
         debug_assert!(changed.is_ok(), "a higher rank is another identity");
+    }
+
+    /// foca tells three members of a new identity, once, and then waits for their answer. All are called until one comes.
+    pub(super) fn rejoin(&mut self, now_us: u64) {
+        if self.rejoining.is_due(now_us) {
+            let members: Vec<SocketAddr> = self.members().map(|member| member.address).collect();
+            if members.is_empty() || bite("membership.new-identity-said-once") {
+                // Nobody is left to be told; seeds are called as ever.
+                self.rejoining.end();
+            }
+            members.into_iter().for_each(|address| self.call(address));
+        }
+    }
+
+    /// Whether a suspicion still stands. foca asks that too, but tells a member that it is dead before it has looked.
+    pub(super) fn is_void(&self, timer: &Timer<Identity>) -> bool {
+        let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else { return false };
+        let stands = |member: &Update<Identity>| {
+            member.id() == member_id && member.incarnation() == *incarnation && member.state() == State::Suspect
+        };
+        !self.foca.iter_membership_state().any(stands) && !bite("membership.void-suspicion-kept")
     }
 
     pub(super) fn fall_silent(&mut self) {

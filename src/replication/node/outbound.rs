@@ -1,290 +1,324 @@
-//! Outbound: the next batch of a connection, made when the last one is written, from what is there at that moment.
+//! Outbound: one batch of a connection, from whatever has something to say.
 //!
 //! ```text
-//!   short frames | the large value under way | streams, in turn | sync          until the batch is full
+//!   short frames | a value in chunks, to its end | a sync and the streams in turns, each stream in its turn
 //!
-//!   change in a ring -> its key is looked up:   this version, or a newer one of its origin  -> the entry
-//!                                               gone, or of another origin                  -> a marker: key and version
-//!                                               sent ahead already                          -> a marker, or nothing
+//!   a change is read:   sent ahead already?           its version: a marker    a newer one: nothing
+//!                       the entry of its key now:     of the same node, not older -> the entry; newer: noted as sent ahead
+//!                                                     of another node, or gone    -> a marker with the change's version
 //! ```
 //!
-//! A cursor per stream and peer, and no queue: whoever is slow gets fewer versions, never old ones.
+//! A marker is a frame without a value: it takes away what is older, and leaves what is not.
 
 #![forbid(unsafe_code)]
 
 use super::Node;
 use super::api::ConnectionId;
-use super::relay::Hint;
+use super::counters::NodeCounters;
+use super::link::OutgoingValue;
+use super::relay::{Hint, Relays};
 use crate::arena::change::{Change, Operation, Read};
 use crate::arena::frame::FrameKind;
-use crate::replication::session::Session;
 use crate::replication::session::sent::Left;
 use crate::replication::session::subscription::{Source, Subscription};
 use crate::replication::session::time::Micros;
 use crate::replication::session::transmit::{Part, Pins, Transmit, has_slices_enough};
-use crate::replication::store::{OutgoingBody, PinnedFrame, Store};
-use crate::replication::wire::{ChunkHead, NotCovered, Placed, RecordsBuilder};
-use crate::sync::{Arc, bite};
+use crate::replication::store::{Outgoing, OutgoingBody, PinnedFrame, Store};
+use crate::replication::wire::{ChunkHead, Placed, RecordsBuilder, StreamChecksum};
+use crate::sync::bite;
 use crate::types::key::Key;
-use crate::types::limits::CHUNK_BYTES;
-use crate::types::stream::{Position, StreamId};
+use crate::types::limits::{BATCH_BYTES, CHUNK_BYTES};
+use crate::types::stream::Position;
 use crate::types::version::Version;
 
-/// A large value on its way out.
-#[derive(Debug)]
-pub(super) struct OutgoingValue {
-    frame: Arc<PinnedFrame>,
-    stream: StreamId,
-    first: Position,
-    position: Position,
-    next: Position,
-    offset: usize,
-}
-
-/// What goes out for a change.
-enum Said {
-    /// The entry, copied or pinned.
+/// What goes out for a key.
+pub(super) enum Choice {
     Entry,
-    /// Key and version.
-    Marker,
+    Marker(FrameKind, Version),
     Nothing,
-    /// A large value, in chunks: behind this frame.
-    Chunks(PinnedFrame),
 }
 
-/// A key that has changed, and where its frame is put.
-struct Telling<'a> {
-    store: &'a Store,
-    change: &'a Change,
-    pins: &'a mut Pins,
+/// What was put into a frame.
+#[derive(Debug)]
+pub(super) enum Put {
+    Record,
+    /// Nothing: the entry goes out in chunks.
+    Chunks(PinnedFrame),
+    Nothing,
+}
+
+/// How the filling of a batch from one stream ended.
+enum Filled {
+    /// For now nothing is left, or the batch is full.
+    Some,
+    Chunks(OutgoingValue),
+    /// The ring no longer has what comes next.
+    Lost,
 }
 
 impl Node {
-    pub(super) fn fill(&mut self, _now: Micros, id: ConnectionId, session: &mut Session, transmit: &mut Transmit) {
-        self.send_chunks(id, session, transmit);
-        let count = session.subscriptions().len();
-        for _ in 0..count {
-            if transmit.is_full() || self.values.contains_key(&id) {
-                return;
-            }
-            let turn = session.turn % count;
-            session.turn = session.turn.wrapping_add(1);
-            self.send_stream(id, session, turn, transmit);
-        }
-        if !transmit.is_full() {
-            self.send_sync(id, session, transmit);
-        }
-        if !transmit.is_full() {
-            self.give(id, session, transmit);
-        }
-    }
-
-    /// Chunks of the value under way.
-    fn send_chunks(&mut self, id: ConnectionId, session: &mut Session, transmit: &mut Transmit) {
-        while !transmit.is_full()
-            && let Some(value) = self.values.get_mut(&id)
-        {
-            let total = value.frame.bytes().len();
-            let end = (value.offset + CHUNK_BYTES).min(total);
-            let head = ChunkHead {
-                stream: value.stream,
-                first: value.first,
-                next: if end == total { value.next } else { value.first },
-                position: value.position,
-                total: total as u32,
-                offset: value.offset as u32,
-                bytes: (end - value.offset) as u32,
-            };
-            let checksum = head.encode(session.version, transmit.bytes());
-            session.sent.add(checksum);
-            transmit.chunk(&value.frame, value.offset..end);
-            self.counters.chunks_sent += 1;
-            value.offset = end;
-            if end == total {
-                self.values.remove(&id);
-            }
-        }
-    }
-
-    /// One frame of a stream.
-    fn send_stream(&mut self, id: ConnectionId, session: &mut Session, turn: usize, transmit: &mut Transmit) {
-        let version = session.version;
-        let Some(subscription) = session.subscriptions().get_mut(turn) else { return };
-        if !subscription.ready {
+    /// Fills a batch behind the short frames.
+    pub(super) fn fill(&mut self, now: Micros, id: ConnectionId, transmit: &mut Transmit) {
+        self.fill_verify(now, id, transmit);
+        if !self.fill_chunk(id, transmit) {
             return;
         }
-        let (stream, first) = (subscription.stream, subscription.told);
-        let (bytes, pins) = transmit.parts();
-        let mut builder = RecordsBuilder::changes(bytes, version, stream, first);
-        let mut large = None;
-        let mut change = std::mem::take(&mut self.change);
-        let lost = loop {
-            if builder.is_full() || has_slices_enough(pins.len()) || large.is_some() {
-                break false;
-            }
-            let at = subscription.cursor;
-            match self.read_stream(subscription, &mut change) {
-                Read::Change { next } => {
-                    subscription.cursor = next;
-                    large = self.push_change(subscription, &mut builder, at, next, &change, pins);
-                }
-                Read::Nothing { next } => subscription.cursor = next,
-                Read::NotYet => {
-                    subscription.ready = false;
-                    break false;
-                }
-                Read::Lost => break true,
-            }
-            if subscription.is_over() {
-                subscription.ready = false;
-                break false;
-            }
-        };
-        self.change = change;
-        let told = large.as_ref().map_or(subscription.cursor, |value: &OutgoingValue| value.position);
-        if lost {
-            builder.abandon();
-            self.counters.overtaken += 1;
-            self.counters.not_covered_sent += 1;
-            let start = self.store.streams().iter().find(|range| range.stream == stream).map(|range| range.start);
-            session.unsubscribe(stream);
-            let answer = NotCovered { stream, start: start.unwrap_or_default() };
-            return session.say(|version, out| answer.encode(version, out));
-        }
-        if told == first && builder.count() == 0 {
-            builder.abandon();
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.sync_turn = !link.sync_turn;
+        if link.sync_turn {
+            self.fill_sync(id, transmit);
+            self.fill_changes(id, transmit);
         } else {
-            subscription.told = told;
-            let checksum = builder.finish(told);
-            session.sent.add(checksum);
-        }
-        if let Some(mut value) = large {
-            value.first = told;
-            session.subscriptions()[turn].told = value.next;
-            self.values.insert(id, value);
-            self.send_chunks(id, session, transmit);
+            self.fill_changes(id, transmit);
+            self.fill_sync(id, transmit);
         }
     }
 
-    fn read_stream(&self, subscription: &Subscription, change: &mut Change) -> Read<Position> {
-        match subscription.source {
-            Source::Own { .. } => self.store.read_change(subscription.cursor, change),
-            Source::Relay => self.relays.read(subscription.stream, subscription.cursor, &mut Hint::default(), change),
+    /// The next chunk of a value that is on its way; whether anything else may follow.
+    fn fill_chunk(&mut self, id: ConnectionId, transmit: &mut Transmit) -> bool {
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let Some(value) = &mut link.outgoing else { return true };
+        let (head, frame) = value.next_chunk();
+        let checksum = head.encode(link.session.version, transmit.bytes());
+        let range = head.offset as usize..(head.offset + head.bytes) as usize;
+        transmit.chunk(&frame, range);
+        if !head.is_of_sync() {
+            link.session.sent.add(checksum);
         }
+        if value.is_over() {
+            link.outgoing = None;
+        }
+        self.counters.chunks_sent += 1;
+        false
     }
 
-    /// Pushes what is to be said of a change; a large value comes back.
-    fn push_change(
-        &mut self,
-        subscription: &mut Subscription,
-        builder: &mut RecordsBuilder<'_>,
-        at: Position,
-        next: Position,
-        change: &Change,
-        pins: &mut Pins,
-    ) -> Option<OutgoingValue> {
-        self.counters.changes_sent += 1;
-        match subscription.source {
-            Source::Own { end: Some(_) } => self.counters.former_replays += 1,
-            Source::Own { end: None } => {}
-            Source::Relay => self.counters.relayed += 1,
-        }
-        let Some(key) = change.key() else {
-            let keyspace = (change.operation == Operation::ClearKeyspace).then_some(change.keyspace);
-            builder.push_clear(at, keyspace, change.version.stamp);
-            return None;
-        };
-        let left = subscription.ahead.left(key, change.version.stamp);
-        if left == Left::Nothing || (left != Left::Everything && bite("node.conflation-skips")) {
-            self.counters.conflations += 1;
-            return None;
-        }
-        let mut large = None;
-        let mut sent_ahead = None;
-        let mut telling = Telling { store: &self.store, change, pins };
-        let counters = &mut self.counters;
-        builder.push_with(at, |out| {
-            let said = if left == Left::Marker { (Said::Marker, None) } else { telling.say(key, out, counters) };
-            sent_ahead = said.1;
-            match said.0 {
-                Said::Entry => telling.placed(out),
-                Said::Marker => {
-                    telling.write_marker(key, out);
-                    Placed::Copied
-                }
-                Said::Nothing => Placed::Nothing,
-                Said::Chunks(frame) => {
-                    large = Some(frame);
-                    Placed::Nothing
+    fn fill_changes(&mut self, id: ConnectionId, transmit: &mut Transmit) {
+        let mut lost = Vec::new();
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let session = &mut link.session;
+        let (version, turns) = (session.version, session.subscriptions().len());
+        for _ in 0..turns {
+            if transmit.is_full() || link.outgoing.is_some() {
+                break;
+            }
+            let (turn, mut sent) = (session.turn % turns, session.sent);
+            session.turn = turn + 1;
+            let subscription = &mut session.subscriptions()[turn];
+            if !subscription.ready {
+                continue;
+            }
+            let mut outlet = Outlet {
+                store: &self.store,
+                relays: &self.relays,
+                counters: &mut self.counters,
+                change: &mut self.scratch,
+                version,
+            };
+            match outlet.fill(subscription, transmit, &mut sent) {
+                Filled::Some => {}
+                Filled::Chunks(value) => link.outgoing = Some(value),
+                Filled::Lost => {
+                    subscription.ready = false;
+                    lost.push(subscription.stream);
                 }
             }
-        });
-        if let Some(stamp) = sent_ahead {
-            self.counters.conflations += 1;
-            subscription.ahead.note(key, stamp);
+            session.sent = sent;
         }
-        large.map(|frame| OutgoingValue {
-            frame: Arc::new(frame),
-            stream: subscription.stream,
-            first: at,
-            position: at,
-            next,
-            offset: 0,
-        })
+        for stream in lost {
+            self.counters.overtaken += 1;
+            if let Some(link) = self.links.get_mut(&id) {
+                link.session.unsubscribe(stream);
+            }
+            self.say_not_covered(id, stream);
+        }
     }
 }
 
-impl Telling<'_> {
-    /// Looks the key up and appends its frame, if that is what is to be said; and the stamp if it is a newer one.
-    fn say(
+/// What reading and sending one stream takes.
+struct Outlet<'n> {
+    store: &'n Store,
+    relays: &'n Relays,
+    counters: &'n mut NodeCounters,
+    change: &'n mut Change,
+    version: u8,
+}
+
+impl Outlet<'_> {
+    /// Sends from the cursor on, until the batch is full or nothing is left.
+    fn fill(&mut self, from: &mut Subscription, transmit: &mut Transmit, sent: &mut StreamChecksum) -> Filled {
+        let (bytes, pins) = transmit.parts();
+        let mut builder = RecordsBuilder::changes(bytes, self.version, from.stream, from.told);
+        let mut filled = Filled::Some;
+        while !builder.is_full()
+            && !has_slices_enough(pins.len())
+            && builder.buffer().len() + pins.bytes() < BATCH_BYTES
+        {
+            let at = from.cursor;
+            match self.read(from) {
+                Read::Nothing { next } => from.cursor = next,
+                Read::Change { next } => match self.send(from, &mut builder, pins, at) {
+                    Put::Nothing if bite("node.conflation-skips") && from.source == Source::Own { end: None } => {
+                        from.cursor = self.store.end();
+                    }
+                    Put::Chunks(frame) => {
+                        let (stream, first) = (from.stream, at);
+                        let head =
+                            ChunkHead { stream, first, next: first, position: at, total: 0, offset: 0, bytes: 0 };
+                        filled = Filled::Chunks(OutgoingValue::new(frame, head, next));
+                        break;
+                    }
+                    Put::Record | Put::Nothing => from.cursor = next,
+                },
+                Read::NotYet => {
+                    from.ready = false;
+                    break;
+                }
+                Read::Lost => {
+                    filled = Filled::Lost;
+                    break;
+                }
+            }
+        }
+        if builder.count() > 0 || from.cursor > from.told {
+            sent.add(builder.finish(from.cursor));
+        } else {
+            builder.abandon();
+        }
+        if let Filled::Chunks(value) = &filled {
+            from.cursor = value.next();
+        }
+        from.told = from.cursor;
+        filled
+    }
+
+    fn read(&mut self, from: &mut Subscription) -> Read<Position> {
+        match from.source {
+            Source::Own { .. } if from.is_over() => Read::NotYet,
+            Source::Own { .. } => self.store.read_change(from.cursor, self.change),
+            Source::Relay => {
+                let mut hint = Hint { block: from.hint.0, offset: from.hint.1 };
+                let read = self.relays.read(from.stream, from.cursor, &mut hint, self.change);
+                from.hint = (hint.block, hint.offset);
+                read
+            }
+        }
+    }
+
+    /// Puts what is to be said of the change that was read.
+    fn send(
         &mut self,
-        key: Key<'_>,
-        out: &mut Vec<u8>,
-        counters: &mut super::NodeCounters,
-    ) -> (Said, Option<crate::types::version::Stamp>) {
-        let before = out.len();
-        let version = &self.change.version;
-        let is_it = |there: &Version| {
-            (there.stamp, there.origin) == (version.stamp, version.origin)
-                || (there.origin == version.origin && there.stamp > version.stamp)
+        from: &mut Subscription,
+        builder: &mut RecordsBuilder<'_>,
+        pins: &mut Pins,
+        at: Position,
+    ) -> Put {
+        let Self { store, counters, change, .. } = self;
+        let Some(key) = change.key() else {
+            let keyspace = (change.operation == Operation::ClearKeyspace).then_some(change.keyspace);
+            builder.push_clear(at, keyspace, change.version.stamp);
+            counters.changes_sent += 1;
+            return Put::Record;
         };
-        let Some(outgoing) = self.store.outgoing(key, out) else {
-            match self.change.operation {
-                Operation::Remove => counters.evicted_tombstones_sent += 1,
-                _ => counters.evicted_values_sent += 1,
-            }
-            return (Said::Marker, None);
-        };
-        if !is_it(&outgoing.version) {
-            out.truncate(before);
-            counters.overwritten_sent += 1;
-            return (Said::Marker, None);
+        let left = from.ahead.left(key, change.version.stamp);
+        if left == Left::Nothing {
+            counters.conflations += 1;
+            return Put::Nothing;
         }
-        let ahead = (outgoing.version.stamp > version.stamp).then_some(outgoing.version.stamp);
-        match outgoing.body {
-            OutgoingBody::Copied => (Said::Entry, ahead),
-            OutgoingBody::Pinned(frame) if outgoing.bytes > CHUNK_BYTES => (Said::Chunks(frame), ahead),
-            OutgoingBody::Pinned(frame) => {
-                self.pins.push(out.len(), Part::Pinned(frame));
-                (Said::Entry, ahead)
+        let mut ahead = None;
+        let put = put(builder, pins, at, store, key, &mut |outgoing| {
+            if left == Left::Marker {
+                return Choice::Marker(marker_of(change.operation), change.version);
             }
-            OutgoingBody::NoPin => {
+            let choice = choose(change, outgoing, counters);
+            if let (Choice::Entry, Some(outgoing)) = (&choice, outgoing) {
+                ahead = Some(outgoing.version.stamp).filter(|stamp| *stamp > change.version.stamp);
+            }
+            choice
+        });
+        if left == Left::Marker || ahead.is_some() {
+            counters.conflations += 1;
+        }
+        if let Some(stamp) = ahead {
+            from.ahead.note(key, stamp);
+        }
+        counters.changes_sent += 1;
+        counters.relayed += u64::from(from.source == Source::Relay);
+        put
+    }
+}
+
+/// What goes out for a change, given the entry that its key has now.
+fn choose(change: &Change, outgoing: Option<&Outgoing>, counters: &mut NodeCounters) -> Choice {
+    let marker = Choice::Marker(marker_of(change.operation), change.version);
+    match outgoing {
+        Some(outgoing)
+            if outgoing.version.origin == change.version.origin && outgoing.version.stamp >= change.version.stamp =>
+        {
+            if matches!(outgoing.body, OutgoingBody::NoPin) {
                 counters.unpinned_sent += 1;
-                (Said::Marker, None)
+                return Choice::Marker(FrameKind::Invalidation, outgoing.version);
             }
+            Choice::Entry
+        }
+        Some(_) => {
+            counters.overwritten_sent += 1;
+            marker
+        }
+        None => {
+            match change.operation {
+                Operation::Remove => counters.evicted_tombstones += 1,
+                Operation::Set => counters.evicted_values += 1,
+                _ => {}
+            }
+            marker
         }
     }
+}
 
-    /// Where the frame is that was said.
-    fn placed(&self, out: &[u8]) -> Placed {
-        self.pins.last_at(out.len()).map_or(Placed::Copied, Placed::Elsewhere)
-    }
+fn marker_of(operation: Operation) -> FrameKind {
+    if operation == Operation::Remove { FrameKind::Tombstone } else { FrameKind::Invalidation }
+}
 
-    fn write_marker(&self, key: Key<'_>, out: &mut Vec<u8>) {
-        let kind = match self.change.operation {
-            Operation::Remove => FrameKind::Tombstone,
-            _ => FrameKind::Invalidation,
-        };
-        Store::write_marker(kind, key, &self.change.version, out);
+/// Puts what `choose` says for a key into a frame, given its entry.
+pub(super) fn put(
+    builder: &mut RecordsBuilder<'_>,
+    pins: &mut Pins,
+    at: Position,
+    store: &Store,
+    key: Key<'_>,
+    choose: &mut dyn FnMut(Option<&Outgoing>) -> Choice,
+) -> Put {
+    let (mut put, mut pinned) = (Put::Nothing, None);
+    builder.push_with(at, |out| {
+        let start = out.len();
+        let outgoing = store.outgoing(key, out);
+        match (choose(outgoing.as_ref()), outgoing.map(|outgoing| outgoing.body)) {
+            (Choice::Entry, Some(OutgoingBody::Copied)) => {
+                put = Put::Record;
+                Placed::Copied
+            }
+            (Choice::Entry, Some(OutgoingBody::Pinned(frame))) if frame.bytes().len() > CHUNK_BYTES => {
+                put = Put::Chunks(frame);
+                Placed::Nothing
+            }
+            (Choice::Entry, Some(OutgoingBody::Pinned(frame))) => {
+                put = Put::Record;
+                Placed::Elsewhere(pinned.insert(frame).bytes().len())
+            }
+            (Choice::Marker(kind, version), _) => {
+                out.truncate(start);
+                Store::write_marker(kind, key, &version, out);
+                put = Put::Record;
+                Placed::Copied
+            }
+            _ => {
+                out.truncate(start);
+                Placed::Nothing
+            }
+        }
+    });
+    if let Some(frame) = pinned {
+        pins.push(builder.buffer().len(), Part::Pinned(frame));
     }
+    put
 }

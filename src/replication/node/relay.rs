@@ -62,8 +62,8 @@ pub(crate) struct Relays {
 /// Where a reader goes on; the default is anywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Hint {
-    block: u64,
-    offset: usize,
+    pub(crate) block: u64,
+    pub(crate) offset: usize,
 }
 
 /// What is kept of one change.

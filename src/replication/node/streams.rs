@@ -1,152 +1,237 @@
-//! Streams: who gives which, from where on. The receiver decides; asking twice does no harm.
+//! Streams: how far each stream of another life has come here, from whom it comes, and what of that is claimed.
 //!
 //! ```text
-//!   known position, origin connected        -> from the origin                          exact resume
-//!   known position, origin gone             -> from whoever has more                    relay
-//!   unknown, begins with its node's first life, or where an earlier life was left -> from its begin
-//!   else, or NOT_COVERED                    -> sync with a donor
+//!   unknown --SUBSCRIBE--> awaiting --CHANGES from `position`--> flowing --gap--> awaiting
+//!                             |                                     | source lost
+//!                             | NOT_COVERED                         v
+//!                             +------------> refused: the next source, or a sync: position = the donor's, not claimed
+//!
+//!   claimed:  | applied ..................... position |                   the vector says so, and the arena
+//!   not:      | applied .. | missing, a sync brings it | base .. position |   the vector stays where it was, until SYNC_END
 //! ```
+//!
+//! # Invariants
+//!
+//! - `applied` never says more than what was applied, and is saved only after it.
+//! - A position is one that the stream's sender named: the begin of a change, or the end.
 
 #![forbid(unsafe_code)]
 
-use super::Node;
-use super::api::{ConnectionId, NodeEvent};
-use crate::replication::session::Session;
-use crate::replication::session::peer::Peer;
-use crate::replication::session::subscription::{Source as Ring, Subscription};
+use crate::replication::session::ConnectionId;
 use crate::replication::session::time::Micros;
-use crate::replication::wire::{NotCovered, Subscribe};
-use crate::types::stream::{Position, StreamId};
+use crate::types::limits::STREAMS_MAX;
+use crate::types::stream::{Position, StreamId, Vector};
+use crate::types::version::Stamp;
+use std::collections::BTreeMap;
 
-/// Who gives a stream.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Source {
-    pub(super) id: ConnectionId,
-    /// When something of it came last, or it was asked for.
-    pub(super) moved: Micros,
+/// All streams of others, and of former lives of this node.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub(super) rows: BTreeMap<StreamId, Row>,
+    /// What is claimed.
+    pub(super) applied: Vector,
 }
 
-/// After this long without a change, while the giver has more, it is asked again.
-const STALL_US: u64 = 1_000_000;
+/// One stream.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    /// Everything before this was applied, or will have been once a sync is through.
+    pub(super) position: Position,
+    /// Where the part begins that is not claimed yet; `None` if all is.
+    pub(super) base: Option<Position>,
+    /// A change behind `base` was put off.
+    has_deferred: bool,
+    pub(super) source: Option<ConnectionId>,
+    pub(super) from_origin: bool,
+    /// Asked for, nothing has come yet.
+    pub(super) awaiting: bool,
+    /// When it last moved, or was asked for.
+    pub(super) moved: Micros,
+    /// Who does not have it from `position` on.
+    pub(super) refused: Vec<ConnectionId>,
+    /// All that was changed up to this stamp has been applied.
+    pub(super) caught_up: Option<Stamp>,
+    /// Since when its origin is gone, and whether that was told.
+    pub(super) orphaned: Option<(Micros, bool)>,
+}
 
-impl Node {
-    /// Sees to it that every stream of which somebody has more comes from somebody.
-    pub(super) fn choose_sources(&mut self, now: Micros) {
-        let own = self.store.stream();
-        let mut wanted: Vec<StreamId> = Vec::new();
-        for peer in self.peers() {
-            wanted.extend(peer.reaches().map(|(stream, _)| stream).filter(|stream| *stream != own));
-        }
-        wanted.sort_unstable();
-        wanted.dedup();
-        let mut uncovered = false;
-        for stream in wanted {
-            uncovered |= !self.choose_source(now, stream);
-        }
-        if uncovered {
-            self.begin_sync(now);
+impl Row {
+    fn new(position: Position) -> Self {
+        Self {
+            position,
+            base: None,
+            has_deferred: false,
+            source: None,
+            from_origin: false,
+            awaiting: false,
+            moved: Micros(0),
+            refused: Vec::new(),
+            caught_up: None,
+            orphaned: None,
         }
     }
 
-    pub(super) fn peers(&self) -> impl Iterator<Item = &Peer> {
-        self.sessions.values().filter(|session| session.is_established()).filter_map(|session| session.peer.as_ref())
+    fn start_at(&mut self, position: Position, base: Option<Position>) {
+        (self.position, self.base) = (position, base);
+        (self.source, self.awaiting, self.has_deferred) = (None, false, false);
+        self.refused.clear();
     }
 
-    /// `false` if nobody can give it from where it is needed.
-    fn choose_source(&mut self, now: Micros, stream: StreamId) -> bool {
-        if self.keeps_source(now, stream) {
+    /// Goes on at another place, which is claimed only once a sync is through.
+    pub(super) fn jump(&mut self, to: Position) {
+        self.start_at(to, Some(to));
+    }
+
+    /// Goes on exactly from what is claimed.
+    pub(super) fn go_back(&mut self, claimed: Position) {
+        self.start_at(claimed, None);
+    }
+
+    /// A change was put off until a sync is through: nothing behind it is claimed before.
+    pub(super) fn put_off(&mut self, at: Position) {
+        self.base = Some(self.base.map_or(self.position, |base| base.min(at)));
+        self.has_deferred = true;
+    }
+
+    /// What was put off is lost: it has to come again.
+    pub(super) fn take_up(&mut self, claimed: Position) {
+        match self.base.filter(|_| self.has_deferred) {
+            Some(base) if base <= claimed => self.go_back(claimed),
+            Some(base) => self.jump(base),
+            None => {}
+        }
+    }
+}
+
+impl Streams {
+    pub(super) fn new(applied: Vector) -> Self {
+        let rows = applied.iter().map(|(stream, position)| (stream, Row::new(position))).collect();
+        Self { rows, applied }
+    }
+
+    /// Makes sure that a stream has a row. `false` if there is no room.
+    pub(super) fn discover(&mut self, stream: StreamId, position: Position) -> bool {
+        if self.rows.contains_key(&stream) {
             return true;
         }
-        let Some(from) = self.applied.get(stream).or_else(|| self.begin_of(stream)) else {
-            return !self.peers().any(|peer| peer.reach(stream).is_some_and(|reach| reach > Position(0)));
-        };
-        let gives = |peer: &Peer| peer.reach(stream).is_some_and(|reach| reach > from);
-        let of = |wanted: &dyn Fn(&Peer) -> bool| {
-            let peers = self.sessions.iter().filter(|(_, session)| session.is_established());
-            let fits = peers.filter(|(_, session)| session.peer.as_ref().is_some_and(wanted));
-            fits.max_by_key(|(_, session)| session.peer.as_ref().and_then(|peer| peer.reach(stream))).map(|(id, _)| *id)
-        };
-        let origin = of(&|peer| peer.is_origin_of(stream) && (peer.stream() == stream || gives(peer)));
-        let Some(id) = origin.or_else(|| of(&gives)) else { return true };
-        if origin.is_some() {
-            self.counters.exact_resumes += u64::from(from > Position(0));
-        } else {
-            self.counters.relays += 1;
-            let from = self.sessions.get(&id).and_then(|s| Some(s.peer.as_ref()?.name.clone())).unwrap_or_default();
-            self.tell(NodeEvent::Relaying { stream, from });
+        if self.rows.len() >= STREAMS_MAX {
+            let is_former = |(other, row): &(&StreamId, &Row)| {
+                row.source.is_none()
+                    && row.base.is_none()
+                    && self.rows.range(**other..).nth(1).is_some_and(|next| next.0.origin == other.origin)
+            };
+            let Some(former) = self.rows.iter().find(is_former).map(|(stream, _)| *stream) else { return false };
+            self.rows.remove(&former);
         }
-        self.ask(now, id, stream, from);
+        self.rows.insert(stream, Row::new(position));
         true
     }
 
-    /// Whether the source of a stream is good enough.
-    fn keeps_source(&mut self, now: Micros, stream: StreamId) -> bool {
-        let Some(source) = self.sources.get(&stream).copied() else { return false };
-        let at = self.applied.get(stream).or_else(|| self.begin_of(stream)).unwrap_or_default();
-        let session = self.sessions.get(&source.id).filter(|session| session.is_established());
-        let peer = session.and_then(|session| session.peer.as_ref());
-        let reach = peer.and_then(|peer| peer.reach(stream)).unwrap_or_default();
-        let is_origin = peer.is_some_and(|peer| peer.is_origin_of(stream));
-        let stalls = reach > at && now.since(source.moved) > STALL_US;
-        // A relay that has nothing more gives way to whoever has, and to the origin.
-        let others_have_more =
-            || self.peers().any(|peer| peer.reach(stream).is_some_and(|reach| reach > at) || peer.stream() == stream);
-        let is_spent = !is_origin && reach <= at && others_have_more();
-        if peer.is_none() || stalls || is_spent {
-            self.counters.stalls += u64::from(stalls);
-            self.sources.remove(&stream);
-            return false;
+    /// Whether a stream was forgotten rather than never known: there was no room, and a later life of its node is known.
+    pub(super) fn is_forgotten(&self, stream: StreamId) -> bool {
+        self.rows.len() >= STREAMS_MAX
+            && !self.rows.contains_key(&stream)
+            && self.rows.range(stream..).next().is_some_and(|next| next.0.origin == stream.origin)
+    }
+
+    /// Everything before `next` has been applied: where it may be said, it is.
+    pub(super) fn advance(&mut self, now: Micros, stream: StreamId, next: Position) -> bool {
+        let Some(row) = self.rows.get_mut(&stream) else { return false };
+        (row.position, row.moved) = (next, now);
+        row.refused.clear();
+        let is_claimed = row.base.is_none();
+        if is_claimed {
+            self.applied.advance(stream, next);
         }
-        true
+        is_claimed
     }
 
-    /// Where a stream begins of which nothing was applied, if everything before that is known.
-    fn begin_of(&self, stream: StreamId) -> Option<Position> {
-        let range = self.peers().find_map(|peer| peer.range(stream))?;
-        let is_first = range.first == Position(0) && range.start == Position(0);
-        let earlier = |other: StreamId| other.origin == stream.origin && other.incarnation < stream.incarnation;
-        let left = self.applied.iter().filter(|(other, _)| earlier(*other)).map(|(_, position)| position).max();
-        let follows = left.is_some_and(|position| position >= range.first);
-        (is_first || follows).then_some(range.first)
-    }
-
-    /// Asks for a stream.
-    pub(super) fn ask(&mut self, now: Micros, id: ConnectionId, stream: StreamId, from: Position) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        session.say(|version, out| Subscribe { stream, from }.encode(version, out));
-        self.sources.insert(stream, Source { id, moved: now });
-    }
-
-    /// A peer asks for a stream.
-    pub(super) fn hear_subscribe(&mut self, session: &mut Session, stream: StreamId, from: Position) {
-        let current = self.store.stream();
-        let own = self.store.streams().into_iter().find(|range| range.stream == stream);
-        let own = own.filter(|_| stream == current || !crate::sync::bite("node.former-life-lost"));
-        let relayed = self.relays.range(stream).filter(|(start, end)| *start <= from && from <= *end);
-        let is_whole = |start: Position, end: Position| start <= from && from <= end;
-        let ring = match own {
-            Some(range) if is_whole(range.start.max(range.first), range.end) => {
-                Some(Ring::Own { end: (stream != current).then_some(range.end) })
-            }
-            _ => relayed.map(|_| Ring::Relay),
-        };
-        match ring {
-            Some(ring) => session.subscribe(Subscription::new(stream, ring, from, from)),
-            None => {
-                self.counters.not_covered_sent += 1;
-                let start = own.map(|range| range.start).or(self.relays.range(stream).map(|(start, _)| start));
-                let answer = NotCovered { stream, start: start.unwrap_or_default() };
-                session.say(|version, out| answer.encode(version, out));
+    /// A connection is gone.
+    pub(super) fn drop_source(&mut self, id: ConnectionId) {
+        for row in self.rows.values_mut() {
+            row.refused.retain(|refused| *refused != id);
+            if row.source == Some(id) {
+                (row.source, row.awaiting) = (None, false);
             }
         }
     }
 
-    /// A peer has not what was asked for.
-    pub(super) fn hear_not_covered(&mut self, now: Micros, id: ConnectionId, stream: StreamId) {
-        self.counters.not_covered_received += 1;
-        if self.sources.get(&stream).is_some_and(|source| source.id == id) {
-            self.sources.remove(&stream);
-            self.begin_sync(now);
+    /// A sync is through: what was not claimed is.
+    pub(super) fn claim_all(&mut self) {
+        for (stream, row) in &mut self.rows {
+            row.has_deferred = false;
+            if row.base.take().is_some() {
+                self.applied.advance(*stream, row.position);
+            }
         }
+    }
+
+    /// Whether everything of a vector is here and claimed.
+    pub(super) fn cover(&self, vector: &Vector, own: impl Fn(StreamId) -> bool) -> bool {
+        vector.iter().all(|(stream, position)| match self.rows.get(&stream) {
+            _ if own(stream) => true,
+            Some(row) => row.base.is_none() && row.position >= position,
+            None => position == Position(0) || self.is_forgotten(stream),
+        })
+    }
+
+    /// Whether a part is not claimed.
+    pub(super) fn is_unclaimed(&self) -> bool {
+        self.rows.values().any(|row| row.base.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::stream::{Incarnation, Origin};
+
+    fn stream(origin: u16, incarnation: u64) -> StreamId {
+        StreamId { origin: Origin(origin), incarnation: Incarnation(incarnation) }
+    }
+
+    fn vector(all: &[(StreamId, u64)]) -> Vector {
+        let mut vector = Vector::default();
+        all.iter().for_each(|(stream, at)| _ = vector.advance(*stream, Position(*at)));
+        vector
+    }
+
+    #[test]
+    fn a_jump_is_claimed_by_the_end_of_a_sync_alone() {
+        let mut streams = Streams::new(vector(&[(stream(1, 1), 10)]));
+        let target = vector(&[(stream(1, 1), 50)]);
+        assert!(!streams.cover(&target, |_| false));
+        streams.rows.get_mut(&stream(1, 1)).expect("a row").jump(Position(50));
+        assert!(!streams.advance(Micros(1), stream(1, 1), Position(60)));
+        assert!(!streams.cover(&target, |_| false) && streams.is_unclaimed());
+        assert_eq!(streams.applied.get(stream(1, 1)), Some(Position(10)));
+        streams.claim_all();
+        assert!(streams.cover(&target, |_| false));
+        assert_eq!(streams.applied.get(stream(1, 1)), Some(Position(60)));
+    }
+
+    #[test]
+    fn a_full_table_forgets_former_lives_and_does_not_miss_them() {
+        let mut streams = Streams::default();
+        assert!(streams.discover(stream(1, 1), Position(3)) && streams.discover(stream(1, 2), Position(0)));
+        for origin in 2..STREAMS_MAX as u16 {
+            assert!(streams.discover(stream(origin, 5), Position(0)));
+        }
+        assert!(!streams.is_forgotten(stream(1, 1)));
+        assert!(streams.discover(stream(4_000, 1), Position(0)));
+        assert!(streams.is_forgotten(stream(1, 1)) && !streams.is_forgotten(stream(4_001, 1)));
+        assert!(streams.cover(&vector(&[(stream(1, 1), 99)]), |_| false));
+        assert!(!streams.discover(stream(4_002, 1), Position(0)));
+    }
+
+    #[test]
+    fn a_lost_source_is_no_source() {
+        let mut streams = Streams::new(vector(&[(stream(1, 1), 10)]));
+        let row = streams.rows.get_mut(&stream(1, 1)).expect("a row");
+        (row.source, row.refused) = (Some(ConnectionId(7)), vec![ConnectionId(8)]);
+        streams.drop_source(ConnectionId(8));
+        streams.drop_source(ConnectionId(7));
+        let row = &streams.rows[&stream(1, 1)];
+        assert!(row.source.is_none() && row.refused.is_empty());
     }
 }

@@ -1,241 +1,303 @@
-//! The donor's side of a sync: it answers what it is asked, then gives what it has, hottest first, then its floors.
+//! Giving a sync: to a peer that has missed more than any ring still has.
 //!
 //! ```text
-//!   Verifying --empty VERIFY, or none asked for--> Entries 3, 2, 1, 0 --> Floors --> SYNC_END
-//!     a batch: for each key that is newer here: its entry;  absent, and the floor reaches it: a marker of the floor
+//!   SYNC_REQUEST -> SYNC_BEGIN: vector, stamp, clears
+//!   Verifying    VERIFY -> newer here: the entry    gone here, and the floor is not below it: what the floor says
+//!   Entries      the index four times: hits 3, 2, 1, 0; in the last pass a marker for the others
+//!   Floors       all of them, then SYNC_END
 //! ```
 //!
-//! A batch of work per transmit, no copy of the index, no list of what was sent: what changes meanwhile goes by the streams,
-//! which the receiver follows from the vector in SYNC_BEGIN on.
+//! Hits change between two passes, so an entry may be passed over in each of the first three. Its marker in the last one
+//! tells the receiver its version: should an older one come, it does not get in.
+//!
+//! One cursor and at most one scan's keys are kept per receiver. Each batch is made when it is asked for.
 
 #![forbid(unsafe_code)]
 
 use super::Node;
 use super::api::ConnectionId;
+use super::key_queue::{KeyQueue, Task};
+use super::link::OutgoingValue;
+use super::outbound::{Choice, Put, put};
+use super::receive::Fault;
+use super::sync_receiver::VERIFIES_OPEN_MAX;
+use crate::arena::change::{Change, Read};
 use crate::arena::frame::FrameKind;
-use crate::replication::session::Session;
-use crate::replication::session::transmit::Transmit;
-use crate::replication::store::{OutgoingBody, Store};
+use crate::replication::session::transmit::{Transmit, has_slices_enough};
+use crate::replication::store::{Outgoing, OutgoingBody, PinnedFrame, Store};
 use crate::replication::wire::{
-    Floors, List, Placed, Positions, RecordsBuilder, SyncBegin, SyncEnd, SyncRequest, Verify,
+    ChunkHead, Floors, List, Positions, RecordsBuilder, SyncBegin, SyncEnd, SyncRequest, Verify,
 };
-use crate::types::key::{Key, KeyspaceId};
-use crate::types::limits::CHUNK_BYTES;
-use crate::types::stream::Position;
-use crate::types::version::{Relation, Stamp, Version};
+use crate::types::limits::BATCH_BYTES;
+use crate::types::stream::{Position, StreamId, Vector};
+use crate::types::version::{Order, Relation, Stamp, Version};
 use std::collections::VecDeque;
+
+/// Entries that one scan looks at, and scans per batch.
+const SCANNED_AT_ONCE: usize = 256;
+const SCANS_PER_BATCH: usize = 64;
+/// Floors of one frame.
+const FLOORS_AT_ONCE: u32 = 4096;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Verifying,
-    /// Entries of this frequency, from this bucket on.
-    Entries(u8, u32),
-    Floors(u32),
+    Entries { hits: u8, bucket: u32 },
+    Floors { next: u32 },
 }
 
-/// What is to be answered of a verified key.
-#[derive(Clone, Debug)]
-struct Answer {
-    keyspace: KeyspaceId,
-    key: Vec<u8>,
-    /// `None`: the entry is newer here. Else what may have been newer.
-    voided: Option<Stamp>,
-}
-
-/// A sync that this node gives.
+/// A sync that is being given.
 #[derive(Debug)]
-pub(super) struct Giving {
-    phase: Phase,
+pub(super) struct Donor {
     since: Stamp,
-    batch: u64,
-    /// A batch was asked, and not all of it is answered.
-    asked: bool,
-    answers: VecDeque<Answer>,
-    /// Keys that were met by the scan, and not sent yet.
-    met: VecDeque<(KeyspaceId, Vec<u8>)>,
+    phase: Phase,
+    /// Answers to batches of VERIFY, by batch.
+    answers: VecDeque<(u64, KeyQueue)>,
+    has_verified: bool,
+    /// What the last scan has found.
+    found: KeyQueue,
 }
 
-/// Entries of one scan step.
-const SCAN: usize = 64;
-/// Floors of one frame.
-const FLOORS: usize = 2048;
-/// Frequencies that an entry can have, the most first.
-const HOTTEST: u8 = 3;
-/// A key of an unknown writer loses against every version of the same stamp; this one wins.
-const ORIGIN_LAST: u16 = u16::MAX;
-
-impl Giving {
-    pub(super) fn wants_to_send(&self) -> bool {
-        self.asked || self.phase != Phase::Verifying
+impl Donor {
+    /// Whether there is something to send.
+    pub(super) fn has_work(&self) -> bool {
+        self.phase != Phase::Verifying || self.has_verified || !self.answers.is_empty()
     }
 
+    /// Bytes of heap that are held.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.answers.iter().map(|answer| answer.key.len() + size_of::<Answer>()).sum::<usize>()
-            + self.met.iter().map(|(_, key)| key.len() + 32).sum::<usize>()
+        self.found.heap_bytes() + self.answers.iter().map(|(_, keys)| keys.heap_bytes()).sum::<usize>()
     }
 }
 
 impl Node {
-    pub(super) fn hear_sync_request(&mut self, id: ConnectionId, session: &mut Session, request: &SyncRequest<'_>) {
-        let clears = self.store.clears();
-        let vector = self.applied();
+    pub(super) fn handle_sync_request(&mut self, id: ConnectionId, request: &SyncRequest<'_>) -> Result<(), Fault> {
+        if !self.standing.is_joined() {
+            return Err(Fault::Order("a sync asked of a node that has nothing"));
+        }
+        let vector = self.everything();
         let begin = SyncBegin {
             stamp: self.store.stamp(),
             floor_ranges: self.store.floor_ranges(),
             vector: Positions::from(&vector),
-            clears: List::Values(&clears),
+            clears: List::Values(&self.store.clears()),
         };
-        session.say(|version, out| begin.encode(version, out));
-        let phase = if request.verifies { Phase::Verifying } else { Phase::Entries(HOTTEST, 0) };
-        let giving = Giving {
-            phase,
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.session.say(|version, out| begin.encode(version, out));
+        link.donor = Some(Donor {
             since: request.since,
-            batch: 0,
-            asked: false,
+            phase: Phase::Verifying,
             answers: VecDeque::new(),
-            met: VecDeque::new(),
-        };
-        self.givings.insert(id, giving);
-    }
-
-    pub(super) fn hear_verify(&mut self, id: ConnectionId, verify: Verify<'_>) -> Result<(), &'static str> {
-        let Some(giving) = self.givings.get_mut(&id).filter(|giving| giving.phase == Phase::Verifying && !giving.asked)
-        else {
-            return Err("a batch to be verified out of turn");
-        };
-        if verify.len() == 0 {
-            giving.phase = Phase::Entries(HOTTEST, 0);
-            return Ok(());
-        }
-        (giving.batch, giving.asked) = (verify.batch, true);
-        for held in verify {
-            if let Some(voided) = judge(&self.store, held.key, &held.version) {
-                let (keyspace, key) = (held.key.keyspace, held.key.bytes.to_vec());
-                giving.answers.push_back(Answer { keyspace, key, voided });
-            }
-        }
+            has_verified: !request.verifies,
+            found: KeyQueue::default(),
+        });
         Ok(())
     }
 
-    /// The next frames of a sync.
-    pub(super) fn give(&mut self, id: ConnectionId, session: &mut Session, transmit: &mut Transmit) {
-        while !transmit.is_full()
-            && let Some(giving) = self.givings.get_mut(&id).filter(|giving| giving.wants_to_send())
-        {
-            match giving.phase {
-                Phase::Verifying => {
-                    self.counters.verified_newer += answer(&self.store, giving, session.version, transmit);
+    /// How far everything has come here whose effect a scan of the entries will show: the own streams up to the first
+    /// change that is not made yet.
+    fn everything(&mut self) -> Vector {
+        let mut vector = self.streams.applied.clone();
+        for range in self.store.streams() {
+            let is_current = range.stream == self.stream;
+            let end = if is_current { self.settled_end(range.start) } else { range.end };
+            vector.advance(range.stream, end);
+        }
+        vector
+    }
+
+    fn settled_end(&self, start: Position) -> Position {
+        let cursors = self.links.values().filter_map(|link| link.session.subscription(self.stream));
+        let mut at = cursors.map(|subscription| subscription.cursor).max().unwrap_or(start).max(start);
+        let mut change = Change::default();
+        loop {
+            match self.store.read_change(at, &mut change) {
+                Read::Change { next } | Read::Nothing { next } => at = next,
+                Read::NotYet => return at,
+                // Overtaken by writers, who leave what is before the start settled.
+                Read::Lost => {
+                    let range = self.store.streams().pop();
+                    let restart = range.map_or(at, |range| range.start);
+                    if restart <= at {
+                        return at;
+                    }
+                    at = restart;
                 }
-                Phase::Entries(frequency, from) => {
-                    give_entries(&self.store, giving, (frequency, from), session.version, transmit);
+            }
+        }
+    }
+
+    pub(super) fn handle_verify(&mut self, id: ConnectionId, verify: Verify<'_>) -> Result<(), Fault> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        let donor = link.donor.as_mut().filter(|donor| donor.phase == Phase::Verifying && !donor.has_verified);
+        let Some(donor) = donor else { return Err(Fault::Order("a VERIFY outside of a sync")) };
+        if donor.answers.len() > VERIFIES_OPEN_MAX as usize {
+            return Err(Fault::Order("more VERIFY than may be unanswered"));
+        }
+        if verify.len() == 0 {
+            donor.has_verified = true;
+            return Ok(());
+        }
+        let mut keys = KeyQueue::default();
+        let batch = verify.batch;
+        for held in verify {
+            match self.store.version_of(held.key) {
+                Some(here) => {
+                    if matches!(here.relation(&held.version), Relation::Newer | Relation::Unknown) {
+                        keys.push(held.key, Task::Entry);
+                    }
                 }
-                Phase::Floors(first) => {
-                    if give_floors(&self.store, giving, first, session.version, transmit) {
-                        self.givings.remove(&id);
-                        self.counters.syncs_given += 1;
+                None => {
+                    // Read after the absence: the floor of what was unlinked is raised before.
+                    let floor = self.store.floor_of(held.key);
+                    if floor >= held.version.begin() {
+                        keys.push(held.key, Task::Void(floor));
                     }
                 }
             }
         }
+        donor.answers.push_back((batch, keys));
+        Ok(())
     }
-}
 
-/// What is to be said of an entry of the receiver; `None` if it is right as far as is known here.
-fn judge(store: &Store, key: Key<'_>, version: &Version) -> Option<Option<Stamp>> {
-    match store.version_of(key) {
-        Some(own) => (own.relation(version) == Relation::Newer).then_some(None),
-        None => {
-            let floor = store.floor_of(key);
-            (floor >= version.begin()).then_some(Some(floor))
+    /// What the giving side of a sync sends, until the batch is full.
+    pub(super) fn fill_sync(&mut self, id: ConnectionId, transmit: &mut Transmit) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let version = link.session.version;
+        while let Some(donor) = &mut link.donor
+            && donor.has_work()
+            && link.outgoing.is_none()
+            && !transmit.is_full()
+        {
+            let chunks = match donor.phase {
+                Phase::Verifying => donor.answer(&self.store, version, transmit),
+                Phase::Entries { hits, bucket } => donor.give_entries(&self.store, version, transmit, hits, bucket),
+                Phase::Floors { next } => {
+                    if donor.give_floors(&self.store, version, transmit, next) {
+                        link.donor = None;
+                        self.counters.syncs_given += 1;
+                    }
+                    None
+                }
+            };
+            let head = ChunkHead {
+                stream: StreamId::default(),
+                first: Position(0),
+                next: Position(0),
+                position: Position(0),
+                total: 0,
+                offset: 0,
+                bytes: 0,
+            };
+            link.outgoing = chunks.map(|frame| OutgoingValue::new(frame, head, Position(0)));
         }
     }
 }
 
-/// Answers as much of a batch as fits; returns how many keys were newer here.
-fn answer(store: &Store, giving: &mut Giving, version: u8, transmit: &mut Transmit) -> u64 {
-    let mut newer = 0;
-    let mut builder = RecordsBuilder::verified(transmit.bytes(), version, giving.batch);
-    while !builder.is_full()
-        && let Some(answer) = giving.answers.pop_front()
-    {
-        let Some(key) = Key::new(answer.keyspace, &answer.key) else { continue };
-        builder.push_with(Position(0), |out| {
-            let floor = answer.voided.unwrap_or_else(|| store.version_of(key).map_or(Stamp::ZERO, |own| own.stamp));
-            if answer.voided.is_none() && push_entry(store, key, out) {
-                newer += 1;
-                return Placed::Copied;
-            }
-            let floor = floor.max(store.floor_of(key));
-            Store::write_marker(FrameKind::Invalidation, key, &Version::instant(floor, ORIGIN_LAST), out);
-            Placed::Copied
-        });
-    }
-    let last = giving.answers.is_empty();
-    builder.finish_verified(last);
-    giving.asked = !last;
-    newer
-}
-
-/// Appends the entry of a key, if it is there and not too large for one frame.
-fn push_entry(store: &Store, key: Key<'_>, out: &mut Vec<u8>) -> bool {
-    let before = out.len();
-    match store.outgoing(key, out).map(|outgoing| (outgoing.bytes, outgoing.body)) {
-        Some((_, OutgoingBody::Copied)) => true,
-        Some((bytes, OutgoingBody::Pinned(frame))) if bytes <= CHUNK_BYTES => {
-            out.extend_from_slice(frame.bytes());
-            true
-        }
-        _ => {
-            out.truncate(before);
-            false
-        }
-    }
-}
-
-fn give_entries(store: &Store, giving: &mut Giving, at: (u8, u32), version: u8, transmit: &mut Transmit) {
-    let (frequency, from) = at;
-    if giving.met.is_empty() {
-        let (met, since) = (&mut giving.met, giving.since);
-        let next = store.scan(from, SCAN, &mut |entry| {
-            let is_due = entry.frequency == frequency && entry.kind == FrameKind::Value;
-            if is_due && entry.version.stamp > since && entry.bytes <= CHUNK_BYTES {
-                met.push_back((entry.key.keyspace, entry.key.bytes.to_vec()));
-            }
-        });
-        giving.phase = match (next, frequency) {
-            (Some(next), _) => Phase::Entries(frequency, next),
-            (None, 0) => Phase::Floors(0),
-            (None, _) => Phase::Entries(frequency - 1, 0),
+impl Donor {
+    /// One frame of answers.
+    fn answer(&mut self, store: &Store, version: u8, transmit: &mut Transmit) -> Option<PinnedFrame> {
+        let Some((batch, keys)) = self.answers.front_mut() else {
+            self.phase = Phase::Entries { hits: 3, bucket: 0 };
+            return None;
         };
+        let (bytes, pins) = transmit.parts();
+        let mut builder = RecordsBuilder::verified(bytes, version, *batch);
+        let chunks = drain(keys, store, &mut builder, pins);
+        let is_last = keys.is_empty();
+        builder.finish_verified(is_last);
+        if is_last {
+            self.answers.pop_front();
+        }
+        chunks
     }
-    if giving.met.is_empty() {
-        return;
+
+    /// One frame of entries, maybe an empty one: a sign of life while the index is scanned.
+    fn give_entries(
+        &mut self,
+        store: &Store,
+        version: u8,
+        transmit: &mut Transmit,
+        hits: u8,
+        bucket: u32,
+    ) -> Option<PinnedFrame> {
+        let mut next = Some(bucket);
+        for _ in 0..SCANS_PER_BATCH {
+            if !self.found.is_empty() {
+                break;
+            }
+            let Some(bucket) = next else { break };
+            let (since, found) = (self.since, &mut self.found);
+            next = store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
+                if scanned.version.stamp > since {
+                    match scanned.frequency.min(3) {
+                        frequency if frequency == hits => found.push(scanned.key, Task::Entry),
+                        _ if hits == 0 => found.push(scanned.key, Task::Marker),
+                        _ => {}
+                    }
+                }
+            });
+        }
+        let (bytes, pins) = transmit.parts();
+        let mut builder = RecordsBuilder::sync_entries(bytes, version);
+        let chunks = drain(&mut self.found, store, &mut builder, pins);
+        builder.finish_entries();
+        self.phase = match (next, hits) {
+            (Some(bucket), hits) => Phase::Entries { hits, bucket },
+            // The last keys of the pass go with the next frame.
+            (None, hits) if !self.found.is_empty() => Phase::Entries { hits, bucket: u32::MAX },
+            (None, 0) => Phase::Floors { next: 0 },
+            (None, hits) => Phase::Entries { hits: hits - 1, bucket: 0 },
+        };
+        chunks
     }
-    let mut builder = RecordsBuilder::sync_entries(transmit.bytes(), version);
-    while !builder.is_full()
-        && let Some((keyspace, bytes)) = giving.met.pop_front()
-    {
-        let Some(key) = Key::new(keyspace, &bytes) else { continue };
-        builder
-            .push_with(Position(0), |out| if push_entry(store, key, out) { Placed::Copied } else { Placed::Nothing });
+
+    /// One frame of floors; whether it was the last, and the end of the sync stands behind it.
+    fn give_floors(&mut self, store: &Store, version: u8, transmit: &mut Transmit, first: u32) -> bool {
+        let total = store.floor_ranges();
+        let next = total.min(first + FLOORS_AT_ONCE);
+        let floors: Vec<Stamp> = (first..next).map(|range| store.floor(range)).collect();
+        Floors { first, total, floors: List::Values(&floors) }.encode(version, transmit.bytes());
+        self.phase = Phase::Floors { next };
+        if next == total {
+            SyncEnd.encode(version, transmit.bytes());
+        }
+        next == total
     }
-    builder.finish_entries();
 }
 
-/// The next floors; `true` behind the last ones, with the end of the sync.
-fn give_floors(store: &Store, giving: &mut Giving, first: u32, version: u8, transmit: &mut Transmit) -> bool {
-    if !giving.met.is_empty() {
-        giving.phase = Phase::Entries(0, u32::MAX);
-        return false;
+/// Puts what is to be said of keys into a frame, until it is full; a value that has to go in chunks ends it.
+fn drain(
+    keys: &mut KeyQueue,
+    store: &Store,
+    builder: &mut RecordsBuilder<'_>,
+    pins: &mut crate::replication::session::transmit::Pins,
+) -> Option<PinnedFrame> {
+    while !builder.is_full() && !has_slices_enough(pins.len()) && builder.buffer().len() + pins.bytes() < BATCH_BYTES {
+        let Some((key, task)) = keys.front() else { break };
+        let floor = || store.floor_of(key);
+        let put = put(builder, pins, Position(0), store, key, &mut |outgoing| choose(task, outgoing, &floor));
+        keys.pass();
+        if let Put::Chunks(frame) = put {
+            return Some(frame);
+        }
     }
-    let total = store.floor_ranges();
-    let end = total.min(first + FLOORS as u32);
-    let floors: Vec<Stamp> = (first..end).map(|range| store.floor(range)).collect();
-    Floors { first, total, floors: List::Values(&floors) }.encode(version, transmit.bytes());
-    giving.phase = Phase::Floors(end);
-    if end < total {
-        return false;
+    None
+}
+
+fn choose(task: Task, outgoing: Option<&Outgoing>, floor: &dyn Fn() -> Stamp) -> Choice {
+    match (task, outgoing) {
+        (Task::Entry, Some(Outgoing { body: OutgoingBody::NoPin, version, .. }))
+        | (Task::Marker, Some(Outgoing { version, .. })) => Choice::Marker(FrameKind::Invalidation, *version),
+        (Task::Entry | Task::Void(_), Some(_)) => Choice::Entry,
+        (Task::Void(stamp), None) => Choice::Marker(FrameKind::Invalidation, void(stamp.max(floor()))),
+        // Evicted meanwhile: its floor comes with the others.
+        (Task::Marker, None) => Choice::Nothing,
+        (Task::Entry, None) => Choice::Marker(FrameKind::Invalidation, void(floor())),
     }
-    SyncEnd.encode(version, transmit.bytes());
-    true
+}
+
+/// The version of a floor: newer than everything up to its stamp, whoever wrote it.
+fn void(stamp: Stamp) -> Version {
+    Version { stamp, width_us: 0, origin: u16::MAX, order: Order::Cache, row: None }
 }

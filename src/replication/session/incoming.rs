@@ -79,12 +79,22 @@ impl IncomingValue {
         self.count(value.len());
     }
 
-    /// Where the next bytes of the value belong, at most so many. `None` if they are to be passed over.
-    pub(crate) fn space(&mut self, most: usize) -> Option<&mut [u8]> {
-        let filling = self.into.as_mut().ok()?;
+    /// Whether the next bytes of the value have a place, and are not to be passed over.
+    pub(crate) fn has_room(&self) -> bool {
+        self.into.is_ok()
+    }
+
+    /// Where the next bytes of the value belong, at most so many.
+    pub(crate) fn space(&mut self, most: usize) -> &mut [u8] {
+        let Ok(filling) = &mut self.into else { return &mut [] };
         let space = &mut filling.space()[self.written..];
         let end = most.min(space.len());
-        Some(&mut space[..end])
+        &mut space[..end]
+    }
+
+    /// Whether everything of the chunk that is being received has come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.received == self.head.total
     }
 
     /// So many bytes of the value were put to the front of the space, or passed over.

@@ -32,12 +32,14 @@ pub(crate) struct Subscription {
     /// There may be something to read at the cursor.
     pub(crate) ready: bool,
     pub(crate) ahead: SentAhead,
+    /// Where a relayed stream is read on: a block and an offset.
+    pub(crate) hint: (u64, usize),
 }
 
 impl Subscription {
     /// For a receiver that stands at `told`, where nothing is between that and the cursor.
     pub(crate) fn new(stream: StreamId, source: Source, told: Position, cursor: Position) -> Self {
-        Self { stream, source, cursor, told, ready: true, ahead: SentAhead::default() }
+        Self { stream, source, cursor, told, ready: true, ahead: SentAhead::default(), hint: (0, 0) }
     }
 
     /// Whether a former life has been sent to its end.

@@ -59,6 +59,11 @@ impl Pins {
         self.list.last().filter(|(place, _)| *place == at).map(|(_, part)| part.bytes().len())
     }
 
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.list.len()

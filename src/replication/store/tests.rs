@@ -1,5 +1,7 @@
 //! Two and three stores that tell each other everything by hand: what converges, and what stays away.
 
+#![forbid(unsafe_code)]
+
 use super::*;
 use crate::arena::change::Operation;
 use crate::engine::Settings;

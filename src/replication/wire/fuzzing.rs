@@ -76,12 +76,12 @@ fn read(mut bytes: &[u8], version: Option<u8>, piece: usize) -> Vec<u8> {
 /// Goes through all of a message.
 fn look_at(message: &Message<'_>, said: &mut Vec<u8>) {
     match message {
-        Message::Changes(changes) => changes.records.clone().for_each(|record| drop(record.entry())),
-        Message::Verified(verified) => verified.records.clone().for_each(|record| drop(record.entry())),
-        Message::SyncEntries(entries) => entries.records.clone().for_each(|record| drop(record.entry())),
+        Message::Changes(changes) => changes.records.clone().for_each(|record| _ = record.entry()),
+        Message::Verified(verified) => verified.records.clone().for_each(|record| _ = record.entry()),
+        Message::SyncEntries(entries) => entries.records.clone().for_each(|record| _ = record.entry()),
         Message::Chunk(chunk) => {
             // How much of it came along with its head depends on the pieces.
-            drop(FrameHead::read(chunk.here));
+            _ = FrameHead::read(chunk.here);
             chunk.head.encode(VERSION, said);
             return;
         }

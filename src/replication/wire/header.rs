@@ -119,7 +119,7 @@ impl Kind {
     }
 
     /// The longest body.
-    pub(crate) fn body_bytes_max(self) -> usize {
+    pub(crate) const fn body_bytes_max(self) -> usize {
         match self {
             Self::Hello => HELLO_BYTES_MAX,
             Self::Refuse => REFUSAL_BYTES_MAX,

@@ -19,8 +19,10 @@
 use super::body::Body;
 use super::error::DecodeError;
 use super::header::{self, Kind, VERSION_OF_HELLO};
-use super::list::{List, Positions, put};
-use crate::types::limits::{ADDRESS_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, STREAMS_MAX};
+use super::list::{List, PositionBytes, Positions, RangeBytes, put};
+use crate::types::limits::{
+    ADDRESS_BYTES_MAX, HELLO_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, REFUSAL_BYTES_MAX, STREAMS_MAX,
+};
 use crate::types::stream::{Incarnation, StreamRange};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -226,3 +228,10 @@ fn put_text(out: &mut Vec<u8>, text: &str, most: usize) {
 }
 
 const _: () = assert!(NAME_BYTES_MAX <= 255 && ADDRESS_BYTES_MAX <= 255 && REASON_BYTES_MAX <= 255);
+// With every list at its longest, almost as much again is left for later versions.
+const _: () = {
+    let texts = 1 + NAME_BYTES_MAX + 1 + ADDRESS_BYTES_MAX;
+    let lists = 2 + STREAMS_MAX * size_of::<RangeBytes>() + 2 + STREAMS_MAX * size_of::<PositionBytes>();
+    assert!((size_of::<HelloBytes>() + texts + lists) * 19 / 10 <= HELLO_BYTES_MAX);
+    assert!(3 + REASON_BYTES_MAX <= REFUSAL_BYTES_MAX);
+};

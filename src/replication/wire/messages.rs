@@ -1,11 +1,15 @@
 //! A message: a frame that has been found right, and the short ones of them.
 //!
 //! ```text
-//!   SUBSCRIBE     | stream 16 B | from u64 |            SYNC_REQUEST  | since u64 | flags u16 | vector: list |
-//!   UNSUBSCRIBE   | stream 16 B |                       SYNC_BEGIN    | stamp u64 | floor ranges u32 | vector: list | clears: list |
-//!   NOT_COVERED   | stream 16 B | start u64 |           FLOORS        | first u32 | total u32 | floors: list of u64 |
-//!   ACK           | vector: list |                      SYNC_END      nothing
+//!   SUBSCRIBE     | stream 16 B | from u64 |
+//!   UNSUBSCRIBE   | stream 16 B |
+//!   NOT_COVERED   | stream 16 B | start u64 |
+//!   ACK           | vector: list |
 //!   GOODBYE       | end u64 |
+//!   SYNC_REQUEST  | since u64 | flags u16 | vector: list |
+//!   SYNC_BEGIN    | stamp u64 | floor ranges u32 | vector: list | clears: list |
+//!   FLOORS        | first u32 | total u32 | floors: list of u64 |
+//!   SYNC_END      nothing
 //!
 //!  HEARTBEAT  32         40        48        56         64        68         72      74
 //!             +----------+---------+---------+----------+---------+----------+-------+--------------+
@@ -21,7 +25,7 @@ use super::chunk::{self, Chunk};
 use super::error::DecodeError;
 use super::header::{self, FrameHeader, Kind};
 use super::hello::{Hello, NodeFlags, Refuse};
-use super::list::{List, Positions, put};
+use super::list::{ClearBytes, List, PositionBytes, Positions, put};
 use super::records::{self, Changes, SyncEntries, Verified};
 use super::verify::Verify;
 use crate::types::checksum;
@@ -37,6 +41,15 @@ pub(crate) const FLOOR_RANGES_MAX: u32 = (CAPACITY_MAX >> 11) as u32;
 
 /// Floors in one frame.
 pub(crate) const FLOORS_MAX: usize = BATCH_BYTES / 8;
+
+// With every list at its longest, a frame is no longer than its kind may be.
+const _: () = {
+    let vector = 2 + STREAMS_MAX * size_of::<PositionBytes>();
+    let clears = 2 + (CLEAR_STAMPS_MAX + 1) * size_of::<ClearBytes>();
+    assert!(size_of::<HeartbeatBytes>() + vector <= Kind::Heartbeat.body_bytes_max());
+    assert!(12 + vector + clears <= Kind::SyncBegin.body_bytes_max());
+    assert!(10 + FLOORS_MAX * 8 <= Kind::Floors.body_bytes_max());
+};
 
 /// A frame whose checksum and lengths are right. Borrows the bytes that it was read from.
 #[derive(Clone, Debug)]

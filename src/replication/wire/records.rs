@@ -159,7 +159,10 @@ fn read<'a>(body: &mut Body<'a>) -> Result<Record<'a>, DecodeError> {
     }
     let position = Position(header.position.get());
     let body = match header.kind {
-        ENTRY => RecordBody::Entry(inner.rest()),
+        ENTRY => {
+            before.within("entry", inner.rest().len(), 1..=ENTRY_BYTES_MAX)?;
+            RecordBody::Entry(inner.rest())
+        }
         CLEAR => {
             let (keyspace, stamp) = inner.item("clear")?;
             inner.end()?;

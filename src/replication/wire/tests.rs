@@ -6,6 +6,8 @@
 //!   reader       pieces, chunks, bounds
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod damage;
 mod golden;
 mod reader;

@@ -5,15 +5,15 @@
 //!   bites.txt       name | where | check               the check must be green without, red with it
 //! ```
 //!
-//! The list and the sources must agree in both directions. One build under loom and one of `tests` serve for all defects.
-//! They are made first and must succeed, since a red build would pass for a bitten check.
+//! The list and the sources must agree in both directions. One build under loom, one of `tests` and one of the tests within
+//! the crate serve for all defects. They are made first and must succeed, since a red build would pass for a bitten check.
 
 mod list;
 mod sources;
 mod suite;
 
 use crate::step::Ending;
-use list::{Check, Defect, Suite};
+use list::{Check, Defect};
 use std::time::Duration;
 use suite::Built;
 
@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if chosen.is_empty() {
         return Err(format!("{} lists no defect {}", list::FILE, only.map_or("", |name| name)));
     }
-    chosen.sort_by_key(|defect| (defect.check.suite == Suite::Test, defect.check.binary.clone()));
+    chosen.sort_by_key(|defect| (defect.check.suite, defect.check.binary.clone()));
     let built = Built::of(&chosen.iter().map(|defect| &defect.check).collect::<Vec<_>>())?;
     let greens = greens(&built, &chosen)?;
     let verdicts = chosen.iter().map(|defect| bite(&built, defect)).collect::<Result<Vec<Verdict>, String>>()?;

@@ -107,8 +107,9 @@ Examples:
 const FUZZ_HELP: &str = "\
 cargo xtask fuzz [SECONDS] [TARGET...]
 
-Builds the targets of tools/fuzz and runs each for so many seconds, 30 unless said: `opener` over damaged files, `operations`
-against a map. The corpus is kept in the target folder. Needs nothing but the toolchain.
+Builds the targets of tools/fuzz and runs each for so many seconds, 30 unless said: `datagrams` and handshakes of anybody,
+`frames` of a peer, `opener` over damaged files, `operations` against a map. The corpus is kept in the target folder. Needs
+nothing but the toolchain.
 
 Examples:
   cargo xtask fuzz

@@ -94,7 +94,7 @@ fn only_a_seed_has_no_name() {
 }
 
 fn membership() -> Membership {
-    let own = OwnIdentity { name: "pod-0", incarnation: Incarnation(1), address: Some(address(0)) };
+    let own = OwnIdentity { name: "pod-9", incarnation: Incarnation(1), address: Some(address(9)) };
     Membership::new(&MembershipSettings::default(), &own, 1)
 }
 
@@ -126,10 +126,10 @@ fn no_bytes_panic_or_pile_up() {
 #[test]
 fn a_crowd_is_forgotten_and_more_than_fit_are_not_heard() {
     let mut membership = membership();
-    let mut call = |membership: &mut Membership, number: usize, gone: bool| {
+    let call = |membership: &mut Membership, number: usize, gone: bool| {
         let src = Identity { name: format!("guest-{number}").into(), ..identity(0) };
         let updates = if gone { vec![Update::down(src.clone())] } else { Vec::new() };
-        let dst = Identity { rank: 1, incarnation: Incarnation(1), ..identity(0) };
+        let dst = Identity { name: "pod-9".into(), rank: 1, incarnation: Incarnation(1), ..identity(0) };
         let said = Said { header: Header { src, src_incarnation: 0, dst, message: Message::Gossip }, updates };
         membership.handle_datagram(number as u64, address(5), &bytes_of(&said));
         while membership.poll_event().is_some() {}

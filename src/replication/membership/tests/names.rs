@@ -47,6 +47,26 @@ fn a_fast_restart_takes_the_place_of_the_life_before() {
 }
 
 #[test]
+fn a_new_identity_is_called_out_until_it_is_heard() {
+    for seed in 0..20 {
+        let mut world = World::of(2, seed);
+        let moved_us = world.now_us;
+        world.lost = 1_000;
+        world.nodes[1].address = address(9);
+        world.nodes[1].membership.set_address(moved_us, address(9));
+        world.drain(1);
+        world.run(50_000);
+        world.lost = 0;
+        world.run(250_000);
+        assert_eq!(world.seen_by(0), [address(9)], "seed {seed}");
+        world.run(5 * SECOND);
+        assert!(
+            world.all_see_all() && world.seen_since(moved_us, |event| matches!(event, MemberEvent::Down(_))).is_empty()
+        );
+    }
+}
+
+#[test]
 fn the_older_of_two_copies_falls_silent() {
     for seed in 0..30 {
         let mut world = World::of(3, seed);

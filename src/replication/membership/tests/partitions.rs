@@ -83,6 +83,7 @@ fn another_secret_changes_nothing() {
     let stranger = world.start_with(&name(7), 1, address(7), &seeds, stranger, Some(address(7)));
     // It even says that it is somebody else, and that this one is dead.
     let impostor = protection("another secret altogether");
+    let seeds = [address(0), address(1), address(2), address(7)];
     let impostor = world.start_with(&name(0), 99, address(8), &seeds, impostor, Some(address(8)));
     world.run(30 * SECOND);
     assert_eq!(world.seen_by(stranger), [address(8)], "those two know each other");

@@ -80,7 +80,7 @@ fn frames_of_all_sizes_pass_both_ways_in_any_pieces() {
     ] {
         let all = slices.concat();
         for (from, to) in [(0, 1), (1, 0)] {
-            let mut sides = [&mut dialled, &mut accepted];
+            let sides = [&mut dialled, &mut accepted];
             let bytes = sealed(sides[from], slices);
             assert!(bytes.len() <= all.len() + 18 * (all.len() / 65_519 + 1), "no more records than needed");
             assert_eq!(give(sides[to], &bytes, piece, space).as_ref(), Ok(&all));

@@ -1,7 +1,13 @@
 //! Frames that are cut off, flipped or changed: refused, or exactly what they say, and never a panic.
 
+#![forbid(unsafe_code)]
+
+use super::samples::STREAM;
 use super::{Random, VERSION, decode, samples};
-use crate::replication::wire::{Chunk, DecodeError, HEADER_BYTES, Kind, Message, Records, echo};
+use crate::replication::wire::chunk::ENTRY_HEAD_BYTES_MAX;
+use crate::replication::wire::{Chunk, ChunkHead, DecodeError, HEADER_BYTES, Kind, Message, Records, echo};
+use crate::types::limits::VALUE_BYTES_LIMIT;
+use crate::types::stream::{Position, StreamId};
 
 /// The records of a message.
 fn records<'a>(message: &Message<'a>) -> Option<Records<'a>> {
@@ -103,7 +109,7 @@ fn changed_frames_with_a_right_checksum_are_refused_or_say_what_they_say() {
                 Err(_) | Ok(None) => refused += 1,
                 Ok(Some(message)) => {
                     taken += 1;
-                    records(&message).into_iter().flatten().for_each(|record| drop(record.entry()));
+                    records(&message).into_iter().flatten().for_each(|record| _ = record.entry());
                     let is_of_every_version = Kind::from_bits(frame[3]).is_some_and(Kind::is_of_every_version);
                     assert!(says(&message, &frame) || is_of_every_version, "{}: {message:?}", sample.name);
                 }
@@ -111,6 +117,46 @@ fn changed_frames_with_a_right_checksum_are_refused_or_say_what_they_say() {
         }
     }
     assert!(refused > 1000 && taken > 1000, "{refused} refused, {taken} taken");
+}
+
+#[test]
+fn chunks_that_can_not_be_of_one_entry_are_refused() {
+    let good = ChunkHead {
+        stream: STREAM,
+        first: Position(7),
+        next: Position(7),
+        position: Position(8),
+        total: 5000,
+        offset: 2000,
+        bytes: 1000,
+    };
+    let last = ChunkHead { offset: 4000, next: Position(9), ..good };
+    let nowhere = ChunkHead { first: Position(0), next: Position(0), position: Position(0), ..last };
+    let is_taken = |head: ChunkHead| {
+        let mut frame = Vec::new();
+        head.encode(VERSION, &mut frame);
+        frame.resize(frame.len() + head.bytes as usize, 0);
+        decode(&frame, |message| message.is_ok())
+    };
+    for head in [good, last, ChunkHead { stream: StreamId::default(), ..nowhere }] {
+        assert!(is_taken(head), "{head:?}");
+    }
+    assert!(is_taken(ChunkHead { offset: 0, bytes: ENTRY_HEAD_BYTES_MAX as u32, ..good }));
+    let largest = ENTRY_HEAD_BYTES_MAX as u32 + VALUE_BYTES_LIMIT as u32;
+    for head in [
+        ChunkHead { bytes: 0, ..good },
+        ChunkHead { offset: 4001, ..good },
+        ChunkHead { offset: u32::MAX, ..good },
+        ChunkHead { total: largest + 1, ..good },
+        ChunkHead { offset: 0, bytes: ENTRY_HEAD_BYTES_MAX as u32 - 1, ..good },
+        ChunkHead { next: Position(9), ..good },
+        ChunkHead { next: Position(8), ..last },
+        ChunkHead { first: Position(9), next: Position(9), ..good },
+        ChunkHead { stream: StreamId::default(), ..last },
+        nowhere,
+    ] {
+        assert!(!is_taken(head), "{head:?}");
+    }
 }
 
 #[test]

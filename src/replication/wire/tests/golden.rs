@@ -2,6 +2,8 @@
 //!
 //! `ALSO_CACHE_GOLDEN=write cargo test --lib golden` writes the files anew, for a protocol of a new version alone.
 
+#![forbid(unsafe_code)]
+
 use super::{VERSION, decode, samples};
 use crate::replication::wire::{Message, echo};
 use std::collections::BTreeSet;

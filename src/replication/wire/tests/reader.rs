@@ -1,5 +1,7 @@
 //! The reader: bytes that come in pieces, chunks that are read elsewhere, and what it never does.
 
+#![forbid(unsafe_code)]
+
 use super::samples::{self, STREAM, entry, key, plain};
 use super::{Random, VERSION};
 use crate::arena::frame::FrameKind;

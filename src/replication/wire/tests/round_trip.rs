@@ -1,5 +1,7 @@
 //! Random values there and back, the largest of everything, and entries that lie elsewhere.
 
+#![forbid(unsafe_code)]
+
 use super::samples::{STREAM, entry, key, plain};
 use super::{Random, VERSION, decode};
 use crate::arena::frame::FrameKind;
@@ -111,8 +113,12 @@ fn vectors_clears_and_floors_come_back() {
             |out| ack.encode(VERSION, out),
             |back| assert!(matches!(back, Message::Ack(back) if back == ack)),
         );
-        let begin =
-            SyncBegin { floor_ranges: 1 << random.below(28), vector: ack.applied, clears: List::Values(&clears) };
+        let begin = SyncBegin {
+            stamp: Stamp(random.number()),
+            floor_ranges: 1 << random.below(28),
+            vector: ack.applied,
+            clears: List::Values(&clears),
+        };
         there_and_back(
             |out| begin.encode(VERSION, out),
             |back| assert!(matches!(back, Message::SyncBegin(back) if back == begin)),

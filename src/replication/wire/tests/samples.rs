@@ -1,5 +1,7 @@
 //! One frame of each kind and each form, with values that never change.
 
+#![forbid(unsafe_code)]
+
 use super::VERSION;
 use crate::arena::frame::{Extent, FRAME_START, FrameHeader, FrameKind, FrameMeta};
 use crate::replication::wire::{
@@ -73,7 +75,8 @@ fn chunk(name: &'static str, head: ChunkHead, bytes: &[u8]) -> Sample {
     head.encode(VERSION, &mut frame);
     let start = frame.len();
     frame.extend_from_slice(bytes);
-    Sample { name, entries: vec![start..frame.len()], frame }
+    let entry = start..frame.len();
+    Sample { name, entries: Vec::from([entry]), frame }
 }
 
 /// All of them.
@@ -192,7 +195,8 @@ fn of_syncs() -> Vec<Sample> {
     vec![
         short("sync_request", |out| SyncRequest { since: Stamp(0x66), verifies: true, vector }.encode(VERSION, out)),
         short("sync_begin", |out| {
-            SyncBegin { floor_ranges: 1 << 10, vector, clears: List::Values(&clears) }.encode(VERSION, out);
+            SyncBegin { stamp: Stamp(0x99), floor_ranges: 1 << 10, vector, clears: List::Values(&clears) }
+                .encode(VERSION, out);
         }),
         short("verify", |out| {
             let mut frame = VerifyBuilder::new(out, VERSION, 3);

@@ -23,12 +23,14 @@ pub(super) struct Check {
 }
 
 /// Where a binary comes from, and with which flags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Suite {
     /// `loom-tests`, under `cfg(loom)`.
     Loom,
     /// `tests`, with the crate under `cfg(also_cache_bite)`.
     Test,
+    /// The tests within a crate, under `cfg(also_cache_bite)`.
+    Unit,
 }
 
 impl Check {
@@ -54,6 +56,7 @@ impl Check {
         let suite = match words.next()? {
             "loom" => Suite::Loom,
             "test" => Suite::Test,
+            "unit" => Suite::Unit,
             _ => return None,
         };
         let binary = words.next()?.to_owned();
@@ -64,7 +67,11 @@ impl Check {
 impl std::fmt::Display for Check {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.variables.iter().try_for_each(|(name, value)| write!(formatter, "{name}={value} "))?;
-        let suite = if self.suite == Suite::Loom { "loom" } else { "test" };
+        let suite = match self.suite {
+            Suite::Loom => "loom",
+            Suite::Test => "test",
+            Suite::Unit => "unit",
+        };
         write!(formatter, "{suite} {}", self.binary)?;
         self.tests.iter().try_for_each(|test| write!(formatter, " {test}"))
     }
@@ -127,5 +134,6 @@ mod tests {
         assert!(all.take_in(&check("loom slot two")) && !all.take_in(&check("N=1 loom slot one")));
         assert_eq!(all, check("loom slot one two"));
         assert!(all.take_in(&check("loom slot")) && all == check("loom slot"));
+        assert!(!check("test slot one").take_in(&check("unit slot one")));
     }
 }

@@ -1,11 +1,12 @@
-//! The two builds in which every defect can be turned on, and how their tests are run.
+//! The builds in which every defect can be turned on, and how their tests are run.
 //!
 //! ```text
 //!   loom   loom-tests     RUSTFLAGS="--cfg loom"                      as for `cargo xtask loom`
 //!   test   tests          rustc through bitten.sh: --cfg also_cache_bite for the crates of the workspace
+//!   unit   src            the same
 //! ```
 //!
-//! The second one shares its dependencies with `cargo test --workspace`: RUSTFLAGS, or another choice of packages, would
+//! The latter two share its dependencies with `cargo test --workspace`: RUSTFLAGS, or another choice of packages, would
 //! have them built once more.
 
 use super::list::{Check, Suite};
@@ -20,7 +21,7 @@ impl Built {
     /// Builds the binaries of these checks. An error if that fails, or one of them is not there.
     pub(super) fn of(checks: &[&Check]) -> Result<Self, String> {
         let mut built = Self(HashMap::new());
-        for suite in [Suite::Loom, Suite::Test] {
+        for suite in [Suite::Loom, Suite::Test, Suite::Unit] {
             let mut binaries: Vec<&str> =
                 checks.iter().filter(|check| check.suite == suite).map(|check| check.binary.as_str()).collect();
             binaries.sort_unstable();
@@ -33,8 +34,11 @@ impl Built {
     }
 
     fn build(&mut self, suite: Suite, binaries: &[&str]) -> Result<(), String> {
-        let words = binaries.iter().flat_map(|binary| ["--test", binary]);
-        let words = words.chain(["--no-run", "--quiet", "--message-format", "json-render-diagnostics"]);
+        let wanted = match suite {
+            Suite::Unit => vec!["--lib"],
+            Suite::Loom | Suite::Test => binaries.iter().flat_map(|binary| ["--test", binary]).collect(),
+        };
+        let words = wanted.into_iter().chain(["--no-run", "--quiet", "--message-format", "json-render-diagnostics"]);
         let (ending, took, messages) = cargo(suite).and(&words.map(str::to_owned).collect::<Vec<_>>()).read()?;
         println!("  {:>4.0} s  built {}", took.as_secs_f64(), binaries.join(", "));
         if ending != Ending::Green {
@@ -65,7 +69,7 @@ impl Built {
 fn cargo(suite: Suite) -> Step {
     match suite {
         Suite::Loom => loom::models("build", BUILD_LIMIT_S),
-        Suite::Test => Step::new("build", BUILD_LIMIT_S, &["cargo", "test", "--workspace"])
+        Suite::Test | Suite::Unit => Step::new("build", BUILD_LIMIT_S, &["cargo", "test", "--workspace"])
             .with("RUSTC_WORKSPACE_WRAPPER", crate::root().join("tools/xtask/bitten.sh").display().to_string()),
     }
 }

@@ -1,0 +1,214 @@
+//! Standing: whether this node has joined a cluster, whether its reads are held, and whether anything is missing.
+//!
+//! ```text
+//!   warm    held, joined --every member met: what it had is here------------------> serving --> complete
+//!                 |  no member after trying all seeds, and 2 s                        ^
+//!                 +-------------------------------------------------------------------+ unconfirmed, counted
+//!   cold    joining --a peer that has joined: sync--> serving --SYNC_END--> joined --> complete
+//!                 |  no member; or only such that have not joined, and the least name of them
+//!                 +--> founded: joined, floors of the start
+//! ```
+//!
+//! A warm node has joined: its vector and its floors are those of its last life, and true. So two nodes that are held can
+//! confirm each other, and a cluster of cold nodes begins with the one whose name comes first.
+
+#![forbid(unsafe_code)]
+
+use super::Node;
+use super::api::{NodeEvent, Readiness};
+use super::link::Owed;
+use super::timers::Timer;
+use crate::replication::session::time::Micros;
+use crate::replication::store::{Origination, Store};
+use crate::replication::wire::NodeFlags;
+use crate::sync::bite;
+use crate::types::version::Stamp;
+
+/// How long nodes that have all joined nobody wait for one that has.
+const FOUND_AFTER_US: u64 = 200_000;
+/// How often seeds that were not tried yet are looked at.
+const SEEDS_AGAIN_US: u64 = 100_000;
+/// The largest number of microseconds that a stamp holds.
+const STAMP_MICROS_MAX: u64 = 1 << 50;
+
+/// Why reads are held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fence {
+    Unconfirmed,
+    Isolated,
+}
+
+/// How far this node has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    began: Micros,
+    /// When the last peer was met.
+    pub(super) met: Micros,
+    /// Its vector and its floors are true.
+    joined: bool,
+    pub(super) fence: Option<Fence>,
+    complete: bool,
+    /// Somebody was met, or nobody is there.
+    looked: bool,
+    /// Above all that was done here before.
+    join_floor: Stamp,
+    told: Readiness,
+}
+
+impl Standing {
+    pub(super) fn new(store: &Store, now: Micros) -> Self {
+        let is_warm = store.origination() == Origination::Warm;
+        Self {
+            began: now,
+            met: now,
+            joined: is_warm,
+            fence: (is_warm && store.is_held()).then_some(Fence::Unconfirmed),
+            complete: false,
+            looked: false,
+            join_floor: store.stamp(),
+            told: Readiness::Joining,
+        }
+    }
+
+    pub(super) fn is_joined(&self) -> bool {
+        self.joined
+    }
+
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.fence == Some(Fence::Unconfirmed)
+    }
+
+    /// The stamp of a join that is not complete; 0 once it is.
+    pub(super) fn join_floor(&self) -> Stamp {
+        if self.joined { Stamp::ZERO } else { self.join_floor }
+    }
+
+    pub(super) fn join(&mut self) {
+        self.joined = true;
+    }
+
+    pub(super) fn readiness(&self, syncs: bool) -> Readiness {
+        match () {
+            () if self.fence.is_some() => Readiness::Held,
+            () if self.complete => Readiness::Complete,
+            () if self.looked && (self.joined || syncs) => Readiness::Serving,
+            () => Readiness::Joining,
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn begin_standing(&mut self, now: Micros) {
+        if self.standing.is_unconfirmed() && (self.config.serve_unconfirmed || bite("node.serves-unconfirmed")) {
+            self.serve_unconfirmed(now);
+        }
+    }
+
+    /// What this node says of itself.
+    pub(super) fn flags(&self) -> NodeFlags {
+        let held = self.standing.fence.is_some();
+        NodeFlags { held, complete: self.standing.joined && !held }
+    }
+
+    /// Nobody may be there.
+    pub(super) fn look_for_company(&mut self, now: Micros) {
+        if self.links.values().any(|link| link.peer().is_some()) || self.leaving.is_some() {
+            return;
+        }
+        if !self.book.all_tried() {
+            return self.timers.set(Timer::Alone, now.plus(SEEDS_AGAIN_US));
+        }
+        self.standing.looked = true;
+        if self.standing.is_unconfirmed() {
+            self.serve_unconfirmed(now);
+        }
+        if !self.standing.joined {
+            self.found(now);
+        }
+    }
+
+    /// A peer is gone.
+    pub(super) fn lose_company(&mut self, now: Micros, has_left: bool) {
+        if self.links.values().filter(|link| link.peer().is_some()).count() > 1 {
+            return;
+        }
+        self.isolation.is_left_alone(has_left);
+        if !self.standing.joined || self.standing.is_unconfirmed() {
+            self.timers.set(Timer::Alone, now.plus(self.config.timings.alone_us));
+        }
+    }
+
+    fn serve_unconfirmed(&mut self, now: Micros) {
+        self.counters.served_unconfirmed += 1;
+        self.open(now);
+        self.tell(NodeEvent::ServingUnconfirmed);
+    }
+
+    /// Lets reads see what is here.
+    pub(super) fn open(&mut self, now: Micros) {
+        let _ = now;
+        self.standing.fence = None;
+        self.store.serve();
+    }
+
+    /// Begins a cluster: what comes from before this node, and before the others that begin with it, is not taken.
+    fn found(&mut self, now: Micros) {
+        let mut floor = self.standing.join_floor;
+        for peer in self.links.values().filter_map(|link| link.peer()) {
+            // A cold node's incarnation is the time of its start.
+            if peer.incarnation.0 < STAMP_MICROS_MAX {
+                floor = floor.min(Stamp::from_micros(peer.incarnation.0));
+            }
+        }
+        for range in 0..self.store.floor_ranges() {
+            self.store.raise_floor(range, floor);
+        }
+        self.store.end_join();
+        self.standing.join();
+        self.counters.founded += 1;
+        self.review(now);
+    }
+
+    /// What each peer had when it was met: whether all of that is here.
+    pub(super) fn has_everything(&mut self) -> bool {
+        let (own, streams) = (self.stream, &self.streams);
+        let mut all = true;
+        for link in self.links.values_mut().filter(|link| link.session.is_established()) {
+            if matches!(&link.owed, Owed::Vector(vector) if streams.cover(vector, |stream| stream == own)) {
+                link.owed = Owed::Covered;
+            }
+            all &= matches!(link.owed, Owed::Covered);
+        }
+        all && self.sync.is_none() && !self.streams.is_unclaimed()
+    }
+
+    /// Looks whether reads can be answered, and whether anything is missing.
+    pub(super) fn look_at_standing(&mut self, now: Micros) {
+        let peers = || self.links.values().filter_map(|link| link.peer());
+        let has_peers = peers().next().is_some();
+        self.standing.looked |= has_peers;
+        let is_least = peers().all(|peer| !peer.is_joined() && peer.name > self.config.name);
+        if has_peers
+            && is_least
+            && !self.standing.joined
+            && self.sync.is_none()
+            && now.since(self.standing.met) >= FOUND_AFTER_US
+        {
+            self.found(now);
+        }
+        let waits = self.standing.is_unconfirmed() && has_peers || !self.standing.complete && self.standing.looked;
+        if self.standing.joined && waits && self.has_everything() {
+            if self.standing.is_unconfirmed() && has_peers {
+                self.counters.confirmed += 1;
+                self.open(now);
+                self.tell(NodeEvent::Confirmed { after_us: now.since(self.standing.began) });
+            }
+            self.standing.complete |= self.standing.fence.is_none();
+        }
+        let readiness = self.readiness();
+        if readiness != self.standing.told {
+            self.standing.told = readiness;
+            self.tell(NodeEvent::Readiness(readiness));
+        }
+    }
+}

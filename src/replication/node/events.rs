@@ -1,0 +1,30 @@
+//! Events for users, in a bounded queue: the oldest wait, the newest is dropped and counted.
+
+#![forbid(unsafe_code)]
+
+use super::api::NodeEvent;
+use std::collections::VecDeque;
+
+/// Events that wait for whoever polls them.
+const EVENTS_MAX: usize = 256;
+
+/// The queue.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    queue: VecDeque<NodeEvent>,
+}
+
+impl Events {
+    /// `false` if there is no room.
+    pub(super) fn push(&mut self, event: NodeEvent) -> bool {
+        let has_room = self.queue.len() < EVENTS_MAX;
+        if has_room {
+            self.queue.push_back(event);
+        }
+        has_room
+    }
+
+    pub(super) fn pop(&mut self) -> Option<NodeEvent> {
+        self.queue.pop_front()
+    }
+}

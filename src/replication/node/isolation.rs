@@ -1,0 +1,124 @@
+//! Isolation: what a node does when it hears none of its peers any more, and what becomes of streams without an origin.
+//!
+//! ```text
+//!   heard --three heartbeats missed from all--> isolated (Miss: reads are held) --heard, and what was missed is here--> heard
+//!   the last peer says goodbye: nobody is missed
+//!
+//!   origin lost --2 s, nobody is further with its stream--> told, once      it is back: nothing to tell
+//! ```
+//!
+//! Nothing is ever dropped for being isolated.
+
+#![forbid(unsafe_code)]
+
+use super::Node;
+use super::api::{NodeEvent, OnIsolated};
+use super::confirm::Fence;
+use super::link::Owed;
+use crate::replication::session::time::Micros;
+use crate::types::stream::StreamId;
+
+/// Who was heard, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Isolation {
+    /// When any peer was heard last.
+    pub(super) heard: Micros,
+    /// When this was judged last.
+    pub(super) ticked: Micros,
+    expecting: bool,
+    isolated: bool,
+}
+
+impl Isolation {
+    pub(super) fn new(now: Micros) -> Self {
+        Self { heard: now, ticked: now, expecting: false, isolated: false }
+    }
+
+    /// There is a peer, which is to be heard.
+    pub(super) fn expect(&mut self, now: Micros) {
+        (self.expecting, self.heard) = (true, now);
+    }
+
+    /// Whether somebody is to be heard.
+    pub(super) fn is_expecting(&self) -> bool {
+        self.expecting
+    }
+
+    /// The last peer is gone; by its own will it is not missed.
+    pub(super) fn is_left_alone(&mut self, has_left: bool) {
+        self.expecting &= !has_left || self.isolated;
+    }
+}
+
+impl Node {
+    /// Whether nobody was heard for too long. Not judged by a node that was asleep itself.
+    pub(super) fn judge_isolation(&mut self, now: Micros, overslept: bool) {
+        let timings = &self.config.timings;
+        let is_silent = now.since(self.isolation.heard) > timings.heartbeat_us * timings.heartbeats_missed;
+        if !self.isolation.expecting || self.isolation.isolated || !is_silent || overslept {
+            return;
+        }
+        self.isolation.isolated = true;
+        self.counters.isolations += 1;
+        let fenced = self.config.on_isolated == OnIsolated::Miss;
+        if fenced && self.standing.fence.is_none() {
+            self.standing.fence = Some(Fence::Isolated);
+            self.store.hold();
+        }
+        // What they have by the time that they are heard again is what was missed.
+        self.links.values_mut().for_each(|link| link.owed = Owed::Unknown);
+        self.tell(NodeEvent::Isolated { fenced });
+    }
+
+    /// Whether somebody is heard again, and what was missed is here.
+    pub(super) fn look_at_isolation(&mut self, now: Micros) {
+        let timings = &self.config.timings;
+        let is_heard = now.since(self.isolation.heard) <= timings.heartbeat_us * timings.heartbeats_missed;
+        if !self.isolation.isolated || !is_heard || !self.links.values().any(|link| link.peer().is_some()) {
+            return;
+        }
+        if self.standing.fence == Some(Fence::Isolated) {
+            if !self.has_everything() {
+                return;
+            }
+            self.counters.fences_opened += 1;
+            self.open(now);
+        }
+        self.isolation.isolated = false;
+        self.tell(NodeEvent::Reunited);
+    }
+
+    /// The origin of a stream is gone. Who has left, and told everything before, is not missed.
+    pub(super) fn orphan(&mut self, now: Micros, stream: StreamId, has_left: bool) {
+        let end = self.links.values().filter_map(|link| link.peer()?.reach(stream)).max();
+        if let Some(row) = self.streams.rows.get_mut(&stream) {
+            row.orphaned = (!has_left || Some(row.position) < end).then_some((now, false));
+        }
+    }
+
+    /// The origin of a stream is there.
+    pub(super) fn adopt(&mut self, stream: StreamId) {
+        for (_, row) in self.streams.rows.iter_mut().filter(|(row, _)| row.origin == stream.origin) {
+            row.orphaned = None;
+        }
+    }
+
+    /// Tells of streams whose origin is gone, once all that anybody has of them is here.
+    pub(super) fn look_for_orphans(&mut self, now: Micros) {
+        let (links, after_us) = (&self.links, self.config.timings.alone_us);
+        let mut lost = Vec::new();
+        for (stream, row) in &mut self.streams.rows {
+            let Some((since, told @ false)) = &mut row.orphaned else { continue };
+            let is_behind =
+                links.values().any(|link| link.peer().and_then(|peer| peer.reach(*stream)) > Some(row.position));
+            if now.since(*since) >= after_us && !is_behind {
+                *told = true;
+                lost.push(*stream);
+            }
+        }
+        for stream in lost {
+            self.counters.origins_lost += 1;
+            self.tell(NodeEvent::OriginLost { stream, then: self.config.on_origin_lost });
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Leaving: what is unsent goes out, it is waited for, and then goodbye.
+//!
+//! ```text
+//!   leave -> no dials, no new peers -> every peer has acknowledged the own end, or the deadline
+//!         -> GOODBYE to all, closed behind it -> departure: what was left
+//! ```
+
+#![forbid(unsafe_code)]
+
+use super::Node;
+use super::api::{CloseReason, ConnectionId, Departure, NodeEvent};
+use super::receive::Fault;
+use super::timers::Timer;
+use crate::replication::session::time::Micros;
+use crate::replication::wire::Goodbye;
+
+/// A leave that is under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaving {
+    deadline: Micros,
+}
+
+impl Node {
+    /// Sends what is unsent, waits for acknowledgements until a deadline, and says goodbye. No connection is made any more.
+    pub(crate) fn leave(&mut self, now: Micros, deadline: Micros) {
+        if self.leaving.is_none() {
+            self.leaving = Some(Leaving { deadline });
+            self.timers.set(Timer::Leave, deadline.max(now));
+            self.ask_acknowledgements(now);
+            self.look_at_leaving(now);
+        }
+    }
+
+    /// Peers that lack changes of this node, with the cells that they lack.
+    fn unacknowledged(&self) -> Vec<(String, u64)> {
+        let end = self.store.end();
+        let peers = self.links.values().filter_map(|link| link.peer());
+        let lacks = peers
+            .map(|peer| (peer.name.clone(), end.0 - peer.vector.get(self.stream).unwrap_or_default().0.min(end.0)));
+        lacks.filter(|(_, cells)| *cells > 0).collect()
+    }
+
+    /// Whether there is nothing left to wait for.
+    pub(super) fn look_at_leaving(&mut self, now: Micros) {
+        let Some(leaving) = self.leaving.filter(|_| self.departure.is_none()) else { return };
+        if now >= leaving.deadline || self.unacknowledged().is_empty() {
+            self.finish_leaving(now);
+        }
+    }
+
+    pub(super) fn finish_leaving(&mut self, now: Micros) {
+        if self.departure.is_some() {
+            return;
+        }
+        self.timers.clear(Timer::Leave);
+        let unacknowledged = self.unacknowledged();
+        let goodbye = Goodbye { end: self.store.end() };
+        for id in self.links.keys().copied().collect::<Vec<ConnectionId>>() {
+            if let Some(link) = self.links.get_mut(&id).filter(|link| link.session.is_established()) {
+                link.session.say(|version, out| goodbye.encode(version, out));
+            }
+            self.end(now, id, Fault::Close(CloseReason::Leaving));
+        }
+        self.departure = Some(Departure { unacknowledged: unacknowledged.clone(), at: now });
+        self.tell(NodeEvent::Left { unacknowledged });
+    }
+
+    /// A peer leaves: it is not missed, and not dialled before it is heard of again.
+    pub(super) fn handle_goodbye(&mut self, id: ConnectionId, goodbye: Goodbye) -> Fault {
+        self.counters.goodbyes += 1;
+        if let Some(peer) = self.links.get_mut(&id).and_then(|link| link.session.peer.as_mut()) {
+            peer.grow(goodbye.end);
+        }
+        Fault::Close(CloseReason::PeerLeft)
+    }
+}

@@ -1,0 +1,171 @@
+//! Sources: from whom each stream comes, and what to do when nobody has it.
+//!
+//! ```text
+//!   the origin is connected                     -> from the origin, also where nothing is new
+//!   it is not, or no longer has it, and a peer is further -> from the one that is furthest; it goes on there
+//!   everybody who is further has refused        -> a sync, from the origin if it is one of them, else the furthest
+//! ```
+//!
+//! The receiver decides everything. Who sends keeps a cursor.
+
+#![forbid(unsafe_code)]
+
+use super::Node;
+use super::api::{ConnectionId, NodeEvent};
+use super::link::Link;
+use crate::replication::session::peer::Peer;
+use crate::replication::session::time::Micros;
+use crate::replication::wire::{NotCovered, Subscribe, Unsubscribe};
+use crate::types::stream::{Position, StreamId};
+use std::cmp::Reverse;
+
+/// How long a source that has more may send nothing before it is asked again.
+const STALL_US: u64 = 1_000_000;
+
+/// A peer that can send a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Candidate {
+    id: ConnectionId,
+    is_origin: bool,
+    reach: Position,
+}
+
+impl Node {
+    /// Looks at every stream that somebody has, and asks for those that are behind.
+    pub(super) fn review(&mut self, now: Micros) {
+        self.review_due = false;
+        if self.leaving.is_some() {
+            return;
+        }
+        if self.may_subscribe() {
+            self.discover();
+            let streams: Vec<StreamId> = self.streams.rows.keys().copied().collect();
+            streams.into_iter().for_each(|stream| self.choose_source(now, stream));
+        }
+        self.seek_donor(now);
+    }
+
+    /// Takes every stream into the table that a peer knows.
+    fn discover(&mut self) {
+        let known = |link: &Link| link.peer().map(|peer| peer.everything());
+        for vector in self.links.values().filter_map(known).collect::<Vec<_>>() {
+            for (stream, _) in vector.iter().filter(|(stream, _)| *stream != self.stream) {
+                if self.streams.rows.contains_key(&stream) || self.streams.is_forgotten(stream) {
+                    continue;
+                }
+                let position = self.position_of(stream);
+                if !self.streams.discover(stream, position) {
+                    self.counters.streams_dropped += 1;
+                }
+            }
+        }
+    }
+
+    fn choose_source(&mut self, now: Micros, stream: StreamId) {
+        let Some(row) = self.streams.rows.get(&stream) else { return };
+        let best = self.best_source(stream, row.position, &row.refused);
+        let reach = |id: ConnectionId| self.links.get(&id)?.peer()?.reach(stream);
+        let choice = match row.source {
+            None => best,
+            Some(current) => {
+                let is_behind = reach(current) <= Some(row.position);
+                let is_stalled = !is_behind && now.since(row.moved) > STALL_US;
+                if is_stalled {
+                    self.counters.stalls += 1;
+                }
+                let is_better = |best: &Candidate| {
+                    is_stalled || best.is_origin && !row.from_origin || is_behind && !row.from_origin
+                };
+                best.filter(|best| is_better(best) && (best.id != current || is_stalled))
+            }
+        };
+        if let Some(choice) = choice {
+            self.subscribe(now, stream, choice);
+        }
+    }
+
+    fn best_source(&self, stream: StreamId, position: Position, refused: &[ConnectionId]) -> Option<Candidate> {
+        let candidate = |(id, link): (&ConnectionId, &Link)| {
+            let peer = link.peer()?;
+            let reach = peer.reach(stream)?;
+            let is_of_use = reach > position || peer.stream() == stream;
+            let is_origin = peer.is_origin_of(stream);
+            (is_of_use && !refused.contains(id)).then_some(Candidate { id: *id, is_origin, reach })
+        };
+        let rank = |candidate: &Candidate| (candidate.is_origin, candidate.reach, Reverse(candidate.id));
+        self.links.iter().filter_map(candidate).max_by_key(rank)
+    }
+
+    fn subscribe(&mut self, now: Micros, stream: StreamId, from: Candidate) {
+        let Some(row) = self.streams.rows.get_mut(&stream) else { return };
+        let former = row.source.replace(from.id).filter(|former| *former != from.id);
+        (row.from_origin, row.awaiting, row.moved) = (from.is_origin, true, now);
+        let subscribe = Subscribe { stream, from: row.position };
+        if let Some(link) = former.and_then(|former| self.links.get_mut(&former)) {
+            link.session.say(|version, out| Unsubscribe { stream }.encode(version, out));
+        }
+        let Some(link) = self.links.get_mut(&from.id) else { return };
+        link.session.say(|version, out| subscribe.encode(version, out));
+        if !from.is_origin {
+            self.counters.relays += 1;
+            let name = link.peer().map(|peer| peer.name.clone()).unwrap_or_default();
+            self.tell(NodeEvent::Relaying { stream, from: name });
+        }
+    }
+
+    /// Asks once more for a stream, from where it stands.
+    pub(super) fn ask_again(&mut self, now: Micros, stream: StreamId) {
+        let Some(row) = self.streams.rows.get_mut(&stream) else { return };
+        (row.awaiting, row.moved) = (true, now);
+        let subscribe = Subscribe { stream, from: row.position };
+        if let Some(link) = row.source.and_then(|source| self.links.get_mut(&source)) {
+            link.session.say(|version, out| subscribe.encode(version, out));
+        }
+    }
+
+    pub(super) fn handle_not_covered(&mut self, id: ConnectionId, not_covered: NotCovered) {
+        self.counters.not_covered_received += 1;
+        if let Some(row) = self.streams.rows.get_mut(&not_covered.stream)
+            && row.source == Some(id)
+        {
+            (row.source, row.awaiting) = (None, false);
+            row.refused.push(id);
+            self.review_due = true;
+        }
+    }
+
+    /// Looks for a donor where a stream can not be had, or where this node has joined nobody yet.
+    fn seek_donor(&mut self, now: Micros) {
+        if self.sync.is_some() {
+            return;
+        }
+        if !self.standing.is_joined() {
+            let by_name = |(id, peer): (ConnectionId, &Peer)| (Reverse(peer.flags.complete), peer.name.clone(), id);
+            let donor = self.links.iter().filter_map(joined).min_by_key(|found| by_name((found.0, found.1)));
+            if let Some(donor) = donor.map(|(id, _)| id) {
+                self.begin_sync(now, donor);
+            }
+            return;
+        }
+        let missed = self.streams.rows.iter().find_map(|(stream, row)| {
+            let ahead = || {
+                let reach = |link: &Link| link.peer().and_then(|peer| peer.reach(*stream));
+                self.links.iter().filter(move |(_, link)| reach(link) > Some(row.position))
+            };
+            let nobody_is_left = row.source.is_none() && ahead().all(|(id, _)| row.refused.contains(id));
+            let rank =
+                |(id, peer): &(ConnectionId, &Peer)| (peer.is_origin_of(*stream), peer.reach(*stream), Reverse(*id));
+            ahead().filter_map(joined).max_by_key(rank).filter(|_| nobody_is_left).map(|(id, _)| id)
+        });
+        // What a sync that was cut off has left open, any other one closes.
+        let any = || self.links.iter().filter_map(joined).map(|(id, _)| id).next();
+        if let Some(donor) = missed.or_else(|| if self.streams.is_unclaimed() { any() } else { None }) {
+            self.begin_sync(now, donor);
+        }
+    }
+}
+
+/// A connection whose peer can give a sync.
+fn joined<'n>((id, link): (&ConnectionId, &'n Link)) -> Option<(ConnectionId, &'n Peer)> {
+    Some((*id, link.peer().filter(|peer| peer.is_joined())?))
+}

@@ -1,0 +1,466 @@
+//! Receiving a sync: what was missed comes from one donor, while the streams go on.
+//!
+//! ```text
+//!   Survey --SYNC_REQUEST--> Requested --SYNC_BEGIN--> Running --SYNC_END--> claimed, saved
+//!   newest entry here?                   |  streams go on from the donor's vector, not claimed
+//!   (warm arenas alone)                  |  VERIFY ---> all that is held        <--- VERIFIED: what the donor knows better
+//!                                        |  <--- SYNC_ENTRIES, hottest first    <--- FLOORS
+//!   the donor is lost, at any point: all is begun again with another one
+//! ```
+//!
+//! A change that is not younger than the donor's stamp, of a key that is absent here, is put off until the end: only then
+//! are the floors known that decide about it. Its stream is claimed up to it, and no further.
+//!
+//! # Invariants
+//!
+//! - Nothing that a sync is to bring is claimed before its end.
+//! - What is put off is bounded; beyond the bound the key stays absent, and its floor says so.
+
+#![forbid(unsafe_code)]
+
+use super::Node;
+use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
+use super::apply::range_of;
+use super::receive::Fault;
+use crate::arena::frame::FrameKind;
+use crate::arena::received::ReceivedFrame;
+use crate::replication::session::time::Micros;
+use crate::replication::session::transmit::Transmit;
+use crate::replication::store::Applied;
+use crate::replication::wire::{
+    Floors, Positions, Records, SyncBegin, SyncEntries, SyncRequest, Verified, VerifyBuilder,
+};
+use crate::sync::bite;
+use crate::types::key::{Key, KeyspaceId};
+use crate::types::stream::{Position, StreamId, Vector};
+use crate::types::version::{Stamp, Version};
+
+/// VERIFY frames that may be unanswered.
+pub(super) const VERIFIES_OPEN_MAX: u32 = 2;
+/// Entries that one scan looks at.
+const SCANNED_AT_ONCE: usize = 256;
+/// Scans of a survey between two looks at anything else.
+const SCANS_PER_BATCH: usize = 64;
+/// How much older than the newest entry here something may be that was missed before the last life ended.
+const MISSED_BEFORE_END_US: u64 = 10_000_000;
+/// Bytes of changes that are put off.
+const DEFERRED_BYTES_MAX: usize = 1 << 20;
+/// How long a donor may send nothing.
+const DONOR_SILENT_US: u64 = 10_000_000;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Survey { bucket: u32, newest: Stamp },
+    Requested,
+    Running,
+}
+
+/// A sync that is being received.
+#[derive(Debug)]
+pub(super) struct SyncReceiver {
+    donor: ConnectionId,
+    donor_name: String,
+    kind: SyncKind,
+    began: Micros,
+    moved: Micros,
+    phase: Phase,
+    /// What is older than this is here, or its floor will be this.
+    since: Stamp,
+    /// The donor's, or this node's join: younger changes need not wait.
+    stamp: Stamp,
+    /// Where the scan of what is held goes on; `None` once it is through.
+    bucket: Option<u32>,
+    batch: u64,
+    unanswered: u32,
+    /// Entries of a bucket that did not fit into the last batch.
+    spare: Vec<(KeyspaceId, Vec<u8>, Version)>,
+    floors: u32,
+    floors_total: u32,
+    entries: u64,
+    deferred: Vec<u8>,
+}
+
+impl Node {
+    /// Asks a donor for what was missed.
+    pub(super) fn begin_sync(&mut self, now: Micros, donor: ConnectionId) {
+        let Some(peer) = self.links.get(&donor).and_then(|link| link.peer()) else { return };
+        let kind = if self.standing.is_joined() { SyncKind::Delta } else { SyncKind::Snapshot };
+        let since = self.missed_since();
+        let surveys = since.is_none() && self.standing.is_unconfirmed();
+        let phase = if surveys { Phase::Survey { bucket: 0, newest: Stamp::ZERO } } else { Phase::Requested };
+        let sync = SyncReceiver {
+            donor,
+            donor_name: peer.name.clone(),
+            kind,
+            began: now,
+            moved: now,
+            phase,
+            since: since.unwrap_or_default(),
+            stamp: self.standing.join_floor(),
+            bucket: Some(0),
+            batch: 0,
+            unanswered: 0,
+            spare: Vec::new(),
+            floors: 0,
+            floors_total: 0,
+            entries: 0,
+            deferred: Vec::new(),
+        };
+        self.tell(NodeEvent::SyncBegun { donor: sync.donor_name.clone(), kind });
+        self.sync = Some(sync);
+        if phase == Phase::Requested {
+            self.request();
+        }
+    }
+
+    /// The stamp up to which nothing was missed, if that is known of every stream that was.
+    fn missed_since(&self) -> Option<Stamp> {
+        if !self.standing.is_joined() {
+            return None;
+        }
+        let missed = self.streams.rows.values().filter(|row| row.source.is_none() || row.base.is_some());
+        missed.map(|row| row.caught_up).try_fold(Stamp(u64::MAX), |least, stamp| Some(least.min(stamp?)))
+    }
+
+    fn request(&mut self) {
+        let Some(sync) = &self.sync else { return };
+        let vector = Positions::from(&self.streams.applied);
+        let request = SyncRequest { since: sync.since, verifies: true, vector };
+        if let Some(link) = self.links.get_mut(&sync.donor) {
+            link.session.say(|version, out| request.encode(version, out));
+        }
+    }
+
+    /// Changes that are not younger than this wait for the end of the sync, where their key is absent.
+    pub(super) fn join_stamp(&self) -> Option<Stamp> {
+        self.sync.as_ref().filter(|sync| sync.phase == Phase::Running).map(|sync| sync.stamp)
+    }
+
+    /// Whether a sync has come so far that streams can be asked for.
+    pub(super) fn may_subscribe(&self) -> bool {
+        self.standing.is_joined() || self.join_stamp().is_some()
+    }
+
+    pub(super) fn has_sync_work(&self, id: ConnectionId) -> bool {
+        self.sync.as_ref().is_some_and(|sync| {
+            let is_verifying = || sync.bucket.is_some() && sync.unanswered < VERIFIES_OPEN_MAX;
+            sync.donor == id
+                && match sync.phase {
+                    Phase::Survey { .. } => true,
+                    Phase::Requested => false,
+                    Phase::Running => is_verifying(),
+                }
+        })
+    }
+
+    /// Only a donor that was asked, and has begun, may send what belongs to a sync.
+    pub(super) fn check_donor(&self, id: ConnectionId) -> Result<(), Fault> {
+        let is_donor = |sync: &SyncReceiver| sync.donor == id && sync.phase == Phase::Running;
+        if self.sync.as_ref().is_some_and(is_donor) { Ok(()) } else { Err(Fault::Order("a part of no sync")) }
+    }
+
+    pub(super) fn handle_sync_begin(
+        &mut self,
+        now: Micros,
+        id: ConnectionId,
+        begin: &SyncBegin<'_>,
+    ) -> Result<(), Fault> {
+        let Some(sync) = self.sync.as_mut().filter(|sync| sync.donor == id && sync.phase == Phase::Requested) else {
+            return Err(Fault::Order("a sync that nobody asked for"));
+        };
+        (sync.phase, sync.moved, sync.floors_total) = (Phase::Running, now, begin.floor_ranges);
+        sync.stamp = sync.stamp.max(begin.stamp);
+        if bite("node.sync-unverified") {
+            sync.bucket = None;
+        }
+        for (keyspace, stamp) in begin.clears.iter().filter(|(_, stamp)| *stamp > Stamp::ZERO) {
+            self.store.apply_clear(keyspace, stamp);
+        }
+        self.aim(&begin.vector.to_vector());
+        if self.sync.as_ref().is_some_and(|sync| sync.bucket.is_none()) {
+            self.end_of_verify(id, 0);
+        }
+        self.review_due = true;
+        Ok(())
+    }
+
+    /// Lets each stream go on from where the donor is, unless it goes on exactly from where it is.
+    fn aim(&mut self, target: &Vector) {
+        for (stream, to) in target.iter().filter(|(stream, _)| *stream != self.stream) {
+            let own = self.position_of(stream);
+            if !self.streams.discover(stream, own) {
+                self.counters.streams_dropped += 1;
+            }
+            let claimed = self.streams.applied.get(stream).unwrap_or_default();
+            let Some(row) = self.streams.rows.get_mut(&stream) else { continue };
+            match row.base {
+                None if row.source.is_some() || own >= to => {}
+                None => row.jump(to),
+                Some(base) if base <= to && to <= row.position => {}
+                Some(_) if claimed >= to => row.go_back(claimed),
+                Some(_) => row.jump(to),
+            }
+        }
+        // What the donor knows nothing of was not brought by the sync before either.
+        let applied = &self.streams.applied;
+        for (stream, row) in
+            self.streams.rows.iter_mut().filter(|(stream, row)| row.base.is_some() && target.get(**stream).is_none())
+        {
+            row.go_back(applied.get(*stream).unwrap_or_default());
+        }
+    }
+
+    /// What the receiving side of a sync sends: VERIFY frames, as far as the window goes.
+    pub(super) fn fill_verify(&mut self, now: Micros, id: ConnectionId, transmit: &mut Transmit) {
+        if !self.has_sync_work(id) {
+            return;
+        }
+        if let Some(SyncReceiver { phase: Phase::Survey { .. }, .. }) = self.sync {
+            return self.survey(now, id);
+        }
+        let (Some(sync), Some(link)) = (&mut self.sync, self.links.get(&id)) else { return };
+        let (version, batch) = (link.session.version, sync.batch);
+        let mut builder = VerifyBuilder::new(transmit.bytes(), version, batch);
+        for (space, key, version) in sync.spare.drain(..) {
+            if let Some(key) = Key::new(space, &key) {
+                builder.push(key, &version);
+            }
+        }
+        while let Some(bucket) = sync.bucket.filter(|_| !builder.is_full()) {
+            sync.bucket = self.store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
+                if builder.is_full() {
+                    sync.spare.push((scanned.key.keyspace, scanned.key.bytes.to_vec(), scanned.version));
+                } else {
+                    builder.push(scanned.key, &scanned.version);
+                }
+            });
+        }
+        // The index is through, but the last entries go with the next batch.
+        let is_last = sync.bucket.is_none() && sync.spare.is_empty();
+        sync.bucket = if is_last { None } else { Some(sync.bucket.unwrap_or(u32::MAX)) };
+        let count = builder.count();
+        builder.finish();
+        self.counters.verified += u64::from(count);
+        sync.batch += 1;
+        sync.unanswered += u32::from(count > 0);
+        sync.moved = now;
+        if is_last && count > 0 {
+            self.end_of_verify(id, batch + 1);
+        }
+    }
+
+    /// Says that nothing more is held.
+    fn end_of_verify(&mut self, id: ConnectionId, batch: u64) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.session.say(|version, out| VerifyBuilder::new(out, version, batch).finish());
+        }
+    }
+
+    /// Looks for the newest entry that others have written: not much that was missed is older.
+    fn survey(&mut self, now: Micros, id: ConnectionId) {
+        let own = self.stream.origin.0;
+        let Some(sync) = &mut self.sync else { return };
+        let Phase::Survey { bucket, mut newest } = sync.phase else { return };
+        let mut next = Some(bucket);
+        for _ in 0..SCANS_PER_BATCH {
+            let Some(bucket) = next else { break };
+            next = self.store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
+                if scanned.version.origin != own {
+                    newest = newest.max(scanned.version.stamp);
+                }
+            });
+        }
+        sync.moved = now;
+        if let Some(bucket) = next {
+            sync.phase = Phase::Survey { bucket, newest };
+            // A sign of life, and so the driver comes back at once.
+            self.links.entry(id).and_modify(|link| link.session.heartbeat_due = true);
+            return;
+        }
+        sync.since = Stamp::from_micros(newest.micros().saturating_sub(MISSED_BEFORE_END_US));
+        sync.phase = Phase::Requested;
+        self.request();
+    }
+
+    pub(super) fn handle_verified(
+        &mut self,
+        now: Micros,
+        id: ConnectionId,
+        verified: Verified<'_>,
+    ) -> Result<(), Fault> {
+        self.check_donor(id)?;
+        let is_last = verified.last;
+        self.take_entries(now, verified.records, true)?;
+        let Some(sync) = &mut self.sync else { return Ok(()) };
+        if verified.batch >= sync.batch || is_last && sync.unanswered == 0 {
+            return Err(Fault::Order("an answer to no question"));
+        }
+        sync.unanswered -= u32::from(is_last);
+        Ok(())
+    }
+
+    pub(super) fn handle_sync_entries(
+        &mut self,
+        now: Micros,
+        id: ConnectionId,
+        entries: SyncEntries<'_>,
+    ) -> Result<(), Fault> {
+        self.check_donor(id)?;
+        self.take_entries(now, entries.records, false)
+    }
+
+    fn take_entries(&mut self, now: Micros, records: Records<'_>, verified: bool) -> Result<(), Fault> {
+        for record in records {
+            let Some(frame) = record.entry()? else { continue };
+            let applied = self.store.apply_from_donor(&frame);
+            if applied == Applied::Closed {
+                return Err(Fault::Close(CloseReason::Leaving));
+            }
+            self.counters.applied(applied);
+            let is_void = frame.kind == FrameKind::Invalidation;
+            self.counters.verified_voided += u64::from(verified && is_void);
+            self.counters.verified_newer += u64::from(verified && !is_void);
+            self.note_synced(now);
+        }
+        if let Some(sync) = &mut self.sync {
+            sync.moved = now;
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_synced(&mut self, now: Micros) {
+        if let Some(sync) = &mut self.sync {
+            sync.entries += 1;
+            sync.moved = now;
+        }
+    }
+
+    pub(super) fn handle_floors(&mut self, now: Micros, id: ConnectionId, floors: &Floors<'_>) -> Result<(), Fault> {
+        self.check_donor(id)?;
+        let own = self.store.floor_ranges();
+        let Some(sync) = &mut self.sync else { return Ok(()) };
+        if floors.total != sync.floors_total || floors.first != sync.floors {
+            return Err(Fault::Order("floors of other ranges"));
+        }
+        (sync.floors, sync.moved) = (floors.first + floors.floors.len() as u32, now);
+        for (range, stamp) in (floors.first..).zip(floors.floors.iter()) {
+            if stamp > Stamp::ZERO && !bite("node.floors-not-adopted") {
+                fold(range, floors.total, own).for_each(|range| self.store.raise_floor(range, stamp));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything has come: floors, what was put off, claims, in this order.
+    pub(super) fn handle_sync_end(&mut self, now: Micros, id: ConnectionId) -> Result<(), Fault> {
+        self.check_donor(id)?;
+        let is_whole =
+            |sync: &SyncReceiver| sync.bucket.is_none() && sync.unanswered == 0 && sync.floors == sync.floors_total;
+        let Some(sync) = self.sync.take_if(|sync| is_whole(sync)) else {
+            return Err(Fault::Order("an early end of a sync"));
+        };
+        if sync.since > Stamp::ZERO {
+            (0..self.store.floor_ranges()).for_each(|range| self.store.raise_floor(range, sync.since));
+        }
+        if !self.standing.is_joined() {
+            self.store.end_join();
+            self.standing.join();
+        }
+        self.apply_deferred(&sync.deferred)?;
+        self.streams.claim_all();
+        for (stream, position) in self.streams.applied.iter() {
+            self.store.save_applied(stream, position);
+        }
+        self.has_applied(now);
+        match sync.kind {
+            SyncKind::Snapshot => self.counters.snapshot_syncs += 1,
+            SyncKind::Delta => self.counters.delta_syncs += 1,
+        }
+        let (donor, kind, entries) = (sync.donor_name, sync.kind, sync.entries);
+        self.tell(NodeEvent::SyncEnded { donor, kind, entries, took_us: now.since(sync.began) });
+        self.review_due = true;
+        Ok(())
+    }
+
+    /// Puts a change off; `false` if there is no room.
+    pub(super) fn defer(&mut self, stream: StreamId, at: Position, entry: &[u8]) -> bool {
+        let Some(sync) = &mut self.sync else { return false };
+        let Some(row) = self.streams.rows.get_mut(&stream) else { return false };
+        if sync.deferred.len() + entry.len() > DEFERRED_BYTES_MAX {
+            return false;
+        }
+        row.put_off(at);
+        sync.deferred.extend_from_slice(&(entry.len() as u32).to_le_bytes());
+        sync.deferred.extend_from_slice(entry);
+        true
+    }
+
+    fn apply_deferred(&mut self, mut deferred: &[u8]) -> Result<(), Fault> {
+        while let Some((length, rest)) = deferred.split_first_chunk::<4>() {
+            let Some((entry, rest)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize) else { break };
+            if let Ok(frame) = ReceivedFrame::read(entry) {
+                let applied = self.store.apply(&frame);
+                if applied == Applied::Closed {
+                    return Err(Fault::Close(CloseReason::Leaving));
+                }
+                self.counters.applied(applied);
+            }
+            deferred = rest;
+        }
+        Ok(())
+    }
+
+    /// A connection is gone; with it what a sync had put off, which comes again.
+    pub(super) fn abandon_sync(&mut self, id: ConnectionId) {
+        if self.sync.take_if(|sync| sync.donor == id).is_none() {
+            return;
+        }
+        self.counters.syncs_aborted += 1;
+        let applied = &self.streams.applied;
+        for (stream, row) in &mut self.streams.rows {
+            row.take_up(applied.get(*stream).unwrap_or_default());
+        }
+        self.review_due = true;
+    }
+
+    /// A donor that sends nothing is left.
+    pub(super) fn look_at_sync(&mut self, now: Micros) {
+        let silent = |sync: &&SyncReceiver| now.since(sync.moved) > DONOR_SILENT_US;
+        if let Some(donor) = self.sync.as_ref().filter(silent).map(|sync| sync.donor) {
+            self.end(now, donor, Fault::Close(CloseReason::Silent));
+        }
+    }
+
+    /// The key stays absent, and what is older than this may not come in later.
+    pub(super) fn refuse_for_join(&mut self, key: Key<'_>, version: &Version) {
+        self.counters.join_refusals += 1;
+        self.store.raise_floor(range_of(key, self.store.floor_ranges()), version.stamp);
+    }
+}
+
+/// The own ranges that a range of a donor touches; both numbers of ranges are powers of two.
+fn fold(range: u32, theirs: u32, own: u32) -> std::ops::Range<u32> {
+    if theirs >= own {
+        let range = range >> (theirs.trailing_zeros() - own.trailing_zeros());
+        range..range + 1
+    } else {
+        let width = own.trailing_zeros() - theirs.trailing_zeros();
+        range << width..(range + 1) << width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_a_donor_covers_the_same_keys_here() {
+        let hashes = (0..200_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let range = |hash: u64, ranges: u32| hash.checked_shr(64 - ranges.trailing_zeros()).unwrap_or(0) as u32;
+        for hash in hashes {
+            for (theirs, own) in [(1, 1), (1, 64), (64, 1), (16, 256), (256, 16), (8, 8)] {
+                assert!(fold(range(hash, theirs), theirs, own).contains(&range(hash, own)), "{theirs} {own}");
+            }
+        }
+    }
+}
