@@ -166,6 +166,7 @@ fn who_comes_and_goes_is_told() {
     let (one, other) = (cache(), cache());
     let first = plain(&one, "a", None);
     let second = plain(&other, "b", Some(&first));
+    meet(&first, &second);
     let mut events = first.events();
     let mut next = |wanted: &dyn Fn(&Event) -> bool| {
         while let Some(event) = events.next_timeout(PATIENCE) {

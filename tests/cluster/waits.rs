@@ -44,6 +44,7 @@ fn a_session_reads_its_own_writes_wherever_it_comes() {
         assert_eq!(value, Some(number));
         assert!(first.get_after(&token, "session", Duration::ZERO).expect("its own").is_some());
     }
+    other.insert("session", "from b").expect("there is room");
     let value = block_on(first.get_after_async(&second.token(), "session", PATIENCE)).expect("it comes");
     assert!(value.is_some());
 }
