@@ -38,6 +38,8 @@ pub struct ClusterStats {
     pub bytes_in: u64,
     /// Bytes that went over connections.
     pub bytes_out: u64,
+    /// Rounds of the network thread: how often it woke.
+    pub rounds: u64,
     /// Batches that were sent.
     pub batches: u64,
     /// Batches of which the kernel took only a part at first: the other side is slow.
@@ -79,6 +81,7 @@ impl ClusterStats {
             lost: get(Counter::Lost),
             bytes_in: get(Counter::BytesIn),
             bytes_out: get(Counter::BytesOut),
+            rounds: get(Counter::Rounds),
             batches: get(Counter::Batches),
             batches_cut: get(Counter::Spilled),
             datagrams_in: get(Counter::DatagramsIn),
