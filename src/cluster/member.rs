@@ -78,6 +78,10 @@ pub struct Member {
     pub lag: Lag,
     /// How far this node is behind its changes.
     pub behind: Lag,
+    /// How long it has been connected; zero while it is away.
+    pub connected: Duration,
+    /// How long nothing has come from it.
+    pub silent: Duration,
     /// How long an answer takes; zero before the first one.
     pub round_trip: Duration,
     /// Between the clocks of the two no larger error is possible; zero before the first answer.
@@ -94,6 +98,8 @@ impl From<&api::Member> for Member {
             readiness: member.readiness.into(),
             lag: member.behind.into(),
             behind: member.ahead.into(),
+            connected: Duration::from_micros(member.connected_us),
+            silent: Duration::from_micros(member.silent_us),
             round_trip: Duration::from_micros(member.rtt_us),
             clock_bound: Duration::from_micros(member.clock_bound_us),
         }
@@ -110,6 +116,8 @@ impl From<&Known> for Member {
             readiness: Readiness::Joining,
             lag: Lag::default(),
             behind: Lag::default(),
+            connected: Duration::ZERO,
+            silent: Duration::ZERO,
             round_trip: Duration::ZERO,
             clock_bound: Duration::ZERO,
         }

@@ -4,6 +4,7 @@
 
 use crate::replication::driver::counters::Counter;
 use crate::replication::driver::shared::Shared;
+use std::fmt;
 use std::time::Duration;
 
 /// What a node has done since it was started. Made by [`crate::Cluster::stats`].
@@ -38,6 +39,8 @@ pub struct ClusterStats {
     pub bytes_in: u64,
     /// Bytes that went over connections.
     pub bytes_out: u64,
+    /// Rounds of the network thread: how often it woke.
+    pub rounds: u64,
     /// Batches that were sent.
     pub batches: u64,
     /// Batches of which the kernel took only a part at first: the other side is slow.
@@ -54,6 +57,10 @@ pub struct ClusterStats {
     pub resolves_failed: u64,
     /// Times that others took this node for dead while it was not.
     pub taken_for_dead: u64,
+    /// Datagrams of other processes with this node's name.
+    pub namesakes: u64,
+    /// Bytes of heap for connections and for the changes of others, beside those of the cache.
+    pub heap_bytes: usize,
     /// Between the clocks of this node and of any other no larger error is possible; zero without others.
     pub clock_bound: Duration,
     /// Changes, streams, joins: what the protocol counted, by name.
@@ -79,6 +86,7 @@ impl ClusterStats {
             lost: get(Counter::Lost),
             bytes_in: get(Counter::BytesIn),
             bytes_out: get(Counter::BytesOut),
+            rounds: get(Counter::Rounds),
             batches: get(Counter::Batches),
             batches_cut: get(Counter::Spilled),
             datagrams_in: get(Counter::DatagramsIn),
@@ -87,6 +95,8 @@ impl ClusterStats {
             datagrams_lost: get(Counter::DatagramsLost),
             resolves_failed: get(Counter::ResolvesFailed),
             taken_for_dead: status.membership.renewed,
+            namesakes: status.membership.namesakes,
+            heap_bytes: status.heap_bytes,
             clock_bound: Duration::from_micros(status.clock_bound_us),
             protocol: status.protocol.clone(),
         }
@@ -95,5 +105,39 @@ impl ClusterStats {
     /// What the protocol counted under a name; 0 if there is none of that name.
     pub fn counted(&self, name: &str) -> u64 {
         self.protocol.iter().find(|(own, _)| *own == name).map_or(0, |(_, count)| *count)
+    }
+}
+
+impl fmt::Display for ClusterStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "dialled    {}, {} failed, {} forbidden; accepted {}, {} turned away",
+            self.dialled, self.dials_failed, self.dials_forbidden, self.accepted, self.turned_away
+        )?;
+        writeln!(
+            f,
+            "secrets    {} right, {} wrong, {} rejected, {} forged, {} timed out",
+            self.secured, self.wrong_secret, self.rejected, self.forged, self.timed_out
+        )?;
+        writeln!(
+            f,
+            "bytes      {} in, {} out in {} batches, {} of them cut; {} connections lost",
+            self.bytes_in, self.bytes_out, self.batches, self.batches_cut, self.lost
+        )?;
+        writeln!(
+            f,
+            "datagrams  {} in, {} out, {} refused, {} lost",
+            self.datagrams_in, self.datagrams_out, self.datagrams_refused, self.datagrams_lost
+        )?;
+        write!(
+            f,
+            "node       {} rounds, {} bytes of heap, clocks within {:?}",
+            self.rounds, self.heap_bytes, self.clock_bound
+        )?;
+        for (name, count) in self.protocol.iter().filter(|(_, count)| *count > 0) {
+            write!(f, "\nprotocol   {name} {count}")?;
+        }
+        Ok(())
     }
 }

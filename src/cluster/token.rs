@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   a3f1-18c2e5a0b1c2d-2af0
-//!   |    |             `- position: every change of this life before it
+//!   |    |             `- position: every change of this life before it; 0: none, which is met everywhere
 //!   |    `- incarnation: which life of the node
 //!   `- origin: the specified hash of the node's name              all in hexadecimal digits
 //! ```

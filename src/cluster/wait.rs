@@ -21,6 +21,7 @@ use crate::replication::driver::promise::Answer;
 use crate::replication::driver::shared::Refused;
 use crate::replication::driver::waits::{Acks, Goal, Waited};
 use crate::types::limits::WAITS_MAX;
+use crate::types::stream::Position;
 use crate::types::version::Version;
 use std::future::Future;
 use std::time::Duration;
@@ -103,8 +104,8 @@ impl Cluster {
         async move { waiting?.finish().await }
     }
 
-    /// All that this node has written so far, as a token: whoever takes it to another node can wait there until that one
-    /// has applied it.
+    /// All that this node has written since it was started, as a token: whoever takes it to another node can wait there
+    /// until that one has applied it.
     ///
     /// ```
     /// # use also_cache::{Cache, Cluster, Token};
@@ -119,7 +120,10 @@ impl Cluster {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn token(&self) -> Token {
-        Token { stream: self.store().stream(), position: self.store().end() }
+        let (stream, end) = (self.store().stream(), self.store().end());
+        // Nothing yet: others may not even have heard of this life.
+        let nothing = self.store().streams().last().is_some_and(|own| own.first == end);
+        Token { stream, position: if nothing { Position::default() } else { end } }
     }
 
     /// Waits until this node has applied what a token covers, at most so long.
@@ -203,6 +207,9 @@ impl Cluster {
     /// What can be told without asking the thread.
     fn is_met(&self, goal: &Goal) -> bool {
         let Goal::Applied { stream, position } = *goal else { return false };
+        if position == Position::default() {
+            return true;
+        }
         if stream.origin == self.store().stream().origin {
             let own = self.store().streams().into_iter().find(|own| own.stream == stream);
             return own.is_some_and(|own| own.end >= position);

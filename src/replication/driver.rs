@@ -155,6 +155,7 @@ fn assemble(
     let mut net = Net {
         listener: listening.tcp,
         acceptable: true,
+        accept_fails: false,
         bound,
         advertised,
         is_learned: false,

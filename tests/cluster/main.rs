@@ -4,6 +4,7 @@
 //!   cache -- node "a" <===== TCP, UDP on 127.0.0.1 =====> node "b" -- cache
 //!
 //!   pairs   what is written on one is read on the other       waits   tokens, deadlines, tasks, leaving
+//!   knocking   strangers at the ports
 //!   start   what is refused before anything is listened on    trust   secrets: wrong, rotated
 //! ```
 //!
@@ -13,6 +14,7 @@
 #[expect(dead_code, reason = "each test crate uses its part")]
 mod support;
 
+mod knocking;
 mod pairs;
 mod start;
 mod trust;

@@ -44,6 +44,8 @@ fn a_session_reads_its_own_writes_wherever_it_comes() {
         assert_eq!(value, Some(number));
         assert!(first.get_after(&token, "session", Duration::ZERO).expect("its own").is_some());
     }
+    let nothing = second.token();
+    first.wait_applied(&nothing, Duration::ZERO).expect("there is nothing to wait for");
     other.insert("session", "from b").expect("there is room");
     let value = block_on(first.get_after_async(&second.token(), "session", PATIENCE)).expect("it comes");
     assert!(value.is_some());

@@ -35,11 +35,17 @@ impl Net {
                 return;
             }
             match sockets::accept(&self.listener) {
-                Ok((stream, peer)) => self.admit(now, stream, peer),
+                Ok((stream, peer)) => {
+                    self.accept_fails = false;
+                    self.admit(now, stream, peer);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.acceptable = false,
                 Err(error) if is_of_one_connection(error.kind()) => self.count(Counter::AcceptsFailed),
                 Err(error) => {
-                    tracing::warn!(%error, "connections can not be accepted");
+                    // Said once, not ten times a second.
+                    if !std::mem::replace(&mut self.accept_fails, true) {
+                        tracing::warn!(%error, "connections can not be accepted");
+                    }
                     self.count(Counter::AcceptsFailed);
                     self.acceptable = false;
                     self.deadlines.set(now.plus(ACCEPT_PAUSE_US), Due::Accept);
@@ -63,7 +69,7 @@ impl Net {
         match taken {
             Ok(_) => self.count(Counter::Accepted),
             Err(error) => {
-                tracing::warn!(%error, %peer, "a connection could not be taken");
+                tracing::debug!(%error, %peer, "a connection could not be taken");
                 self.count(Counter::AcceptsFailed);
             }
         }
@@ -112,7 +118,7 @@ impl Net {
     fn insert(&mut self, now: Micros, mut connection: Connection) -> io::Result<()> {
         let id = ConnectionId(self.next_id);
         self.registry().register(&mut connection.stream, Self::token(id), Interest::READABLE | Interest::WRITABLE)?;
-        self.next_id += 1;
+        self.next_id = self.next_id.wrapping_add(1);
         connection.deadline = Some(self.deadlines.set(now.plus(CONNECT_TIMEOUT_MS * 1_000), Due::Connection(id)));
         self.connections.insert(id, connection);
         Ok(())
@@ -261,10 +267,6 @@ impl Net {
 
     pub(super) fn listen(&mut self) -> io::Result<()> {
         self.poll.registry().register(&mut self.listener, LISTENER, Interest::READABLE)
-    }
-
-    pub(super) fn count(&self, counter: Counter) {
-        self.shared.counters.add(counter, 1);
     }
 }
 

@@ -106,6 +106,15 @@ impl Connection {
         }
     }
 
+    /// Bytes of heap that are held.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let channel = match &self.channel {
+            Channel::Plain => 0,
+            Channel::Noise(noise) => noise.heap_bytes(),
+        };
+        self.spill.heap_bytes() + channel
+    }
+
     /// Reads once. `None`: nothing is there now.
     pub(super) fn read(&mut self, into: ReadInto<'_>) -> Result<Option<usize>, Ended> {
         let space = match (into, &mut self.channel) {

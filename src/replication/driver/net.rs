@@ -63,6 +63,8 @@ pub(super) struct Net {
     pub(super) listener: TcpListener,
     /// More connections may wait.
     pub(super) acceptable: bool,
+    /// The last one could not be taken.
+    pub(super) accept_fails: bool,
     pub(super) bound: SocketAddr,
     pub(super) advertised: Option<SocketAddr>,
     /// That address is the one of a connection.
@@ -99,7 +101,7 @@ impl Net {
         loop {
             self.round(&events);
             if self.has_left() {
-                break;
+                return;
             }
             if let Err(error) = self.sleep(&mut events) {
                 // Nothing is known of what has become ready: every turn is tried, after a while.
@@ -109,7 +111,6 @@ impl Net {
                 std::thread::park_timeout(Duration::from_millis(10));
             }
         }
-        self.end();
     }
 
     /// Now, on the clock that stamps are made from.
@@ -236,11 +237,25 @@ impl Net {
         next.map_or(SLEEP_MAX, |at| Duration::from_micros(at.since(self.now()))).min(SLEEP_MAX)
     }
 
+    pub(super) fn count(&self, counter: Counter) {
+        self.shared.counters.add(counter, 1);
+    }
+
     pub(super) fn registry(&self) -> &Registry {
         self.poll.registry()
     }
 
     pub(super) fn token(id: ConnectionId) -> Token {
         Token(id.0 as usize + CONNECTIONS)
+    }
+}
+
+/// The end of the thread, whatever ends it: nobody rings any more, and whoever still waits is told.
+impl Drop for Net {
+    fn drop(&mut self) {
+        if let Some(node) = self.store.engine().replicated() {
+            node.set_sleeper(None);
+        }
+        self.shared.close();
     }
 }

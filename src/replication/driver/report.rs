@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::replication::driver::connection::Connection;
 use crate::replication::driver::happening::Happening;
 use crate::replication::driver::net::Net;
 use crate::replication::driver::promise::Promise;
@@ -36,10 +37,14 @@ impl Leaving {
     }
 }
 
+/// Commands that are taken before the connections have their turn.
+const COMMANDS_PER_TURN: usize = 1_024;
+
 impl Net {
     /// Does what was asked for.
     pub(super) fn take_commands(&mut self, now: Micros) {
-        while let Some(command) = self.shared.next_command() {
+        for _ in 0..COMMANDS_PER_TURN {
+            let Some(command) = self.shared.next_command() else { return };
             match command {
                 Command::Wait { goal, timeout, promise } => {
                     if matches!(goal, Goal::Replicated { .. }) {
@@ -51,6 +56,8 @@ impl Net {
                 Command::Leave { timeout, promise } => self.leave(now, later(now, timeout), promise),
             }
         }
+        // The rest has its turn in the next round.
+        self.shared.alarm.wake();
     }
 
     fn leave(&mut self, now: Micros, until: Micros, promise: Promise<Departure>) {
@@ -112,6 +119,7 @@ impl Net {
             membership: self.gossip.membership.counters(),
             admission: self.admission.counters(),
             protocol: self.node.counters().named(),
+            heap_bytes: self.node.heap_bytes() + self.connections.values().map(Connection::heap_bytes).sum::<usize>(),
         }
     }
 
@@ -144,14 +152,6 @@ impl Net {
     pub(super) fn has_left(&self) -> bool {
         let end = self.leaving.as_ref().and_then(Leaving::deadline);
         end.is_some_and(|end| self.connections.is_empty() || self.now() >= end)
-    }
-
-    /// The end of the thread: whoever still waits is told.
-    pub(super) fn end(self) {
-        if let Some(node) = self.store.engine().replicated() {
-            node.set_sleeper(None);
-        }
-        self.shared.close();
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) struct Status {
     pub(crate) admission: AdmissionCounters,
     /// What the node counted, by name.
     pub(crate) protocol: Vec<(&'static str, u64)>,
+    pub(crate) heap_bytes: usize,
 }
 
 /// A member of which only gossip tells.
@@ -75,6 +76,7 @@ impl Default for Status {
             membership: MembershipCounters::default(),
             admission: AdmissionCounters::default(),
             protocol: Vec::new(),
+            heap_bytes: 0,
         }
     }
 }

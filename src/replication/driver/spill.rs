@@ -49,6 +49,11 @@ impl Spill {
         Ok(taken)
     }
 
+    /// Bytes of heap that are held.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Gives room back that a quiet connection has no use for.
     pub(super) fn rest(&mut self) {
         if self.is_empty() && self.bytes.capacity() > IDLE_BYTES_MAX {

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 /// Ticks that are remembered; what is older counts as that old.
 const NOTED_MAX: usize = 256;
 /// Bytes of a cell of a ring.
-const CELL_BYTES: u64 = 16;
+const CELL_BYTES: u64 = crate::arena::ring::CELL_BYTES;
 
 /// Where the own stream ended, and when.
 #[derive(Debug, Default)]

@@ -210,6 +210,11 @@ impl Noise {
         Ok(Some(message))
     }
 
+    /// Bytes of heap that are held, but for the keys.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        [&self.incoming, &self.opened, &self.gathered, &self.saying].map(Vec::capacity).iter().sum()
+    }
+
     /// One step of the handshake.
     fn advance(&mut self, message: &Message) -> Result<(), ChannelError> {
         self.state = match std::mem::replace(&mut self.state, State::Closed(ChannelError::Malformed)) {
