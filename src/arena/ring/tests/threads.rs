@@ -110,8 +110,13 @@ fn a_reader_that_is_overtaken_again_and_again_never_reads_what_nobody_wrote() {
                 Read::NotYet => yield_now(),
                 Read::Lost => {
                     lost += 1;
-                    // Behind the writers again: as far back as there may be something.
-                    at = bed.ring.start(bed.view());
+                    // Behind the writers again: as far back as there may be something. Where a writer that was overtaken
+                    // has spoilt a later record, that is before what was read already: it is read once more.
+                    let start = bed.ring.start(bed.view());
+                    if start <= at {
+                        found.next = [0; WRITERS as usize];
+                    }
+                    at = start;
                 }
             }
         }
