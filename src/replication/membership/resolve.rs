@@ -67,10 +67,6 @@ impl Resolver for SystemResolver {
 #[derive(Debug)]
 pub(crate) struct Resolving {
     names: Vec<Name>,
-    /// Answers that failed or were empty.
-    failures: u64,
-    /// Addresses that found no room in the last list.
-    left_out: usize,
 }
 
 #[derive(Debug)]
@@ -90,7 +86,7 @@ impl Resolving {
             let due_us = if address.is_some() { None } else { Some(now_us) };
             Name { name: name.to_owned(), addresses: address.into_iter().collect(), due_us, wait_us: FIRST_US }
         };
-        Self { names: names.into_iter().take(SEEDS_MAX).map(name).collect(), failures: 0, left_out: 0 }
+        Self { names: names.into_iter().take(SEEDS_MAX).map(name).collect() }
     }
 
     /// The next name to ask for, if one is due.
@@ -114,7 +110,6 @@ impl Resolving {
         if addresses.is_empty() {
             name.due_us = Some(now_us + name.wait_us);
             name.wait_us = (name.wait_us * 2).min(LAST_US);
-            self.failures += 1;
             return false;
         }
         name.due_us = Some(now_us + LAST_US);
@@ -125,7 +120,7 @@ impl Resolving {
     }
 
     /// The addresses of all names, without doubles: the first of each name, then the second of each, and so on.
-    pub(crate) fn addresses(&mut self) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let longest = self.names.iter().map(|name| name.addresses.len()).max().unwrap_or(0);
         let mut all = Vec::new();
         for round in 0..longest {
@@ -135,19 +130,8 @@ impl Resolving {
                 }
             }
         }
-        self.left_out = all.len().saturating_sub(SEED_ADDRESSES_MAX);
         all.truncate(SEED_ADDRESSES_MAX);
         all
-    }
-
-    /// Answers that failed or were empty, so far.
-    pub(crate) fn failures(&self) -> u64 {
-        self.failures
-    }
-
-    /// Addresses that found no room in the last list.
-    pub(crate) fn left_out(&self) -> usize {
-        self.left_out
     }
 
     fn next(&self) -> Option<(u64, usize)> {
@@ -208,7 +192,7 @@ mod tests {
             waits.push(resolving.poll_timeout().expect("again") - now_us);
             now_us += waits[waits.len() - 1];
         }
-        assert_eq!((waits, resolving.failures()), (vec![1_000_000, 2_000_000, 4_000_000, 5_000_000], 4));
+        assert_eq!(waits, [1_000_000, 2_000_000, 4_000_000, 5_000_000]);
         assert_eq!(resolving.addresses().len(), 3, "a name server that is down takes nobody away");
         assert!(resolving.answered(now_us, Ok(vec![address(3)])));
         assert_eq!(resolving.addresses(), [address(9), address(3)], "but who is gone from an answer is gone");
@@ -221,7 +205,7 @@ mod tests {
         resolving.answered(0, Ok((0..200).map(address).collect()));
         resolving.answered(0, Ok((200..210).map(address).collect()));
         let addresses = resolving.addresses();
-        assert_eq!((addresses.len(), resolving.left_out()), (SEED_ADDRESSES_MAX, 10));
+        assert_eq!(addresses.len(), SEED_ADDRESSES_MAX);
         assert!((200..210).all(|last| addresses.contains(&address(last))));
         assert_eq!(Resolving::new(["a:1"; SEEDS_MAX + 9], 0).names.len(), SEEDS_MAX);
     }

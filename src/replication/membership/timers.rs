@@ -65,7 +65,7 @@ impl Timers {
     /// Says how late this process is, before anything that is due is done. `true` if it overslept.
     pub(super) fn woken(&mut self, now_us: u64) -> bool {
         let late_us = self.next().map_or(0, |at_us| now_us.saturating_sub(at_us));
-        if late_us <= LATE_US || bite("membership.oversleep-ignored") {
+        if late_us <= LATE_US {
             return false;
         }
         self.disturbed = true;
@@ -106,6 +106,7 @@ impl Timers {
     /// Until when a verdict has to wait, if this process is in no state to make it.
     fn deferral_us(&self, now_us: u64, entry: &Entry) -> Option<u64> {
         match entry.timer {
+            _ if bite("membership.oversleep-ignored") => None,
             Timer::ProbeRandomMember(_) if self.disturbed && entry.deferred == 0 => Some(now_us + self.probe_period_us),
             Timer::ChangeSuspectToDown { .. } if self.disturbed => Some(now_us + self.suspicion_us),
             Timer::ChangeSuspectToDown { .. } => {

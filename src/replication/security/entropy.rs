@@ -21,6 +21,7 @@ impl Entropy {
     }
 
     /// Given bytes: a simulation's.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn given(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }

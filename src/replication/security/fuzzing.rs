@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Channel, Datagrams, Entropy, Noise, Protection, Secret, Secrets};
+use super::noise::Noise;
+use super::{Channel, Datagrams, Entropy, Protection, Secret, Secrets};
 use crate::types::limits::DATAGRAM_BYTES_MAX;
 use crate::types::stream::Incarnation;
 use std::io::IoSlice;

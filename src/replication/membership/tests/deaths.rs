@@ -92,6 +92,23 @@ fn who_overslept_takes_nobody_for_dead() {
 }
 
 #[test]
+fn a_suspicion_does_not_ripen_in_ones_sleep() {
+    for seed in 0..50 {
+        let mut world = World::of([2, 3][seed as usize % 2], seed);
+        world.nodes[0].side = 1;
+        // Long enough to suspect the others, too short to give them up.
+        world.run(700_000);
+        world.nodes[0].side = 0;
+        let stopped_us = world.now_us;
+        world.stop_for(0, 1_200_000 + seed * 10_000);
+        world.run(10 * SECOND);
+        let by_it = world.seen_since(stopped_us, is_down).into_iter().filter(|(_, number)| *number == 0).count();
+        assert_eq!(by_it, 0, "seed {seed}");
+        assert!(world.all_see_all(), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_pause_of_a_second_is_no_death() {
     for seed in 0..100 {
         let mut world = World::of([2, 3, 5][seed as usize % 3], seed);

@@ -104,10 +104,12 @@ fn recorded_datagrams_change_nothing() {
     world.nodes[2].is_dead = true;
     world.run(5 * SECOND);
     let recorded = world.tap.take().expect("recorded");
-    let before = world.history.len();
+    let (before, taken) = (world.history.len(), world.refusals.len());
+    let to_the_living = recorded.iter().filter(|(_, to, _)| *to != address(2)).count();
     for (from, to, datagram) in recorded {
         world.deliver(from, to, datagram);
     }
+    assert_eq!(world.refusals.len() - taken, to_the_living, "each was refused");
     world.run(5 * SECOND);
     assert_eq!(world.history.len(), before);
     assert!(world.all_see_all());

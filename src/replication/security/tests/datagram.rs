@@ -54,6 +54,7 @@ fn any_flipped_bit_is_noticed() {
                 refusal,
                 DatagramRefusal::Malformed | DatagramRefusal::UnknownKey | DatagramRefusal::OtherProtection
             );
+            assert!(refusal.counter().starts_with("datagrams_"));
             assert!(refusal == DatagramRefusal::Forged || (in_the_open && bit / 8 < 8), "bit {bit}: {refusal}");
         }
         for length in 0..datagram.len() {
