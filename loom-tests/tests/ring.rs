@@ -103,7 +103,7 @@ fn a_writer_that_saw_the_head_a_lap_ago_replaces_no_later_claim() {
         let end = ring.end();
         SLEPT.note(before == 3);
         // With a fifth record the other one's first was overtaken, and what it wrote late may have broken another.
-        assert!(end == 4 || (end == 5 && before == 4), "{before}, then {end}");
+        assert!(end == 4 || (end == 5 && before > 3), "{before}, then {end}");
         if end == 4 {
             assert_eq!(follow(&ring, 2).0.len(), 2);
         }

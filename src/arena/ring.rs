@@ -42,6 +42,7 @@ pub(crate) use record::CELL_BYTES;
 use record::{RECORD_CELLS_MAX, Shape};
 
 /// Bytes of the header: [`Ring::new`]'s `header_at` is where they begin.
+#[cfg(any(test, loom))]
 pub(crate) const HEADER_BYTES: u64 = 16;
 const HEAD: u64 = 0;
 const BASE: u64 = 8;
@@ -83,11 +84,12 @@ impl Ring {
     ///
     /// # Panics
     ///
-    /// If there is no page, or its size is no power of two with room for the longest record.
+    /// If there is no page, one does not begin at a cell, or their size is no power of two with room for the longest record.
     pub(crate) fn new(pages: Box<[u64]>, page_bytes: u64, header_at: u64) -> Self {
         let page_cells = page_bytes / CELL_BYTES;
         assert!(page_bytes.is_power_of_two() && !pages.is_empty(), "{} pages of {page_bytes} bytes", pages.len());
         assert!(page_cells >= RECORD_CELLS_MAX || cfg!(loom), "pages of {page_bytes} bytes hold no record");
+        assert!(pages.iter().all(|page| page.is_multiple_of(CELL_BYTES)), "{pages:?} do not begin at cells");
         Self { pages, page_cells, header_at }
     }
 
@@ -115,6 +117,10 @@ impl Ring {
 
     /// Writes a record. Readers wait at it until it is finished; a writer that dies before is taken to have made the
     /// change. Lock-free; allocates nothing.
+    ///
+    /// # Panics
+    ///
+    /// If an operation that has a key comes without one or with one that is too long, or a clear comes with one.
     pub(crate) fn claim(&self, region: View<'_>, change: &NewChange<'_>) -> Claim {
         let shape = Shape::of(change);
         let claim = self.take(region, shape.cells());
@@ -285,6 +291,7 @@ impl Ring {
     }
 
     /// Whether a reader can go on from a position: a record begins there, or it is the end.
+    #[cfg(any(test, loom))]
     pub(crate) fn covers(&self, region: View<'_>, at: Position) -> bool {
         let head = self.end(region);
         // Acquire: as in `read`.

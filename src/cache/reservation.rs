@@ -102,7 +102,6 @@ impl Handle {
             Refusal::Superseded(current) => InsertError::Superseded { current },
             Refusal::BelowFloor => InsertError::BelowFloor { given: version },
             Refusal::Unordered(current) => InsertError::Unordered { given: version, current },
-            Refusal::Closed => InsertError::Closed,
         }
     }
 }

@@ -55,7 +55,6 @@ impl Applied {
             Err(Refusal::BelowFloor) => Self::BelowFloor,
             Err(Refusal::Unordered(_)) => Self::Unordered,
             Err(Refusal::Busy | Refusal::TooLarge) => Self::Refused,
-            Err(Refusal::Closed) => Self::Closed,
         }
     }
 }
@@ -173,7 +172,6 @@ impl Engine {
             Refusal::Superseded(_) => Counter::RefusedSuperseded,
             Refusal::BelowFloor => Counter::RefusedBelowFloor,
             Refusal::Unordered(_) => Counter::RefusedUnordered,
-            Refusal::Closed => return,
         });
     }
 }

@@ -23,7 +23,7 @@ impl Engine {
     }
 
     /// Holds back everything that was there: reads miss what has no later stamp than now.
-    pub(crate) fn hold(&self) {
+    pub(crate) fn hold_back(&self) {
         // Release: as in `clear_all`.
         self.shown_after.fetch_max(self.stamp().0, Ordering::Release);
         self.held.store(true, Ordering::Release);

@@ -80,7 +80,7 @@ impl Engine {
         };
         self.begin_life(&node);
         assert!(self.replicated.set(node).is_ok(), "an engine is loaded once");
-        self.hold();
+        self.hold_back();
         true
     }
 
@@ -209,7 +209,7 @@ impl Engine {
             self.cluster_header(node).set_join_floor(stamp);
             self.cluster_header(node).forget_applied();
         }
-        self.hold();
+        self.hold_back();
         let mut next = Some(0);
         while let Some(bucket) = next {
             next = self.empty_bucket(bucket, stamp);

@@ -81,8 +81,6 @@ pub(crate) enum Refusal {
     BelowFloor,
     /// The order of the two versions can not be known: the key is absent now, this one was there.
     Unordered(Version),
-    /// The cache was closed; nothing was changed.
-    Closed,
 }
 
 impl Engine {

@@ -25,9 +25,6 @@ use std::fmt;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) version: Version,
-    pub(crate) kind: FrameKind,
-    /// Length of the frame on the wire.
-    pub(crate) bytes: usize,
     pub(crate) body: OutgoingBody,
 }
 
@@ -54,11 +51,8 @@ pub(crate) struct PinnedFrame {
 pub(crate) struct Scanned<'a> {
     pub(crate) key: Key<'a>,
     pub(crate) version: Version,
-    pub(crate) kind: FrameKind,
     /// Hits, 0 to 3.
     pub(crate) frequency: u8,
-    /// Bytes of its frame on the wire.
-    pub(crate) bytes: usize,
 }
 
 impl PinnedFrame {
@@ -109,7 +103,7 @@ impl Engine {
         } else {
             OutgoingBody::NoPin
         };
-        Some(Outgoing { version, kind: header.kind(), bytes: bytes as usize, body })
+        Some(Outgoing { version, body })
     }
 
     fn give_budget(&self, bytes: u64) -> bool {
@@ -137,16 +131,13 @@ impl Engine {
     /// `None` at the end. Each entry present throughout a whole walk is seen at least once.
     pub(crate) fn scan(&self, first: u32, want: usize, visit: &mut dyn FnMut(&Scanned<'_>)) -> Option<u32> {
         let (guard, mut met) = (self.pin(), 0);
-        for bucket in first.. {
-            let more = self.index.for_each_in(self.region.view(), bucket, |word| {
+        for bucket in first..self.index.buckets(self.region.view()) {
+            self.index.for_each_in(self.region.view(), bucket, |word| {
                 if let Some(scanned) = self.scanned(&guard, word) {
                     met += 1;
                     visit(&scanned);
                 }
             });
-            if !more {
-                return None;
-            }
             if met >= want {
                 return Some(bucket + 1);
             }
@@ -163,11 +154,8 @@ impl Engine {
         let key = unsafe { slot.key() }?;
         let slot = self.entry_slot(guard, key).filter(|found| found.handle() == slot.handle())?;
         // SAFETY: as above.
-        let header = unsafe { slot.header() };
-        let bytes = (header.extent().end() - FRAME_START) as usize;
-        // SAFETY: as above.
         let version = unsafe { slot.version() };
-        Some(Scanned { key, version, kind: header.kind(), frequency: slot.frequency(), bytes })
+        Some(Scanned { key, version, frequency: slot.frequency() })
     }
 }
 

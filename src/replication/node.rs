@@ -41,6 +41,7 @@ mod serve;
 mod sources;
 mod streams;
 mod sync_donor;
+mod sync_edges;
 mod sync_receiver;
 mod timers;
 

@@ -163,7 +163,7 @@ impl Store {
 
     /// Makes everything that was there before invisible to reads, until [`Store::serve`]. Writes go on.
     pub(crate) fn hold(&self) {
-        self.engine.hold();
+        self.engine.hold_back();
     }
 
     /// Lets reads see what is there.

@@ -40,7 +40,9 @@ pub(crate) mod verify;
 
 pub(crate) use chunk::{Chunk, ChunkHead};
 pub(crate) use error::DecodeError;
-pub(crate) use header::{FrameHeader, HEADER_BYTES, Kind, PROTOCOL, StreamChecksum, negotiate};
+#[cfg(any(test, fuzzing))]
+pub(crate) use header::{HEADER_BYTES, Kind};
+pub(crate) use header::{PROTOCOL, StreamChecksum, negotiate};
 pub(crate) use hello::{Hello, NodeFlags, Reason, Refuse};
 pub(crate) use list::{List, Positions};
 pub(crate) use messages::{
@@ -48,4 +50,4 @@ pub(crate) use messages::{
 };
 pub(crate) use reader::FrameReader;
 pub(crate) use records::{Changes, Placed, Record, RecordBody, Records, RecordsBuilder, SyncEntries, Verified};
-pub(crate) use verify::{Held, Verify, VerifyBuilder};
+pub(crate) use verify::{Verify, VerifyBuilder};

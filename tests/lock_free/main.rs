@@ -260,7 +260,9 @@ fn a_thread_stopped_anywhere_lets_all_others_finish() {
     let _alone = alone();
     let mut parked = 0;
     let mut same_bucket = 0;
-    let points = NAMES.iter().map(|point| (*point, journey(point))).chain([("page.assigned", Journey::Run)]);
+    // An arena in no cluster has no ring of changes; loom parks threads there.
+    let of_arena = NAMES.iter().filter(|point| !point.starts_with("ring."));
+    let points = of_arena.map(|point| (*point, journey(point))).chain([("page.assigned", Journey::Run)]);
     for (point, journey) in points.filter(|(_, journey)| *journey != Journey::Alone) {
         let _watchdog = Watchdog::new(point, 120);
         let seen = park_at(point, journey);

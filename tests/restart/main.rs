@@ -43,6 +43,11 @@ fn step(name: &str) -> (&'static str, Scenario) {
     }
 }
 
+/// An arena in no cluster has no ring of changes; what a kill leaves in one is made by hand in the ring's own tests.
+pub(crate) fn is_of_arena(failpoint: &str) -> bool {
+    !failpoint.starts_with("ring.")
+}
+
 #[test]
 fn an_arena_survives_every_kill() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -50,8 +55,9 @@ fn an_arena_survives_every_kill() {
     let seed = number("ALSO_CACHE_SEED").unwrap_or(1);
     println!("ALSO_CACHE_KILLS={kills} ALSO_CACHE_SEED={seed}");
     // Each failpoint twice, and those of evictions and page moves once more.
-    let moves = failpoint::NAMES.iter().filter(|name| matches!(step(name).0, "page move" | "eviction"));
-    let named: Vec<&str> = failpoint::NAMES.iter().chain(failpoint::NAMES).chain(moves).copied().collect();
+    let names = || failpoint::NAMES.iter().filter(|name| is_of_arena(name));
+    let moves = names().filter(|name| matches!(step(name).0, "page move" | "eviction"));
+    let named: Vec<&str> = names().chain(names()).chain(moves).copied().collect();
     let mut lives = Lives::new(seed);
     let mut steps = BTreeMap::new();
     let start = std::time::Instant::now();

@@ -128,11 +128,19 @@ pub(super) fn write(region: View<'_>, at: u64, position: Position, shape: Shape,
     let (whole, rest) = change.key.as_chunks::<8>();
     whole.iter().for_each(|bytes| put(u64::from_le_bytes(*bytes)));
     if !rest.is_empty() {
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        put(u64::from_le_bytes(last));
+        put(last_word(change.key, rest));
     }
     seal.store(sum.seal(shape.bits()), Ordering::Relaxed);
+}
+
+/// The bytes of a key behind its last whole word, and zeros.
+#[inline]
+fn last_word(key: &[u8], rest: &[u8]) -> u64 {
+    match key.last_chunk::<8>() {
+        // Of the last eight bytes the first are in the word before.
+        Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 /// Reads a record whose first cell is at an offset. `false` if it is not what was sealed for this position; `into` is

@@ -77,8 +77,9 @@ impl Ring {
         let end = self.end(region);
         let mut at = self.start_of(end, base);
         region.word(self.header_at + BASE).store(at.0, Ordering::Relaxed);
+        let mut change = Change::default();
         while at < end {
-            at = self.settle_record(region, at, &mut settled)?;
+            at = self.settle_record(region, at, &mut change, &mut settled)?;
         }
         if at == end { Ok(settled) } else { Err(Damaged::Gap { at: end }) }
     }
@@ -99,15 +100,20 @@ impl Ring {
         Err(Damaged::Control { cell, control: control.0 })
     }
 
-    /// Settles one record; answers where the next one begins.
-    fn settle_record(&self, region: View<'_>, at: Position, settled: &mut Settled) -> Result<Position, Damaged> {
+    /// Settles one record, read into `change`; answers where the next one begins.
+    fn settle_record(
+        &self,
+        region: View<'_>,
+        at: Position,
+        change: &mut Change,
+        settled: &mut Settled,
+    ) -> Result<Position, Damaged> {
         let control = self.control(region, at);
         if !control.is_of(at) {
             return Err(Damaged::Gap { at });
         }
         let place = self.place(at);
-        let mut change = Change::default();
-        let mut is_sealed = || record::load(region, place.at, control, Origin::NONE, &mut change);
+        let mut is_sealed = || record::load(region, place.at, control, Origin::NONE, change);
         let become_state = |state| region.word(place.at).store(control.with_state(state).0, Ordering::Relaxed);
         match control.state() {
             Some(State::Claimed) if is_sealed() => {

@@ -14,7 +14,10 @@ const PAGE_BYTES: u64 = 2048;
 const PAGE_CELLS: u64 = PAGE_BYTES / CELL_BYTES;
 const ORIGIN: Origin = Origin(77);
 
-const _: () = assert!(PAGE_CELLS >= RECORD_CELLS_MAX);
+const HEADER_AT: u64 = 64;
+const PAGES_AT: u64 = 8192;
+
+const _: () = assert!(PAGE_CELLS >= RECORD_CELLS_MAX && HEADER_AT + HEADER_BYTES <= PAGES_AT);
 
 /// A ring whose pages do not lie in the order in which it uses them.
 struct Bed {
@@ -24,8 +27,9 @@ struct Bed {
 
 impl Bed {
     fn new(pages: u64) -> Self {
-        let offsets = (1..=pages).rev().map(|page| 4096 + page * PAGE_BYTES).collect();
-        let bed = Self { region: Region::heap(16384 + pages * PAGE_BYTES), ring: Ring::new(offsets, PAGE_BYTES, 64) };
+        let offsets = (0..pages).rev().map(|page| PAGES_AT + page * PAGE_BYTES).collect();
+        let region = Region::heap(PAGES_AT + (pages * PAGE_BYTES).next_multiple_of(4096));
+        let bed = Self { region, ring: Ring::new(offsets, PAGE_BYTES, HEADER_AT) };
         assert_eq!(bed.ring.reset(bed.view(), Position(0)), Position(0));
         bed
     }

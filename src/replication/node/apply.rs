@@ -23,7 +23,6 @@ use crate::replication::session::incoming::IncomingValue;
 use crate::replication::session::time::Micros;
 use crate::replication::store::Applied;
 use crate::replication::wire::{Changes, Chunk, DecodeError, Record, RecordBody};
-use crate::sync::bite;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::stream::{Position, StreamId};
 use crate::types::version::{Stamp, Version};
@@ -45,9 +44,6 @@ impl Node {
         link.session.received.add(changes.checksum);
         let (stream, next) = (changes.stream, changes.next);
         let Place::Next = self.place(now, id, stream, changes.first) else { return Ok(()) };
-        if bite("node.vector-early") {
-            self.advance(now, stream, next);
-        }
         self.relays.begin(stream, changes.first);
         for record in changes.records {
             self.apply_record(stream, &record)?;
@@ -69,9 +65,6 @@ impl Node {
             self.counters.stray_frames += 1;
             return Place::Stray;
         };
-        if first != row.position && bite("node.gap-tolerated") && first > row.position {
-            row.position = first;
-        }
         if first != row.position {
             if row.awaiting {
                 self.counters.stray_frames += 1;
@@ -135,7 +128,7 @@ impl Node {
     /// Whether a change of an absent key is too old to be decided about while a sync is under way.
     fn has_to_wait(&self, key: Key<'_>, version: &Version) -> bool {
         let too_old = self.join_stamp().is_some_and(|stamp| version.begin() <= stamp);
-        too_old && self.store.version_of(key).is_none() && !bite("node.join-unguarded")
+        too_old && self.store.version_of(key).is_none()
     }
 
     pub(super) fn handle_chunk(&mut self, now: Micros, id: ConnectionId, chunk: &Chunk<'_>) -> Result<(), Fault> {

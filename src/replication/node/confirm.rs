@@ -21,7 +21,6 @@ use super::timers::Timer;
 use crate::replication::session::time::Micros;
 use crate::replication::store::{Origination, Store};
 use crate::replication::wire::NodeFlags;
-use crate::sync::bite;
 use crate::types::version::Stamp;
 
 /// How long nodes that have all joined nobody wait for one that has.
@@ -99,7 +98,7 @@ impl Standing {
 
 impl Node {
     pub(super) fn begin_standing(&mut self, now: Micros) {
-        if self.standing.is_unconfirmed() && (self.config.serve_unconfirmed || bite("node.serves-unconfirmed")) {
+        if self.standing.is_unconfirmed() && self.config.serve_unconfirmed {
             self.serve_unconfirmed(now);
         }
     }

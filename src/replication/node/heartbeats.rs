@@ -15,7 +15,6 @@ use super::receive::Fault;
 use super::timers::Timer;
 use crate::replication::session::time::Micros;
 use crate::replication::wire::{Ack, Heartbeat};
-use crate::sync::bite;
 use crate::types::stream::Position;
 use crate::types::version::Stamp;
 
@@ -29,6 +28,9 @@ impl Node {
         let overslept = now.since(self.isolation.ticked) > timings.idle_us / 2;
         self.isolation.ticked = now;
         self.look_at_connections(now, overslept);
+        if !overslept {
+            self.look_at_sync(now);
+        }
         for link in self.links.values_mut().filter(|link| link.session.is_established()) {
             link.session.heartbeat_due = true;
             link.session.reader.trim();
@@ -53,7 +55,7 @@ impl Node {
     ) -> Result<(), Fault> {
         let acknowledges = self.timers.is_set(Timer::Acknowledge);
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        if heartbeat.checksum != link.session.received.value() && !bite("node.checksum-ignored") {
+        if heartbeat.checksum != link.session.received.value() {
             self.counters.checksum_mismatches += 1;
             return Err(Fault::Close(CloseReason::ChecksumMismatch));
         }

@@ -20,16 +20,13 @@
 
 use super::Node;
 use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
-use super::apply::range_of;
 use super::receive::Fault;
 use crate::arena::frame::FrameKind;
 use crate::arena::received::ReceivedFrame;
 use crate::replication::session::time::Micros;
 use crate::replication::session::transmit::Transmit;
 use crate::replication::store::Applied;
-use crate::replication::wire::{
-    Floors, Positions, Records, SyncBegin, SyncEntries, SyncRequest, Verified, VerifyBuilder,
-};
+use crate::replication::wire::{Positions, Records, SyncBegin, SyncEntries, SyncRequest, Verified, VerifyBuilder};
 use crate::sync::bite;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::stream::{Position, StreamId, Vector};
@@ -46,7 +43,7 @@ const MISSED_BEFORE_END_US: u64 = 10_000_000;
 /// Bytes of changes that are put off.
 const DEFERRED_BYTES_MAX: usize = 1 << 20;
 /// How long a donor may send nothing.
-const DONOR_SILENT_US: u64 = 10_000_000;
+pub(super) const DONOR_SILENT_US: u64 = 10_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -58,11 +55,11 @@ enum Phase {
 /// A sync that is being received.
 #[derive(Debug)]
 pub(super) struct SyncReceiver {
-    donor: ConnectionId,
+    pub(super) donor: ConnectionId,
     donor_name: String,
     kind: SyncKind,
     began: Micros,
-    moved: Micros,
+    pub(super) moved: Micros,
     phase: Phase,
     /// What is older than this is here, or its floor will be this.
     since: Stamp,
@@ -74,8 +71,8 @@ pub(super) struct SyncReceiver {
     unanswered: u32,
     /// Entries of a bucket that did not fit into the last batch.
     spare: Vec<(KeyspaceId, Vec<u8>, Version)>,
-    floors: u32,
-    floors_total: u32,
+    pub(super) floors: u32,
+    pub(super) floors_total: u32,
     entries: u64,
     deferred: Vec<u8>,
 }
@@ -335,22 +332,6 @@ impl Node {
         }
     }
 
-    pub(super) fn handle_floors(&mut self, now: Micros, id: ConnectionId, floors: &Floors<'_>) -> Result<(), Fault> {
-        self.check_donor(id)?;
-        let own = self.store.floor_ranges();
-        let Some(sync) = &mut self.sync else { return Ok(()) };
-        if floors.total != sync.floors_total || floors.first != sync.floors {
-            return Err(Fault::Order("floors of other ranges"));
-        }
-        (sync.floors, sync.moved) = (floors.first + floors.floors.len() as u32, now);
-        for (range, stamp) in (floors.first..).zip(floors.floors.iter()) {
-            if stamp > Stamp::ZERO && !bite("node.floors-not-adopted") {
-                fold(range, floors.total, own).for_each(|range| self.store.raise_floor(range, stamp));
-            }
-        }
-        Ok(())
-    }
-
     /// Everything has come: floors, what was put off, claims, in this order.
     pub(super) fn handle_sync_end(&mut self, now: Micros, id: ConnectionId) -> Result<(), Fault> {
         self.check_donor(id)?;
@@ -408,59 +389,5 @@ impl Node {
             deferred = rest;
         }
         Ok(())
-    }
-
-    /// A connection is gone; with it what a sync had put off, which comes again.
-    pub(super) fn abandon_sync(&mut self, id: ConnectionId) {
-        if self.sync.take_if(|sync| sync.donor == id).is_none() {
-            return;
-        }
-        self.counters.syncs_aborted += 1;
-        let applied = &self.streams.applied;
-        for (stream, row) in &mut self.streams.rows {
-            row.take_up(applied.get(*stream).unwrap_or_default());
-        }
-        self.review_due = true;
-    }
-
-    /// A donor that sends nothing is left.
-    pub(super) fn look_at_sync(&mut self, now: Micros) {
-        let silent = |sync: &&SyncReceiver| now.since(sync.moved) > DONOR_SILENT_US;
-        if let Some(donor) = self.sync.as_ref().filter(silent).map(|sync| sync.donor) {
-            self.end(now, donor, Fault::Close(CloseReason::Silent));
-        }
-    }
-
-    /// The key stays absent, and what is older than this may not come in later.
-    pub(super) fn refuse_for_join(&mut self, key: Key<'_>, version: &Version) {
-        self.counters.join_refusals += 1;
-        self.store.raise_floor(range_of(key, self.store.floor_ranges()), version.stamp);
-    }
-}
-
-/// The own ranges that a range of a donor touches; both numbers of ranges are powers of two.
-fn fold(range: u32, theirs: u32, own: u32) -> std::ops::Range<u32> {
-    if theirs >= own {
-        let range = range >> (theirs.trailing_zeros() - own.trailing_zeros());
-        range..range + 1
-    } else {
-        let width = own.trailing_zeros() - theirs.trailing_zeros();
-        range << width..(range + 1) << width
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_of_a_donor_covers_the_same_keys_here() {
-        let hashes = (0..200_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let range = |hash: u64, ranges: u32| hash.checked_shr(64 - ranges.trailing_zeros()).unwrap_or(0) as u32;
-        for hash in hashes {
-            for (theirs, own) in [(1, 1), (1, 64), (64, 1), (16, 256), (256, 16), (8, 8)] {
-                assert!(fold(range(hash, theirs), theirs, own).contains(&range(hash, own)), "{theirs} {own}");
-            }
-        }
     }
 }

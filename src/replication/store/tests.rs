@@ -11,12 +11,6 @@ use crate::eviction::expiry::TimeToLive;
 use crate::types::clock::ManualClock;
 use std::path::Path;
 
-struct Peer {
-    store: Store,
-    read: Vec<Position>,
-    late: Vec<Vec<u8>>,
-}
-
 fn request(file: Option<&Path>, clock: &ManualClock) -> Request {
     Request {
         capacity: 1 << 20,

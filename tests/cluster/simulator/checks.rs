@@ -41,7 +41,8 @@ impl World {
     fn has_all(&self, node: &SimulatedNode) -> bool {
         let applied = node.applied();
         let nodes = self.hosts.iter().filter_map(|host| host.node.as_ref());
-        let others = nodes.filter(|other| other.stream() != node.stream());
+        // Of a stream without a change nobody has anything to apply.
+        let others = nodes.filter(|other| other.stream() != node.stream() && other.end() > 0);
         others
             .into_iter()
             .all(|other| applied.iter().any(|(stream, at)| *stream == other.stream() && *at >= other.end()))
@@ -72,6 +73,10 @@ impl World {
 
     pub(crate) fn check_at_rest(&mut self) {
         self.check_memory();
+        for host in &self.hosts {
+            let reached = host.node.iter().flat_map(SimulatedNode::counters).filter(|(_, count)| *count > 0);
+            self.tell(|| format!("{}: {:?}", host.name, reached.collect::<Vec<_>>()));
+        }
         let keys: Vec<Vec<u8>> = self.ledger.keys().cloned().collect();
         for key in keys {
             self.check_key(&key);

@@ -273,9 +273,11 @@ impl World {
                 std::fs::rename(&copy, &file).expect("the same directory");
             }
             Fault::CrashOldArena => {
-                self.lose(host);
-                let bytes = self.hosts[host].kept_arena.take().expect("it was kept");
-                std::fs::write(&file, bytes).expect("as long as before");
+                // Another fault may have taken it before.
+                if let Some(bytes) = self.hosts[host].kept_arena.take() {
+                    self.lose(host);
+                    std::fs::write(&file, bytes).expect("as long as before");
+                }
             }
             _ => {}
         }

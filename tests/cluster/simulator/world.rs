@@ -111,7 +111,9 @@ pub(crate) struct World {
     directory: tempfile::TempDir,
 }
 
-/// When the clocks begin.
+/// A manual clock begins a day after its epoch.
+const CLOCK_BEGINS_US: u64 = 86_400_000_000;
+/// When a run begins.
 const BEGIN_US: u64 = 10_000_000;
 /// After this long without a fault everything must have been said to everybody.
 const REST_US_MAX: u64 = 90_000_000;
@@ -277,7 +279,8 @@ impl World {
         }
         let Some(deadline) = self.hosts[host].node.as_ref().and_then(SimulatedNode::deadline) else { return };
         let at = self.hosts[host].global(deadline, self.time);
-        if at < self.hosts[host].wakes_at {
+        // One that is past was dropped: the host was paused.
+        if at < self.hosts[host].wakes_at || self.hosts[host].wakes_at <= self.time {
             self.hosts[host].wakes_at = at;
             self.schedule(at, Event::Timeout { host, life });
         }
@@ -292,6 +295,7 @@ impl World {
             }
             Order::Close(number) => {
                 self.fold(2);
+                self.tell(|| format!("{} closes {number}", self.hosts[host].name));
                 self.transmit(host, life);
                 self.close(host, life, number, false);
             }
@@ -371,11 +375,18 @@ impl World {
 
     fn dialled(&mut self, from: usize, life: u64, address: SocketAddr) {
         if !self.runs(from, life) {
+            // What a paused host asked for is answered when it goes on.
+            if self.hosts[from].life == life && self.hosts[from].node.is_some() {
+                self.schedule(self.hosts[from].paused_until, Event::Dialled { from, life, address });
+            }
             return;
         }
         let to = self.hosts.iter().position(|host| host.address == address && host.node.is_some());
         let reached =
             to.filter(|to| self.network.passes(from, *to) && self.network.passes(*to, from) && self.is_up(*to));
+        self.tell(|| {
+            format!("{} dials {address}: {}", self.hosts[from].name, if reached.is_some() { "there" } else { "-" })
+        });
         let Some(to) = reached else {
             self.with(from, |node| node.dial_failed(address));
             return;
@@ -438,9 +449,8 @@ impl World {
 
     fn set_fresh_clock(&mut self, host: usize) {
         let clock = ManualClock::new();
-        // A manual clock begins a day after its epoch.
         let local = self.hosts[host].local(self.time);
-        clock.advance(std::time::Duration::from_micros(local));
+        clock.advance(std::time::Duration::from_micros(local - CLOCK_BEGINS_US));
         self.hosts[host].clock = clock;
     }
 
@@ -581,13 +591,12 @@ impl Host {
     /// What its clock says at a moment of the world.
     fn local(&self, time: u64) -> u64 {
         let drift = time as i64 * self.drift_ppm / 1_000_000;
-        (time + self.offset_us).saturating_add_signed(drift)
+        (CLOCK_BEGINS_US + time + self.offset_us).saturating_add_signed(drift)
     }
 
     /// The moment of the world at which its clock will say so; not before now.
     fn global(&self, deadline: u64, now: u64) -> u64 {
-        // A manual clock begins a day after its epoch.
-        let behind = deadline.saturating_sub(86_400_000_000 + self.local(now));
+        let behind = deadline.saturating_sub(self.local(now));
         now + behind.saturating_mul(1_000_000) / 1_000_000_u64.saturating_add_signed(self.drift_ppm) + 1
     }
 

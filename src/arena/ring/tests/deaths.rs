@@ -120,7 +120,7 @@ fn found_damaged(what: &str, damage: impl Fn(&Bed)) {
 fn whatever_does_not_fit_is_found_and_a_reset_makes_the_ring_usable() {
     let control = |at, cells, state| Control::new(Position(at), cells, state).0;
     let put = |bed: &Bed, at: u64, bits: u64| bed.control(Position(at)).store(bits, Ordering::Relaxed);
-    let header = |bed: &Bed, word: u64, value: u64| bed.view().word(64 + word).store(value, Ordering::Relaxed);
+    let header = |bed: &Bed, word: u64, value: u64| bed.view().word(HEADER_AT + word).store(value, Ordering::Relaxed);
     found_damaged("a head before the base", |bed| header(bed, BASE, 2 * PAGE_CELLS));
     found_damaged("a base within a page", |bed| header(bed, BASE, 1));
     found_damaged("a head that no ring reaches", |bed| header(bed, HEAD, u64::MAX));
@@ -156,7 +156,7 @@ fn no_content_of_a_file_makes_a_ring_panic_or_hang() {
         (0..40).for_each(|stamp| _ = bed.note(stamp));
         for _ in 0..=next() % 3 {
             let cell = bed.ring.place(Position(next() % bed.ring.capacity())).at;
-            let at = if next().is_multiple_of(8) { 64 + next() % 2 * 8 } else { cell + next() % 4 * 8 };
+            let at = if next().is_multiple_of(8) { HEADER_AT + next() % 2 * 8 } else { cell + next() % 4 * 8 };
             bed.view().word(at).fetch_xor(1 << (next() % 64), Ordering::Relaxed);
         }
         match bed.ring.settle(bed.view()) {
