@@ -120,3 +120,18 @@ fn a_dropped_cluster_leaves_and_the_cache_goes_on() {
     meet(&first, &again);
     assert!(!one.stats().to_string().is_empty());
 }
+
+#[test]
+fn the_shortest_of_several_leaves_decides() {
+    let _watchdog = watched("two leaves");
+    let (one, other) = (cache(), cache());
+    let first = plain(&one, "a", None);
+    let second = plain(&other, "b", Some(&first));
+    meet(&first, &second);
+    other.clone().close().expect("it closes");
+    one.insert("k", "v").expect("there is room");
+    let patient = first.leave_async(PATIENCE * 100);
+    let hasty = first.leave(Duration::from_millis(50));
+    println!("{hasty:?}");
+    assert_eq!(block_on(patient).is_ok(), hasty.is_ok());
+}
