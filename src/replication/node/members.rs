@@ -116,6 +116,6 @@ mod tests {
         assert_eq!(ends.since(Position(140)), Some(Micros(40)));
         assert_eq!(ends.since(Position(180)), None);
         let lag = lag(Micros(50), Position(150), Position(180), ends.since(Position(150)));
-        assert_eq!(lag, Lag { cells: 30, bytes: 480, us: 10 });
+        assert_eq!(lag, Lag { cells: 30, bytes: 1920, us: 10 });
     }
 }
