@@ -8,8 +8,9 @@
 //! Whatever the network did: no wrong value is read meanwhile, and once it is good again both hold the same.
 
 use crate::support::bytes;
+use crate::waits::block_on;
 use crate::{PATIENCE, builder, cache, meet, until, watched};
-use also_cache::{Acks, Cache, Cluster};
+use also_cache::{Acks, Cache, Cluster, LeaveError};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
@@ -183,4 +184,25 @@ fn a_bad_network_changes_nothing_in_plaintext() {
 fn a_bad_network_changes_nothing_under_noise() {
     let _watchdog = watched("a bad network under Noise");
     survive(true);
+}
+
+#[test]
+fn the_shortest_of_several_leaves_decides_and_says_what_is_left() {
+    let _watchdog = watched("two leaves");
+    let proxies = [Proxy::new(), Proxy::new()];
+    let (one, other) = (cache(), cache());
+    let first = start(&one, "a", &proxies[0], None, false);
+    let second = start(&other, "b", &proxies[1], Some(&proxies[0]), false);
+    meet(&first, &second);
+    proxies.iter().for_each(|proxy| proxy.set(Fault::Hold(0)));
+    until(&first, "nothing goes through", || proxies.iter().any(Proxy::was_bad));
+    proxies.iter().for_each(|proxy| proxy.set(Fault::Hold(0)));
+    until(&first, "in neither direction", || proxies.iter().any(Proxy::was_bad));
+    one.insert("k", "v").expect("there is room");
+    let patient = first.leave_async(PATIENCE * 100);
+    let hasty = first.leave(Duration::from_millis(50));
+    for outcome in [hasty, block_on(patient)] {
+        let Err(LeaveError::Unconfirmed { left, members, .. }) = outcome else { panic!("{outcome:?}") };
+        assert!(!left.is_zero() && members == 1, "{left} {members}");
+    }
 }

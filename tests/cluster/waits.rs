@@ -18,7 +18,7 @@ impl Wake for Unpark {
 }
 
 /// The smallest runtime: this thread.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);
     loop {
@@ -119,19 +119,4 @@ fn a_dropped_cluster_leaves_and_the_cache_goes_on() {
     let again = plain(&other, "b", Some(&first));
     meet(&first, &again);
     assert!(!one.stats().to_string().is_empty());
-}
-
-#[test]
-fn the_shortest_of_several_leaves_decides() {
-    let _watchdog = watched("two leaves");
-    let (one, other) = (cache(), cache());
-    let first = plain(&one, "a", None);
-    let second = plain(&other, "b", Some(&first));
-    meet(&first, &second);
-    other.clone().close().expect("it closes");
-    one.insert("k", "v").expect("there is room");
-    let patient = first.leave_async(PATIENCE * 100);
-    let hasty = first.leave(Duration::from_millis(50));
-    println!("{hasty:?}");
-    assert_eq!(block_on(patient).is_ok(), hasty.is_ok());
 }

@@ -48,7 +48,8 @@ impl Node {
         let (start, end) = self.relays.range(stream)?;
         // A ring that ends before what is here: the rest came by a sync, and nothing will ever be put behind that end.
         let goes_on = self.streams.applied.get(stream).is_none_or(|applied| applied <= end);
-        (start <= from && (from < end || from == end && goes_on)).then(|| Subscription::new(stream, Source::Relay, from, from))
+        (start <= from && (from < end || from == end && goes_on))
+            .then(|| Subscription::new(stream, Source::Relay, from, from))
     }
 
     pub(super) fn say_not_covered(&mut self, id: ConnectionId, stream: StreamId) {
