@@ -4,7 +4,7 @@
 //!   cache -- node "a" <===== TCP, UDP on 127.0.0.1 =====> node "b" -- cache
 //!
 //!   pairs   what is written on one is read on the other       waits   tokens, deadlines, tasks, leaving
-//!   knocking   strangers at the ports
+//!   knocking   strangers at the ports              proxied   a bad network
 //!   start   what is refused before anything is listened on    trust   secrets: wrong, rotated
 //! ```
 //!
@@ -16,6 +16,7 @@ mod support;
 
 mod knocking;
 mod pairs;
+mod proxied;
 mod start;
 mod trust;
 mod waits;

@@ -63,6 +63,8 @@ impl Node {
             self.lose(now, id, false);
         }
         self.links.remove(&id);
+        // Now that nobody is connected there any more.
+        self.dial(now);
         self.settle(now);
     }
 
@@ -98,6 +100,7 @@ impl Node {
             link.session.close(now);
             (link.donor, link.outgoing) = (None, None);
         }
+        self.dial(now);
         self.actions.push_back(Action::Close(id, reason));
     }
 
@@ -120,7 +123,7 @@ impl Node {
         }
     }
 
-    /// What follows from the end of a connection.
+    /// What follows from the end of a connection. The caller dials, once it is gone.
     fn lose(&mut self, now: Micros, id: ConnectionId, has_left: bool) {
         let Some(link) = self.links.get(&id) else { return };
         if let Side::Dialled(address) = link.session.side {
@@ -142,7 +145,6 @@ impl Node {
             }
             self.review_due = true;
         }
-        self.dial(now);
     }
 
     /// Notes an address where a node may be.

@@ -22,8 +22,9 @@ pub(super) struct Leaving {
 
 impl Node {
     /// Sends what is unsent, waits for acknowledgements until a deadline, and says goodbye. No connection is made any more.
+    /// Of several deadlines the earliest holds.
     pub(crate) fn leave(&mut self, now: Micros, deadline: Micros) {
-        if self.leaving.is_none() {
+        if self.departure.is_none() && self.leaving.is_none_or(|leaving| deadline < leaving.deadline) {
             self.leaving = Some(Leaving { deadline });
             self.timers.set(Timer::Leave, deadline.max(now));
             self.ask_acknowledgements(now);

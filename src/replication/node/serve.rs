@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   a life of this node   from `from`, or from where that life began, whichever is later; if its ring still has that
-//!   any other stream      if the ring that keeps it has `from`
+//!   any other stream      if the ring that keeps it has `from`, and more behind it or all that is here
 //!   neither               NOT_COVERED
 //! ```
 
@@ -46,7 +46,10 @@ impl Node {
             return (cursor >= range.start).then(|| Subscription::new(stream, Source::Own { end }, from, cursor));
         }
         let (start, end) = self.relays.range(stream)?;
-        (start <= from && from <= end).then(|| Subscription::new(stream, Source::Relay, from, from))
+        // A ring that ends before what is here: the rest came by a sync, and nothing will ever be put behind that end.
+        let goes_on = self.streams.applied.get(stream).is_none_or(|applied| applied <= end);
+        (start <= from && (from < end || from == end && goes_on))
+            .then(|| Subscription::new(stream, Source::Relay, from, from))
     }
 
     pub(super) fn say_not_covered(&mut self, id: ConnectionId, stream: StreamId) {

@@ -41,11 +41,11 @@ impl World {
     fn has_all(&self, node: &SimulatedNode) -> bool {
         let applied = node.applied();
         let nodes = self.hosts.iter().filter_map(|host| host.node.as_ref());
+        // What others have of former lives, too: who comes late has to get it from them.
+        let all = nodes.flat_map(|other| other.applied()).filter(|(stream, _)| stream.0 != node.stream().0);
         // Of a stream without a change nobody has anything to apply.
-        let others = nodes.filter(|other| other.stream() != node.stream() && other.end() > 0);
-        others
-            .into_iter()
-            .all(|other| applied.iter().any(|(stream, at)| *stream == other.stream() && *at >= other.end()))
+        all.filter(|(_, end)| *end > 0)
+            .all(|(wanted, end)| applied.iter().any(|(stream, at)| *stream == wanted && *at >= end))
     }
 
     /// Why a run does not come to rest.
