@@ -122,7 +122,7 @@ impl Engine {
     pub(crate) fn enlist(&self, origin: Origin, cluster: u64) -> Result<Origination, EnlistFailure> {
         if self.replicated().is_none() {
             self.found_node(origin, cluster)?;
-            self.start_over();
+            self.start_over(false);
             return Ok(Origination::Cold);
         }
         let Some(node) = self.replicated() else { return Ok(Origination::Cold) };
@@ -141,7 +141,7 @@ impl Engine {
             header.set_identity(StreamId { origin, ..header.identity() }, cluster);
             header.add_life(header.identity().incarnation, node.ring.end(self.region.view()));
         }
-        self.start_over();
+        self.start_over(is_same);
         Ok(Origination::Cold)
     }
 
@@ -201,7 +201,9 @@ impl Engine {
 
     /// Empties the cache for a join: nothing of what was there is known to be right, and until the join is complete nobody
     /// here knows what was evicted elsewhere. What is written meanwhile stays. O(entries), with reads and writes going on.
-    pub(crate) fn start_over(&self) {
+    ///
+    /// Where they are of this cluster, their floors stay behind them: this node may have told its callers of them.
+    fn start_over(&self, of_this_cluster: bool) {
         let Some(node) = self.replicated() else { return };
         let stamp = self.stamp();
         {
@@ -212,13 +214,13 @@ impl Engine {
         self.hold_back();
         let mut next = Some(0);
         while let Some(bucket) = next {
-            next = self.empty_bucket(bucket, stamp);
+            next = self.empty_bucket(bucket, stamp, of_this_cluster);
         }
         self.serve();
     }
 
-    /// Takes out what is not younger than a stamp; returns the next bucket. No floor is raised: that of the join stands.
-    fn empty_bucket(&self, bucket: u32, until: Stamp) -> Option<u32> {
+    /// Takes out what is not younger than a stamp; returns the next bucket.
+    fn empty_bucket(&self, bucket: u32, until: Stamp, of_this_cluster: bool) -> Option<u32> {
         let _guard = self.pin();
         let more = self.index.for_each_in(self.region.view(), bucket, |word| {
             let Some(slot) = self.slot(word.handle()).filter(|slot| slot.generation() == word.generation()) else {
@@ -226,7 +228,13 @@ impl Engine {
             };
             let Some(found) = self.named_by(slot) else { return };
             // SAFETY: the guard was there before the word was read.
-            if unsafe { slot.header() }.stamp() <= until && self.index.unlink(self.region.view(), &found) {
+            if unsafe { slot.header() }.stamp() > until {
+                return;
+            }
+            if of_this_cluster {
+                self.before_unlink(slot);
+            }
+            if self.index.unlink(self.region.view(), &found) {
                 self.retire_unlinked(word);
             }
         });

@@ -176,12 +176,6 @@ impl Store {
         self.engine.is_held()
     }
 
-    /// Empties the cache for a join: until [`Store::end_join`], what comes from streams must be younger than now to become the
-    /// entry of an absent key; what comes from a donor need not. O(entries).
-    pub(crate) fn start_over(&self) {
-        self.engine.start_over();
-    }
-
     /// The join is complete: a donor's floors were taken over, or there was nobody to join.
     pub(crate) fn end_join(&self) {
         self.engine.end_join();

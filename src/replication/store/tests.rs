@@ -276,6 +276,25 @@ fn a_killed_node_comes_back_held_with_its_changes_and_positions() {
 }
 
 #[test]
+fn a_join_that_was_cut_off_leaves_no_way_back_behind_own_writes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("arena");
+    let clock = ManualClock::new();
+    let b = start("b", None, &clock);
+    insert(&b, b"k", b"old");
+    let mut at = Position(0);
+    let old = frames(&b, &mut at).remove(0);
+    clock.advance(std::time::Duration::from_millis(1));
+    let a = start("a", Some(&file), &clock);
+    insert(&a, b"k", b"new");
+    drop(a);
+    let a = start("a", Some(&file), &clock);
+    assert_eq!((a.origination(), a.engine().len()), (Origination::Cold, 0));
+    let donated = a.apply_from_donor(&ReceivedFrame::read(&old).expect("a whole frame"));
+    assert_eq!((donated, read(&a, b"k")), (Applied::BelowFloor, None));
+}
+
+#[test]
 fn what_was_stored_before_the_cluster_goes() {
     let clock = ManualClock::new();
     let (engine, _) = open(&request(None, &clock)).expect("opens");

@@ -291,11 +291,12 @@ impl World {
             .iter()
             .enumerate()
             .filter(|(other, _)| *other != host)
-            .filter_map(|(other, of)| Some((other, of.node.as_ref()?.stream(), of.node.as_ref()?.applied())))
+            .filter_map(|(_, of)| Some((of.node.as_ref()?.stream(), of.node.as_ref()?.applied())))
             .collect();
         let knows = |write: &Write| {
-            applied.iter().any(|(other, _, vector)| {
-                *other == write.host || vector.iter().any(|(stream, at)| *stream == write.stream && *at >= write.end)
+            applied.iter().any(|(own, vector)| {
+                // A later life of its writer knows it only if it came up with that life's arena.
+                *own == write.stream || vector.iter().any(|(stream, at)| *stream == write.stream && *at >= write.end)
             })
         };
         self.ledger.lose(host, knows);
