@@ -11,7 +11,6 @@
 //! ```
 
 #![forbid(unsafe_code)]
-#![expect(dead_code, reason = "figures and calls that no public call shows yet")]
 
 pub(crate) mod driver;
 pub(crate) mod membership;

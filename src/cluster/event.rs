@@ -48,8 +48,8 @@ pub enum Event {
     Confirmed { after: Duration },
     /// Nobody was found to ask; the entries of an earlier life are read all the same.
     ServingUnconfirmed,
-    /// What the arena held did not belong to the cluster, and was dropped.
-    StartedOver,
+    /// The arena held about so many entries that no member could ever learn of, or that were another node's: they went.
+    StartedOver { entries: u64 },
     /// This node has come so far.
     Readiness(Readiness),
     /// Another process that is alive has this node's name: names have to differ. `superseded`: it began later, and this
@@ -102,7 +102,7 @@ impl From<NodeEvent> for Event {
             }
             NodeEvent::Confirmed { after_us } => Self::Confirmed { after: Duration::from_micros(after_us) },
             NodeEvent::ServingUnconfirmed => Self::ServingUnconfirmed,
-            NodeEvent::StartedOver => Self::StartedOver,
+            NodeEvent::StartedOver { entries } => Self::StartedOver { entries },
             NodeEvent::Readiness(readiness) => Self::Readiness(readiness.into()),
             NodeEvent::Left { unacknowledged } => {
                 Self::Left { unconfirmed: unacknowledged.into_iter().map(|(name, _)| name).collect() }

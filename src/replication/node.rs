@@ -119,6 +119,9 @@ impl Node {
             config,
             store,
         };
+        if node.store.dropped() > 0 {
+            node.tell(NodeEvent::StartedOver { entries: node.store.dropped() });
+        }
         node.begin_standing(now);
         node
     }

@@ -30,6 +30,8 @@ pub(crate) use crate::engine::outgoing::{Outgoing, OutgoingBody, PinnedFrame, Sc
 pub(crate) struct Store {
     engine: Arc<Engine>,
     origination: Origination,
+    /// Entries that were there and went.
+    dropped: u64,
     stream: StreamId,
 }
 
@@ -38,9 +40,11 @@ const _: () = assert!(COPIED_VALUE_BYTES_MAX < CHUNK_BYTES);
 impl Store {
     /// Makes an engine's arena that of a node. O(entries) where it held some that are not this node's.
     pub(crate) fn enlist(engine: Arc<Engine>, name: &str, cluster: u64) -> Result<Self, EnlistFailure> {
+        let there = engine.len();
         let origination = engine.enlist(crate::types::stream::Origin::of_name(name), cluster)?;
         let stream = engine.identity().unwrap_or_default();
-        Ok(Self { engine, origination, stream })
+        let dropped = if origination == Origination::Cold { there } else { 0 };
+        Ok(Self { engine, origination, dropped, stream })
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -55,6 +59,11 @@ impl Store {
     /// What the arena brought with it.
     pub(crate) fn origination(&self) -> Origination {
         self.origination
+    }
+
+    /// Entries that were there, and were not known to be right in this cluster; about.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// The lives of this arena whose changes are still there, oldest first; the last one is the current one.

@@ -124,9 +124,6 @@ pub const HELLO_BYTES_MAX: usize = 16 << 10;
 /// Bytes behind the header of the frame in which a node says why it does not talk.
 pub const REFUSAL_BYTES_MAX: usize = 1 << 10;
 
-/// Longest name of a node in bytes of UTF-8. A longer one, or an empty one, is refused.
-pub const NAME_BYTES_MAX: usize = 64;
-
 /// Longest text of an address. Any address of a socket has one.
 pub const ADDRESS_BYTES_MAX: usize = 64;
 
@@ -148,7 +145,8 @@ pub const COPIED_VALUE_BYTES_MAX: usize = 512;
 /// Seeds of a cluster. More are refused with `StartError::Seeds`.
 pub const SEEDS_MAX: usize = 64;
 
-/// Longest name of a node or of a cluster in bytes. A longer one, or an empty one, is refused with `StartError::Name`.
+/// Longest name of a node or of a cluster in bytes of UTF-8. A longer one, or an empty one, is refused with
+/// `StartError::Name`; in HELLO it closes the connection, and is counted.
 pub const NODE_NAME_BYTES_MAX: usize = 64;
 
 /// Events that are kept for those who read them late. With more, the oldest goes, and is counted.

@@ -161,6 +161,21 @@ fn three_nodes_find_each_other_through_one() {
 }
 
 #[test]
+fn what_was_there_before_the_first_start_goes_and_is_told() {
+    let _watchdog = watched("before");
+    let cache = cache();
+    for key in 0..100_u8 {
+        cache.insert([key], "before").expect("there is room");
+    }
+    let cluster = plain(&cache, "a", None);
+    assert_eq!((cache.len(), cache.contains([1])), (0, false));
+    let told = cluster.events().next_timeout(PATIENCE);
+    assert!(matches!(told, Some(Event::StartedOver { entries: 100 })), "{told:?}");
+    cache.insert("k", "after").expect("there is room");
+    assert!(cache.contains("k"));
+}
+
+#[test]
 fn who_comes_and_goes_is_told() {
     let _watchdog = watched("events");
     let (one, other) = (cache(), cache());

@@ -4,7 +4,6 @@
 
 pub(crate) use crate::replication::session::{ConnectionId, Side};
 
-use crate::replication::session::time::Micros;
 use crate::types::stream::{Incarnation, StreamId, Vector};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -108,8 +107,6 @@ pub(crate) enum CloseReason {
     Refused,
     /// Another connection to the same node is kept.
     Duplicate,
-    /// It leads to this node.
-    Oneself,
     /// The peer sent something that no correct peer sends.
     BadInput,
     /// The peer and this node disagree about what was sent.
@@ -209,7 +206,9 @@ pub(crate) enum NodeEvent {
     /// No member was found; reads are answered all the same.
     ServingUnconfirmed,
     /// What was in this arena did not belong to the cluster, and was dropped.
-    StartedOver,
+    StartedOver {
+        entries: u64,
+    },
     Readiness(Readiness),
     /// This node has left.
     Left {
@@ -223,15 +222,12 @@ pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) incarnation: Incarnation,
     pub(crate) address: Option<SocketAddr>,
-    pub(crate) protocol: u8,
     pub(crate) readiness: Readiness,
     /// Since the handshake.
     pub(crate) connected_us: u64,
     /// Since the last frame.
     pub(crate) silent_us: u64,
     pub(crate) rtt_us: u64,
-    /// The peer's clock less this one's.
-    pub(crate) clock_offset_us: i64,
     /// No larger error of the two clocks is possible.
     pub(crate) clock_bound_us: u64,
     /// How far the peer is behind this node's changes.
@@ -256,7 +252,6 @@ pub(crate) struct Lag {
 pub(crate) struct Departure {
     /// Peers that had not acknowledged everything, with the cells that were missing.
     pub(crate) unacknowledged: Vec<(String, u64)>,
-    pub(crate) at: Micros,
 }
 
 /// A peer's name and what it has acknowledged.

@@ -62,7 +62,7 @@ impl Node {
             }
             self.end(now, id, Fault::Close(CloseReason::Leaving));
         }
-        self.departure = Some(Departure { unacknowledged: unacknowledged.clone(), at: now });
+        self.departure = Some(Departure { unacknowledged: unacknowledged.clone() });
         self.tell(NodeEvent::Left { unacknowledged });
     }
 

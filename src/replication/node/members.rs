@@ -11,7 +11,7 @@ use super::api::{Acknowledged, Lag, Member, Readiness};
 use super::link::Link;
 use crate::replication::session::peer::Peer;
 use crate::replication::session::time::Micros;
-use crate::types::stream::{Position, Vector};
+use crate::types::stream::Position;
 use std::collections::VecDeque;
 
 /// Ticks that are remembered; what is older counts as that old.
@@ -61,7 +61,6 @@ impl Node {
             name: peer.name.clone(),
             incarnation: peer.incarnation,
             address: peer.address,
-            protocol: link.session.version,
             readiness: match peer.flags {
                 flags if flags.held => Readiness::Held,
                 flags if flags.complete => Readiness::Complete,
@@ -70,7 +69,6 @@ impl Node {
             connected_us: now.since(link.session.opened),
             silent_us: now.since(link.session.heard),
             rtt_us: clock.rtt_us,
-            clock_offset_us: clock.offset_us,
             clock_bound_us: clock.bound_us(),
             behind: lag(now, acknowledged, self.store.end(), self.ends.since(acknowledged)),
             ahead: lag(now, here, peer.end(), row.map(|row| row.moved)),
@@ -81,11 +79,6 @@ impl Node {
     pub(crate) fn acknowledged(&self) -> Vec<Acknowledged> {
         let of_peer = |peer: &Peer| Acknowledged { name: peer.name.clone(), vector: peer.vector.clone() };
         self.links.values().filter_map(|link| link.peer().map(of_peer)).collect()
-    }
-
-    /// What a peer, by its name, has acknowledged.
-    pub(crate) fn acknowledged_by(&self, name: &str) -> Option<&Vector> {
-        self.links.values().filter_map(Link::peer).find(|peer| peer.name == name).map(|peer| &peer.vector)
     }
 
     /// The error between this node's clock and any peer's that can not be ruled out; 0 without peers.

@@ -129,7 +129,7 @@ impl Node {
             Message::SyncEntries(entries) => self.handle_sync_entries(now, id, entries)?,
             Message::Floors(floors) => self.handle_floors(now, id, &floors)?,
             Message::SyncEnd(_) => self.handle_sync_end(now, id)?,
-            Message::Skipped { .. } => self.counters.skipped_frames += 1,
+            Message::Skipped => self.counters.skipped_frames += 1,
         }
         Ok(())
     }

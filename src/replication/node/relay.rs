@@ -138,14 +138,6 @@ impl Relays {
         }
     }
 
-    /// Forgets a stream.
-    pub(crate) fn forget(&mut self, stream: StreamId) {
-        if let Some(ring) = self.rings.remove(&stream) {
-            self.blocks -= ring.blocks.len();
-            self.free.extend(ring.blocks.into_iter().map(|block| block.bytes));
-        }
-    }
-
     /// Keeps a change.
     pub(crate) fn push(&mut self, stream: StreamId, at: Position, change: &Relayed<'_>) {
         let record = RecordBytes::new(at, change);

@@ -65,11 +65,6 @@ impl Peer {
         self.ranges.iter().any(|range| range.stream == stream)
     }
 
-    /// The part of a stream of its own that it has.
-    pub(crate) fn range(&self, stream: StreamId) -> Option<StreamRange> {
-        self.ranges.iter().find(|range| range.stream == stream).copied()
-    }
-
     /// How far it has a stream; `None` if it knows nothing of it.
     pub(crate) fn reach(&self, stream: StreamId) -> Option<Position> {
         let own = self.ranges.iter().find(|range| range.stream == stream).map(|range| range.end);

@@ -54,11 +54,6 @@ impl Pins {
         self.list.push((at, part));
     }
 
-    /// The bytes of the last one, if it is sent once the first `at` copied bytes were.
-    pub(crate) fn last_at(&self, at: usize) -> Option<usize> {
-        self.list.last().filter(|(place, _)| *place == at).map(|(_, part)| part.bytes().len())
-    }
-
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

@@ -299,7 +299,8 @@ fn what_was_stored_before_the_cluster_goes() {
     let clock = ManualClock::new();
     let (engine, _) = open(&request(None, &clock)).expect("opens");
     let engine = Arc::new(engine);
-    let local = Store { engine: Arc::clone(&engine), origination: Origination::Cold, stream: StreamId::default() };
+    let local =
+        Store { engine: Arc::clone(&engine), origination: Origination::Cold, dropped: 0, stream: StreamId::default() };
     for n in 0..2000_u32 {
         insert(&local, &n.to_le_bytes(), b"before");
     }
@@ -315,7 +316,8 @@ fn a_node_in_a_full_arena_takes_its_pages() {
     let clock = ManualClock::new();
     let (engine, _) = open(&request(None, &clock)).expect("opens");
     let engine = Arc::new(engine);
-    let local = Store { engine: Arc::clone(&engine), origination: Origination::Cold, stream: StreamId::default() };
+    let local =
+        Store { engine: Arc::clone(&engine), origination: Origination::Cold, dropped: 0, stream: StreamId::default() };
     for n in 0..20_000_u32 {
         insert(&local, &n.to_le_bytes(), &[0; 100]);
     }

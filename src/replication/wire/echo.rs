@@ -47,7 +47,7 @@ pub(super) fn encode(message: &Message<'_>, version: u8, out: &mut Vec<u8>) -> b
         }
         Message::Floors(floors) => floors.encode(version, out),
         Message::SyncEnd(end) => end.encode(version, out),
-        Message::Skipped { .. } => return false,
+        Message::Skipped => return false,
     }
     true
 }

@@ -214,6 +214,7 @@ impl FrameHeader {
         Self { checksum: U32::new(self.checksum_over(covered)), ..*self }
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn kind_bits(&self) -> u8 {
         self.kind
     }

@@ -21,7 +21,7 @@ use super::error::DecodeError;
 use super::header::{self, Kind, VERSION_OF_HELLO};
 use super::list::{List, PositionBytes, Positions, RangeBytes, put};
 use crate::types::limits::{
-    ADDRESS_BYTES_MAX, HELLO_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, REFUSAL_BYTES_MAX, STREAMS_MAX,
+    ADDRESS_BYTES_MAX, HELLO_BYTES_MAX, NODE_NAME_BYTES_MAX, REASON_BYTES_MAX, REFUSAL_BYTES_MAX, STREAMS_MAX,
 };
 use crate::types::stream::{Incarnation, StreamRange};
 use std::net::SocketAddr;
@@ -43,7 +43,7 @@ pub(crate) struct Hello<'a> {
     /// Its clock, in microseconds since 2020.
     pub(crate) now_us: u64,
     pub(crate) value_bytes_max: u64,
-    /// 1 to [`NAME_BYTES_MAX`] bytes. Its hash is the node's origin.
+    /// 1 to [`NODE_NAME_BYTES_MAX`] bytes. Its hash is the node's origin.
     pub(crate) name: &'a str,
     /// Where it can be dialled; `None`: where it is seen to come from.
     pub(crate) advertised: Option<SocketAddr>,
@@ -105,7 +105,7 @@ impl<'a> Hello<'a> {
         };
         header::encode(out, VERSION_OF_HELLO, Kind::Hello, |out| {
             out.extend_from_slice(fixed.as_bytes());
-            put_text(out, self.name, NAME_BYTES_MAX);
+            put_text(out, self.name, NODE_NAME_BYTES_MAX);
             let address = self.advertised.map(|address| address.to_string());
             put_text(out, address.as_deref().unwrap_or(""), ADDRESS_BYTES_MAX);
             self.streams.encode(out);
@@ -120,7 +120,7 @@ impl<'a> Hello<'a> {
         if protocol.is_empty() || *protocol.start() == VERSION_OF_HELLO {
             return Err(start.wrong("range of versions"));
         }
-        let name = body.text("name", 1..=NAME_BYTES_MAX)?;
+        let name = body.text("name", 1..=NODE_NAME_BYTES_MAX)?;
         let before = body;
         let advertised = match body.text("address", 0..=ADDRESS_BYTES_MAX)? {
             "" => None,
@@ -227,10 +227,10 @@ fn put_text(out: &mut Vec<u8>, text: &str, most: usize) {
     out.extend_from_slice(text.as_bytes());
 }
 
-const _: () = assert!(NAME_BYTES_MAX <= 255 && ADDRESS_BYTES_MAX <= 255 && REASON_BYTES_MAX <= 255);
+const _: () = assert!(NODE_NAME_BYTES_MAX <= 255 && ADDRESS_BYTES_MAX <= 255 && REASON_BYTES_MAX <= 255);
 // With every list at its longest, almost as much again is left for later versions.
 const _: () = {
-    let texts = 1 + NAME_BYTES_MAX + 1 + ADDRESS_BYTES_MAX;
+    let texts = 1 + NODE_NAME_BYTES_MAX + 1 + ADDRESS_BYTES_MAX;
     let lists = 2 + STREAMS_MAX * size_of::<RangeBytes>() + 2 + STREAMS_MAX * size_of::<PositionBytes>();
     assert!((size_of::<HelloBytes>() + texts + lists) * 19 / 10 <= HELLO_BYTES_MAX);
     assert!(3 + REASON_BYTES_MAX <= REFUSAL_BYTES_MAX);

@@ -72,9 +72,7 @@ pub(crate) enum Message<'a> {
     Floors(Floors<'a>),
     SyncEnd(SyncEnd),
     /// A frame of a kind that this version does not have, and that may be skipped.
-    Skipped {
-        kind: u8,
-    },
+    Skipped,
 }
 
 /// Asks for a stream from a position on. Answered with CHANGES and CHUNK, or with NOT_COVERED.
@@ -171,7 +169,7 @@ impl<'a> Message<'a> {
     /// Decodes a frame that is there, but for a chunk's bytes, of which any part may be missing.
     pub(super) fn decode(kind: Option<Kind>, header: &FrameHeader, bytes: &'a [u8]) -> Result<Self, DecodeError> {
         header.check_sum(covered(kind, header, bytes)?)?;
-        let Some(kind) = kind else { return Ok(Self::Skipped { kind: header.kind_bits() }) };
+        let Some(kind) = kind else { return Ok(Self::Skipped) };
         let body = Body::new(kind, bytes);
         Ok(match kind {
             Kind::Hello => Self::Hello(Hello::decode(body)?),

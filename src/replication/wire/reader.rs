@@ -25,10 +25,11 @@ use super::chunk::{ENTRY_HEAD_BYTES_MAX, PREFIX_BYTES};
 use super::error::DecodeError;
 use super::header::{FrameHeader, HEADER_BYTES, Kind};
 use super::messages::Message;
-use crate::types::limits::{BATCH_BYTES, FRAME_BYTES_MAX};
+use crate::types::limits::BATCH_BYTES;
 
 /// The largest buffer: one frame.
-pub(crate) const READER_BYTES_MAX: usize = HEADER_BYTES + FRAME_BYTES_MAX;
+#[cfg(any(test, fuzzing))]
+pub(crate) const READER_BYTES_MAX: usize = HEADER_BYTES + crate::types::limits::FRAME_BYTES_MAX;
 
 /// The buffer before a version was agreed on.
 const BYTES_BEFORE_HELLO: usize = 4 << 10;
@@ -114,6 +115,7 @@ impl FrameReader {
     }
 
     /// Bytes that have been put into the buffer and not been handed out.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn buffered(&self) -> usize {
         self.end - self.start
     }

@@ -116,6 +116,7 @@ impl<'a> Record<'a> {
 
 impl<'a> Records<'a> {
     /// How many are still to come.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.left as usize
     }
@@ -279,6 +280,7 @@ impl<'o> RecordsBuilder<'o> {
     }
 
     /// Pushes an entry whose bytes are copied. `position` is 0 outside of CHANGES.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn push(&mut self, position: Position, entry: &[u8]) {
         self.push_with(position, |out| {
             out.extend_from_slice(entry);
@@ -287,6 +289,7 @@ impl<'o> RecordsBuilder<'o> {
     }
 
     /// Pushes an entry of so many bytes, to be sent behind what is in the buffer when this returns.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn push_elsewhere(&mut self, position: Position, bytes: usize) {
         self.push_with(position, |_| Placed::Elsewhere(bytes));
     }
