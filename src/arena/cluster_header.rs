@@ -1,12 +1,13 @@
 //! The cluster header: who this arena was in a cluster, in which lives, and how far it had applied the others.
 //!
 //! ```text
-//!  byte 0       8        16       24        32       40     48     56       64       72               200           3272
-//!       +-------+--------+--------+---------+--------+------+------+--------+--------+----------------+-------------+
-//!       | magic | ranges | origin | cluster | incar- | ring | ring | floor  | join   | lives x 8:     | streams     |
-//!       |       |        |        |         | nation | head | base | of all | floor  | incarnation,   | x 128:      |
-//!       |       |        |        |         |        |      |      |        |        | first position | origin, ... |
-//!       +-------+--------+--------+---------+--------+------+------+--------+--------+----------------+-------------+
+//!  byte 0       8        16       24        32       40       48       64               256    264    384           3456
+//!       +-------+--------+--------+---------+--------+--------+--------+----------------+------+------+-------------+
+//!       | magic | ranges | origin | cluster | incar- | floor  | join   | lives x 8:     | ring | ring | streams     |
+//!       |       |        |        |         | nation | of all | floor  | incarnation,   | head | base | x 128:      |
+//!       |       |        |        |         |        |        |        | first position |      |      | origin, ... |
+//!       +-------+--------+--------+---------+--------+--------+--------+----------------+------+------+-------------+
+//!       what each write of a new key reads                                  what each write changes, in lines of its own
 //! ```
 //!
 //! Words of 8 bytes, at the begin of the first page of floors. Outside of any checksum: what is impossible makes the arena
@@ -40,14 +41,16 @@ pub(crate) mod field {
     pub(crate) const ORIGIN: u64 = 16;
     pub(crate) const CLUSTER: u64 = 24;
     pub(crate) const INCARNATION: u64 = 32;
-    pub(crate) const RING: u64 = 40;
-    pub(crate) const FLOOR_OF_ALL: u64 = 56;
-    pub(crate) const JOIN_FLOOR: u64 = 64;
-    pub(crate) const LIVES: u64 = 72;
-    pub(crate) const STREAMS: u64 = LIVES + 16 * super::LIVES_MAX as u64;
+    pub(crate) const FLOOR_OF_ALL: u64 = 40;
+    pub(crate) const JOIN_FLOOR: u64 = 48;
+    pub(crate) const LIVES: u64 = 64;
+    /// In a pair of cache lines of its own: each write exchanges the head.
+    pub(crate) const RING: u64 = 256;
+    pub(crate) const STREAMS: u64 = RING + 128;
     pub(crate) const END: u64 = STREAMS + 24 * super::STREAMS_MAX as u64;
 }
 
+const _: () = assert!(field::LIVES + 16 * LIVES_MAX as u64 <= field::RING && field::RING.is_multiple_of(128));
 const _: () = assert!(field::END <= CLUSTER_HEADER_BYTES);
 
 /// The header of an arena.

@@ -87,7 +87,7 @@ impl Engine {
         let stamp = self.stamp();
         let announced = self.announce_clear(None, stamp);
         self.clear_all_until(stamp);
-        self.conclude_clear(announced, None, stamp);
+        announced.conclude(true);
         stamp
     }
 
@@ -113,7 +113,7 @@ impl Engine {
         let stamp = self.stamp();
         let announced = self.announce_clear(Some(keyspace), stamp);
         let alone = self.clear_keyspace_until(keyspace, stamp);
-        self.conclude_clear(announced, Some(keyspace), stamp);
+        announced.conclude(true);
         alone
     }
 

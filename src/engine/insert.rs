@@ -158,13 +158,12 @@ impl Engine {
         entry: &Entry,
     ) -> Result<bool, Refusal> {
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
-        let operation = Operation::of(entry.kind);
-        let announced = self.announce(operation, key, entry);
+        let announced = self.announce(Operation::of(entry.kind), key, entry);
         let word = IndexWord::new(hash, draft.generation, draft.handle);
         let result = self.enter(guard, key, hash, draft, entry, word);
         // Where the order is unknown, the key was made absent: that is a change too.
         let made = matches!(result, Ok(_) | Err(Refusal::Unordered(_)));
-        self.conclude(announced, made, operation, key, &entry.version);
+        announced.conclude(made);
         match &result {
             Err(_) => self.abandon(draft),
             Ok(_) => self.note_linked(slot),

@@ -88,7 +88,7 @@ impl Engine {
         }
         let announced = self.announce(Operation::Invalidate, key, entry);
         self.void(key, hash, &entry.version);
-        self.conclude(announced, true, Operation::Invalidate, key, &entry.version);
+        announced.conclude(true);
     }
 
     fn drop_entry(&self, found: &Found) {

@@ -22,6 +22,7 @@ use crate::arena::slot::Slot;
 use crate::engine::Engine;
 use crate::engine::insert::{Entry, Source};
 use crate::index::Found;
+use crate::region::View;
 use crate::sync::doorbell::Doorbell;
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering, bite};
 use crate::types::key::{Key, KeyHash, KeyspaceId};
@@ -81,10 +82,46 @@ impl Replicated {
     }
 }
 
-/// A change that is announced: its record is OPEN.
-#[derive(Clone, Copy, Debug)]
+/// A change that is announced, or nothing without a cluster. Whoever drops it without a word, as a panic does, is taken to
+/// have made the change: who sends it looks the key up, and a record left unfinished would hold up all behind it.
 #[must_use]
-pub(crate) struct Announced(Option<Claim>);
+pub(crate) struct Announced<'e>(Option<Pending<'e>>);
+
+struct Pending<'e> {
+    node: &'e Replicated,
+    region: View<'e>,
+    claim: Claim,
+    change: NewChange<'e>,
+}
+
+impl Announced<'_> {
+    /// Says whether the change was made. A record that was overwritten meanwhile is written once more.
+    #[inline]
+    pub(super) fn conclude(mut self, made: bool) {
+        if let Some(pending) = self.0.take() {
+            pending.end(made);
+        }
+    }
+}
+
+impl Drop for Announced<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(pending) = self.0.take() {
+            pending.end(true);
+        }
+    }
+}
+
+impl Pending<'_> {
+    fn end(self, made: bool) {
+        let Self { node, region, claim, change } = self;
+        if !node.ring.finish(region, claim, made) && made {
+            node.ring.note(region, &change);
+        }
+        node.doorbell.ring();
+    }
+}
 
 impl Engine {
     /// The parts of a node; `None` without a cluster.
@@ -104,63 +141,28 @@ impl Engine {
         ClusterHeader::new(self.region.view(), node.floors.header_at())
     }
 
-    /// Announces a change of a key that is about to be made.
+    /// Announces a change of a key that is about to be made, by a caller of this node.
     #[inline]
-    pub(super) fn announce(&self, operation: Operation, key: Key<'_>, entry: &Entry) -> Announced {
-        match self.replicated() {
-            Some(node) if entry.source == Source::Local => {
-                Announced(Some(self.claim(node, operation, &entry.version, key.keyspace, key.bytes)))
-            }
-            _ => Announced(None),
+    pub(crate) fn announce<'e>(&'e self, operation: Operation, key: Key<'e>, entry: &Entry) -> Announced<'e> {
+        if entry.source != Source::Local {
+            return Announced(None);
         }
+        self.claim(NewChange { operation, version: entry.version, keyspace: key.keyspace, key: key.bytes })
     }
 
     /// Announces a clear.
-    pub(super) fn announce_clear(&self, keyspace: Option<KeyspaceId>, stamp: Stamp) -> Announced {
-        let Some(node) = self.replicated() else { return Announced(None) };
+    pub(super) fn announce_clear(&self, keyspace: Option<KeyspaceId>, stamp: Stamp) -> Announced<'_> {
         let operation = if keyspace.is_some() { Operation::ClearKeyspace } else { Operation::ClearAll };
         let version = Version::instant(stamp, self.origin().0);
-        Announced(Some(self.claim(node, operation, &version, keyspace.unwrap_or_default(), &[])))
+        self.claim(NewChange { operation, version, keyspace: keyspace.unwrap_or_default(), key: &[] })
     }
 
-    fn claim(
-        &self,
-        node: &Replicated,
-        operation: Operation,
-        version: &Version,
-        space: KeyspaceId,
-        key: &[u8],
-    ) -> Claim {
-        let change = NewChange { operation, version: *version, keyspace: space, key };
-        node.ring.claim(self.region.view(), &change)
-    }
-
-    /// Says whether an announced change was made. A record that was overwritten meanwhile is written once more.
     #[inline]
-    pub(super) fn conclude(
-        &self,
-        announced: Announced,
-        made: bool,
-        operation: Operation,
-        key: Key<'_>,
-        version: &Version,
-    ) {
-        let (Announced(Some(claim)), Some(node)) = (announced, self.replicated()) else { return };
-        if !node.ring.finish(self.region.view(), claim, made) && made {
-            let change = NewChange { operation, version: *version, keyspace: key.keyspace, key: key.bytes };
-            node.ring.note(self.region.view(), &change);
-        }
-        node.doorbell.ring();
-    }
-
-    /// What a clear says once it was made.
-    pub(super) fn conclude_clear(&self, announced: Announced, keyspace: Option<KeyspaceId>, stamp: Stamp) {
-        let (Announced(Some(claim)), Some(node)) = (announced, self.replicated()) else { return };
-        if !node.ring.finish(self.region.view(), claim, true) {
-            let again = self.announce_clear(keyspace, stamp);
-            return self.conclude_clear(again, keyspace, stamp);
-        }
-        node.doorbell.ring();
+    fn claim<'e>(&'e self, change: NewChange<'e>) -> Announced<'e> {
+        Announced(self.replicated().map(|node| {
+            let region = self.region.view();
+            Pending { node, region, claim: node.ring.claim(region, &change), change }
+        }))
     }
 
     /// The floor of a key's range.

@@ -276,6 +276,23 @@ fn a_killed_node_comes_back_held_with_its_changes_and_positions() {
 }
 
 #[test]
+fn a_writer_that_panics_between_record_and_change_holds_nobody_up() {
+    let (a, _, _clock) = pair();
+    let engine = Arc::clone(a.engine());
+    let version = engine.next_version(&crate::engine::changes::Ordering::default());
+    let entry = Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0, source: Source::Local };
+    let panics = std::thread::spawn(move || {
+        let _announced = engine.announce(Operation::Set, key(b"lost"), &entry);
+        panic!("as a defect would");
+    });
+    assert!(panics.join().is_err());
+    insert(&a, b"next", b"value");
+    let mut at = Position(0);
+    assert_eq!(frames(&a, &mut at).len(), 2, "the key that may have changed, and the one behind it");
+    assert_eq!(at, a.end());
+}
+
+#[test]
 fn a_join_that_was_cut_off_leaves_no_way_back_behind_own_writes() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("arena");
