@@ -88,7 +88,7 @@ impl World {
             self.read(host, key);
         }
         let seed = self.plan.seed;
-        let read = |host: &crate::world::Host| host.node.as_ref().and_then(|node| node.read(key));
+        let read = |host: &crate::host::Host| host.node.as_ref().and_then(|node| node.read(key));
         let shown: Vec<_> = self.hosts.iter().map(|host| read(host).map(|(_, version)| version)).collect();
         let there: Vec<_> = shown.iter().flatten().map(rank).collect();
         let text = || format!("seed {seed}: {} is {shown:?}", key.escape_ascii());

@@ -3,7 +3,9 @@
 //! ```text
 //!   one seed -> 3 to 5 nodes, a workload, faults, clocks, hash seeds -> one run -> one hash of all that happened
 //!
-//!   world     time, events, who is up          network   connections as pipes of bytes, cut, stalled, reset
+//!   world     time and its events              host      a machine: node, clock, arena
+//!   users     what is written and read         traffic   dials, bytes, ends of connections
+//!   network   connections as pipes of bytes: cut, stalled, reset
 //!   faults    what goes wrong, and when        ledger    what was written, and what may be gone with its node
 //!   checks    what must hold during and after a run
 //! ```
@@ -13,10 +15,13 @@
 
 mod checks;
 mod faults;
+mod host;
 mod ledger;
 mod network;
 mod plan;
 mod random;
+mod traffic;
+mod users;
 mod world;
 
 use plan::Plan;

@@ -1,0 +1,73 @@
+//! What users do: operations on a node that runs, and what the ledger keeps of them.
+
+use crate::ledger::{Rank, Write, rank};
+use crate::world::World;
+use also_cache::simulation::SimulatedNode;
+
+impl World {
+    /// One operation of a user, on some host that runs.
+    pub(crate) fn operate(&mut self, number: u64) {
+        let up: Vec<usize> = (0..self.hosts.len()).filter(|host| self.is_up(*host)).collect();
+        if up.is_empty() {
+            return;
+        }
+        let host = *self.random.of(&up);
+        let key = format!("key-{}", self.random.below(self.plan.keys)).into_bytes();
+        let dice = self.random.below(100);
+        if dice < self.plan.reads {
+            self.read(host, &key);
+        } else if dice < self.plan.reads + self.plan.removes {
+            self.remove(host, &key);
+        } else if self.random.chance(self.plan.clears) && self.random.chance(10) {
+            self.clear(host);
+        } else {
+            let value = self.value(number, host);
+            self.insert(host, &key, &value);
+        }
+        self.with(host, SimulatedNode::changed);
+        if self.random.chance(20) {
+            self.with(host, |node| node.maintain());
+        }
+    }
+
+    fn value(&mut self, number: u64, host: usize) -> Vec<u8> {
+        let large = self.plan.large_values && self.random.chance(5);
+        let bytes = if large { self.random.within(20_000, 60_000) } else { self.random.below(self.plan.value_bytes) };
+        let mut value = format!("{number}/{host}/").into_bytes();
+        value.resize(value.len() + bytes as usize, number as u8);
+        value
+    }
+
+    pub(crate) fn insert(&mut self, host: usize, key: &[u8], value: &[u8]) {
+        let Some((version, stored)) = self.with(host, |node| node.insert(key, value)).flatten() else { return };
+        self.count("inserts", 1);
+        self.count("inserts refused", u64::from(!stored));
+        self.tell(|| format!("{} inserts {} {version}", self.hosts[host].name, key.escape_ascii()));
+        let write = self.write(host, rank(&version), stored.then(|| value.to_vec()));
+        self.hosts[host].show(key, write.rank);
+        self.ledger.note(key, write);
+    }
+
+    fn remove(&mut self, host: usize, key: &[u8]) {
+        let Some(version) = self.with(host, |node| node.remove(key)).flatten() else { return };
+        self.count("removes", 1);
+        self.tell(|| format!("{} removes {} {version}", self.hosts[host].name, key.escape_ascii()));
+        let write = self.write(host, rank(&version), None);
+        self.hosts[host].show(key, write.rank);
+        self.ledger.note(key, write);
+    }
+
+    fn clear(&mut self, host: usize) {
+        let Some(stamp) = self.with(host, |node| node.clear()).flatten() else { return };
+        self.count("clears", 1);
+        self.tell(|| format!("{} clears {stamp:016x}", self.hosts[host].name));
+        let write = self.write(host, (stamp, u16::MAX), None);
+        self.hosts[host].cleared = self.hosts[host].cleared.max(write.rank);
+        self.ledger.note_clear(write);
+    }
+
+    fn write(&self, host: usize, rank: Rank, value: Option<Vec<u8>>) -> Write {
+        let node = self.hosts[host].node.as_ref().expect("it has just written");
+        Write { rank, value, host, stream: node.stream(), end: node.end(), may_be_lost: false }
+    }
+}
