@@ -297,7 +297,7 @@ impl SimulatedNode {
         let engine = self.store.engine();
         let key = Key::new(KeyspaceId::RAW, key)?;
         let (_writing, guard) = engine.begin_write()?;
-        Some(engine.remove_and_tell(guard, &engine.seek(key)).1)
+        engine.remove_and_tell(guard, &engine.seek(key)).1
     }
 
     /// Clears the cache, as a caller of this node; the moment at which it did.

@@ -170,7 +170,7 @@ impl<'r> ClusterHeader<'r> {
         if let Some(row) = self.stream_rows().find(is_of) {
             return self.set(row + 16, position.0);
         }
-        // A former life of the same node gives way first, then the one whose life began first.
+        // A free row; else a former life of the same node gives way, else the one whose life began first.
         let former = |row: &u64| self.get(*row) as u16 == stream.origin.0;
         let free = |row: &u64| self.get(*row) as u16 == 0;
         let row = self.stream_rows().find(free).or_else(|| self.stream_rows().find(former));

@@ -11,7 +11,7 @@
 //!
 //! A floor is raised before an entry that carries a write's stamp is unlinked. A version that begins at or before the floor
 //! of its range never becomes the entry of an absent key: something newer may have been there. Compare floors with absent
-//! keys only; never raise them for what was read from the database and is clean.
+//! keys only. What was read from the database and is clean needs none; no such entry exists yet.
 //!
 //! # Invariants
 //!

@@ -197,7 +197,12 @@ impl Ring {
         // is somebody else's now.
         let finished = word.compare_exchange(claim.control.0, to.0, release, Ordering::Relaxed).is_ok();
         failpoint!("ring.finished");
-        finished
+        // A longer record that begins before this one takes its cells without a look at its word. Whoever has seen the head
+        // go by before the change was made has seen nothing of the change: it is written once more.
+        fence(Ordering::SeqCst);
+        // Relaxed: by the fence, which stands between the change and this look.
+        let head = Position(self.head(region).load(Ordering::Relaxed));
+        finished && self.is_within_lap(head, claim.position())
     }
 
     /// Finishes a claim whose change was made, and writes it anew as often as a lap goes by meanwhile. A change that is
@@ -269,7 +274,7 @@ impl Ring {
             let control = Control(region.word(self.place(at).at).load(Ordering::Acquire));
             match control.state() {
                 // Writers have overtaken: nobody reads from there any more.
-                _ if !control.is_of(at) => return head,
+                _ if !control.is_of(at) || !self.is_within_lap(self.end(region), at) => return head,
                 Some(State::Claimed) => return at,
                 _ => at = control.next(),
             }

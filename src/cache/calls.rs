@@ -16,7 +16,7 @@ use crate::engine::recovery::Recovery;
 use crate::eviction::expiry::TimeToLive;
 use crate::sync::AtomicBool;
 use crate::types::key::{Key, KeyspaceId};
-use crate::types::limits::{KEY_BYTES_MAX, STAMP_AHEAD_MAX_US, TTL_SECONDS_MAX};
+use crate::types::limits::{KEY_BYTES_MAX, TTL_SECONDS_MAX};
 use crate::types::version::Version;
 use std::fmt;
 use std::sync::Arc;
@@ -179,9 +179,10 @@ impl Cache {
             None => Ordering::default(),
             Some(InsertVersion::Row(row)) => Ordering { row: Some(row), given: None },
             Some(InsertVersion::Given(version)) => {
+                let limit_us = self.engine().given_ahead_max_us();
                 self.engine()
                     .check_given(&version)
-                    .map_err(|ahead_us| InsertError::VersionAhead { ahead_us, limit_us: STAMP_AHEAD_MAX_US })?;
+                    .map_err(|ahead_us| InsertError::VersionAhead { ahead_us, limit_us })?;
                 Ordering { row: None, given: Some(version) }
             }
         })

@@ -254,6 +254,8 @@ fn start_error(failure: EnlistFailure) -> StartError {
     match failure {
         EnlistFailure::NoRoom { pages } => StartError::NoRoom { pages },
         EnlistFailure::Inside(threads) => StartError::WritesUnderWay { threads },
+        #[cfg(feature = "values-on-heap")]
+        EnlistFailure::ValuesOnHeap => StartError::ValuesOnHeap,
     }
 }
 

@@ -99,6 +99,11 @@ pub enum StartError {
         /// Threads that stayed inside.
         threads: u32,
     },
+    /// The cache keeps its values on the heap, as `also-cache compare` has it: what lies in its arena can not be sent.
+    #[cfg(feature = "values-on-heap")]
+    #[doc(hidden)]
+    #[error("a cache with values on the heap can not be in a cluster")]
+    ValuesOnHeap,
     /// The operating system refused a thread or a poller.
     #[error("{what}: {error}")]
     System {

@@ -1,6 +1,7 @@
 //! Which version a write gets, and which versions given from outside are taken.
 
 use crate::engine::Engine;
+use crate::types::limits::{STAMP_AHEAD_MAX_US, STAMP_SKEW_MAX_US};
 use crate::types::version::{Order, Version};
 
 /// What a caller asks of a new version.
@@ -27,9 +28,15 @@ impl Engine {
         }
     }
 
+    /// How far ahead of the clock a version given from outside may lie, in microseconds. In a cluster the clock follows it no
+    /// further than the others follow this one.
+    pub(crate) fn given_ahead_max_us(&self) -> u64 {
+        if self.replicated().is_some() { STAMP_SKEW_MAX_US / 2 } else { STAMP_AHEAD_MAX_US }
+    }
+
     /// The bounds that a version given from outside has to keep: `Err` with how far ahead it is, in microseconds.
     pub(crate) fn check_given(&self, version: &Version) -> Result<(), u64> {
         let ahead = version.micros().saturating_sub(self.clock.fine_us());
-        if ahead > crate::types::limits::STAMP_AHEAD_MAX_US { Err(ahead) } else { Ok(()) }
+        if ahead > self.given_ahead_max_us() { Err(ahead) } else { Ok(()) }
     }
 }

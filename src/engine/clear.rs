@@ -97,8 +97,12 @@ impl Engine {
         self.region.view().word(live::CLEAR_ALL_AGAIN).fetch_max(stamp.0, Ordering::Relaxed);
         // Release: pairs with the Acquire of readers.
         if !crate::sync::bite("clear.ignored") {
-            self.region.view().word(live::CLEAR_ALL).fetch_max(stamp.0, Ordering::Release);
+            let before = self.region.view().word(live::CLEAR_ALL).fetch_max(stamp.0, Ordering::Release);
             self.shown_after.fetch_max(stamp.0, Ordering::Release);
+            if before >= stamp.0 {
+                // Told of before: nothing more has gone.
+                return;
+            }
         }
         // Relaxed: gauges.
         self.cleared.store(self.entries(), Ordering::Relaxed);

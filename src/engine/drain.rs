@@ -121,8 +121,10 @@ impl Engine {
         let word = IndexWord::new(self.hash(key), generation, to);
         // First, since whoever unlinks the copy counts it out.
         self.counters.count_in(class);
+        let marker = self.count_marker_in(copy);
         if !self.index.swap(self.region.view(), &found, word) {
             self.counters.count_out(class, 1);
+            self.count_markers_back(u64::from(marker));
             self.release_unlinked(to, class, 0);
             return true;
         }

@@ -18,11 +18,12 @@ use crate::arena::floors::Floors;
 use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
 use crate::arena::ring::Ring;
+use crate::arena::ring::settle::Damaged;
 use crate::engine::Engine;
 use crate::engine::rebalance::URGENT_ROUNDS;
 use crate::engine::replicated::Replicated;
 use crate::sync::Ordering;
-use crate::types::limits::{CHANGES_BYTES_MAX, CHANGES_SHARE_DIVISOR};
+use crate::types::limits::{CEILING_AHEAD_MAX_US, CHANGES_BYTES_MAX, CHANGES_SHARE_DIVISOR, CLOSE_WAIT_MAX_MS};
 use crate::types::stream::{Incarnation, Origin, Position, StreamId};
 use crate::types::version::Stamp;
 
@@ -44,6 +45,10 @@ pub(crate) enum EnlistFailure {
     /// Writes that began before did not end within a second.
     #[error("{0} threads are inside a write that began before")]
     Inside(u32),
+    /// What lies in the slots are addresses.
+    #[cfg(feature = "values-on-heap")]
+    #[error("values on the heap can not be sent")]
+    ValuesOnHeap,
 }
 
 /// Records of changes: at least so many pages.
@@ -72,16 +77,20 @@ impl Engine {
             && in_order(changes)
             && changes.len() as u32 >= CHANGES_PAGES_MIN;
         let Some(node) = whole.then(|| self.read_node(floors, changes)).flatten() else {
-            for (_, page) in floors.iter().chain(changes.iter()) {
-                self.pages.make_dirty(self.region.view(), *page);
-                self.pages.leave_dirty(*page);
-            }
+            self.give_pages_back(floors.iter().chain(changes.iter()).map(|(_, page)| *page));
             return false;
         };
         self.begin_life(&node);
         assert!(self.replicated.set(node).is_ok(), "an engine is loaded once");
         self.hold_back();
         true
+    }
+
+    fn give_pages_back(&self, pages: impl Iterator<Item = PageId>) {
+        for page in pages {
+            self.pages.make_dirty(self.region.view(), page);
+            self.pages.leave_dirty(page);
+        }
     }
 
     fn read_node(&self, floors: &[(u64, PageId)], changes: &[(u64, PageId)]) -> Option<Replicated> {
@@ -92,9 +101,24 @@ impl Engine {
         {
             return None;
         }
+        let StreamId { origin, incarnation } = header.identity();
+        if incarnation.0 > self.clock.fine_us().saturating_add(CEILING_AHEAD_MAX_US) {
+            // No life of this node can have begun then.
+            return None;
+        }
         let starts = |pages: &[(u64, PageId)]| pages.iter().map(|(_, page)| self.layout().page_start(*page)).collect();
-        let origin = header.identity().origin;
-        Some(self.node_of(starts(floors), starts(changes), header.ranges(), origin))
+        let node = self.node_of(starts(floors), starts(changes), header.ranges(), origin);
+        match node.ring.settle(self.region.view()) {
+            // Where it ends is not known, so nothing can be put behind that end.
+            Err(Damaged::Header { .. }) => return None,
+            Err(damage) => {
+                tracing::warn!(%damage, "changes of the last life are lost; the others catch up by comparing");
+                node.ring.reset(self.region.view(), node.ring.end(self.region.view()));
+                header.forget_lives();
+            }
+            Ok(_) => {}
+        }
+        Some(node)
     }
 
     fn node_of(&self, floors: Box<[u64]>, changes: Box<[u64]>, ranges: u32, origin: Origin) -> Replicated {
@@ -107,11 +131,6 @@ impl Engine {
     /// The next incarnation, whose changes begin where those of the last one end.
     fn begin_life(&self, node: &Replicated) {
         let (region, header) = (self.region.view(), self.cluster_header(node));
-        if let Err(damage) = node.ring.settle(region) {
-            tracing::warn!(%damage, "changes of the last life are lost; the others catch up by comparing");
-            node.ring.reset(region, node.ring.end(region));
-            header.forget_lives();
-        }
         let identity = header.identity();
         let incarnation = Incarnation((identity.incarnation.0 + 1).max(self.clock.fine_us()));
         header.set_identity(StreamId { incarnation, ..identity }, header.cluster());
@@ -120,10 +139,12 @@ impl Engine {
 
     /// Makes this arena that of a node. Waits for writes under way, at most a second.
     pub(crate) fn enlist(&self, origin: Origin, cluster: u64) -> Result<Origination, EnlistFailure> {
+        #[cfg(feature = "values-on-heap")]
+        if self.has_heap_values() {
+            return Err(EnlistFailure::ValuesOnHeap);
+        }
         if self.replicated().is_none() {
             self.found_node(origin, cluster)?;
-            self.start_over(false);
-            return Ok(Origination::Cold);
         }
         let Some(node) = self.replicated() else { return Ok(Origination::Cold) };
         let header = self.cluster_header(node);
@@ -133,6 +154,8 @@ impl Engine {
         }
         if !is_same {
             let _writing = crate::sync::lock(&node.header);
+            // First: a process killed in between leaves a join that was cut off.
+            header.set_join_floor(self.stamp());
             // What is in the ring was another node's: nobody is offered what lies before the new life.
             header.forget_applied();
             header.forget_lives();
@@ -140,6 +163,11 @@ impl Engine {
             node.origin.store(u32::from(origin.0), Ordering::Relaxed);
             header.set_identity(StreamId { origin, ..header.identity() }, cluster);
             header.add_life(header.identity().incarnation, node.ring.end(self.region.view()));
+        }
+        // A write that began before the ring was there is in no ring, and younger than what goes now.
+        let inside = self.writers.await_those_inside(CLOSE_WAIT_MAX_MS);
+        if inside > 0 {
+            return Err(EnlistFailure::Inside(inside));
         }
         self.start_over(is_same);
         Ok(Origination::Cold)
@@ -149,27 +177,29 @@ impl Engine {
         let page_bytes = self.layout().page_bytes;
         let ranges = Floors::ranges_for(self.superblock().capacity.get());
         let (floor_pages, change_pages) = (Floors::pages_for(ranges, page_bytes), self.changes_pages());
-        let taken = self.take_pages(PageKind::Floors, floor_pages);
-        let taken = taken.and_then(|floors| Some((floors, self.take_pages(PageKind::Changes, change_pages)?)));
-        let Some((floors, changes)) = taken else {
-            return Err(EnlistFailure::NoRoom { pages: floor_pages + change_pages });
+        let no_room = EnlistFailure::NoRoom { pages: floor_pages + change_pages };
+        let floors = self.take_pages(PageKind::Floors, floor_pages).ok_or(no_room)?;
+        let Some(changes) = self.take_pages(PageKind::Changes, change_pages) else {
+            self.give_pages_back(floors.into_iter());
+            return Err(no_room);
         };
-        let node = self.node_of(floors, changes, ranges, origin);
+        let starts = |pages: &[PageId]| pages.iter().map(|page| self.layout().page_start(*page)).collect();
+        let node = self.node_of(starts(&floors), starts(&changes), ranges, origin);
         let incarnation = Incarnation(self.clock.fine_us().max(1));
         let header = self.cluster_header(&node);
+        // First: until what was there is gone, this is a join that was cut off.
+        header.set_join_floor(self.stamp());
         header.format(ranges, StreamId { origin, incarnation }, cluster);
         header.add_life(incarnation, Position(0));
         if self.replicated.set(node).is_err() {
-            return Ok(());
+            // Another call was first.
+            self.give_pages_back(floors.into_iter().chain(changes));
         }
-        match self.writers.await_those_inside(crate::types::limits::CLOSE_WAIT_MAX_MS) {
-            0 => Ok(()),
-            inside => Err(EnlistFailure::Inside(inside)),
-        }
+        Ok(())
     }
 
     /// Takes pages one by one, from classes if need be, and numbers them. `None`, and none taken, if there are not enough.
-    fn take_pages(&self, kind: PageKind, count: u32) -> Option<Box<[u64]>> {
+    fn take_pages(&self, kind: PageKind, count: u32) -> Option<Vec<PageId>> {
         let mut pages = Vec::new();
         while (pages.len() as u32) < count {
             match self.take_page_of(kind) {
@@ -178,15 +208,12 @@ impl Engine {
                     pages.push(page);
                 }
                 None => {
-                    for page in pages {
-                        self.pages.make_dirty(self.region.view(), page);
-                        self.pages.leave_dirty(page);
-                    }
+                    self.give_pages_back(pages.into_iter());
                     return None;
                 }
             }
         }
-        Some(pages.into_iter().map(|page| self.layout().page_start(page)).collect())
+        Some(pages)
     }
 
     fn take_page_of(&self, kind: PageKind) -> Option<PageId> {
@@ -202,7 +229,7 @@ impl Engine {
     /// Empties the cache for a join: nothing of what was there is known to be right, and until the join is complete nobody
     /// here knows what was evicted elsewhere. What is written meanwhile stays. O(entries), with reads and writes going on.
     ///
-    /// Where they are of this cluster, their floors stay behind them: this node may have told its callers of them.
+    /// Where they may be of this cluster, their floors stay behind them: this node has told its callers of them.
     fn start_over(&self, of_this_cluster: bool) {
         let Some(node) = self.replicated() else { return };
         let stamp = self.stamp();

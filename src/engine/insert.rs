@@ -161,8 +161,9 @@ impl Engine {
         let announced = self.announce(Operation::of(entry.kind), key, entry);
         let word = IndexWord::new(hash, draft.generation, draft.handle);
         let result = self.enter(guard, key, hash, draft, entry, word);
-        // Where the order is unknown, the key was made absent: that is a change too.
-        let made = matches!(result, Ok(_) | Err(Refusal::Unordered(_)));
+        // Where the order is unknown, or something newer may have been there, the key is absent here: the others have to
+        // learn that what they hold may be older.
+        let made = matches!(result, Ok(_) | Err(Refusal::Unordered(_) | Refusal::BelowFloor));
         announced.conclude(made);
         match &result {
             Err(_) => self.abandon(draft),

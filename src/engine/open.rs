@@ -357,11 +357,12 @@ impl Engine {
         let words = self.pages.layout().page_bytes / 8 * u64::from(self.index.pages());
         self.sweep.expect(entries.min(words));
         self.filled.store(self.pages.free_pages() <= super::PAGES_SPARE, Ordering::Relaxed);
+        // Before the index is settled: what it drops then raises a floor.
+        self.load_replicated(&mut floors, &mut changes);
         let guard = self.pin();
         self.index.settle(self.region.view(), self).map_err(|error| error.to_string())?;
         drop(guard);
         self.load_runs(&runs);
-        self.load_replicated(&mut floors, &mut changes);
         Ok(())
     }
 

@@ -11,14 +11,14 @@ use crate::types::key::{Key, KeyHash};
 use crate::types::version::Version;
 
 impl Engine {
-    /// Takes an entry out on a caller's behalf. `true` if a read could have seen it, and the version of the removal. Never
-    /// fails for memory: without a slot for the tombstone the floor stands in.
-    pub(crate) fn remove_and_tell(&self, guard: Guard, sought: &Sought<'_>) -> (bool, Version) {
+    /// Takes an entry out on a caller's behalf. `true` if a read could have seen it, and in a cluster the version of the
+    /// removal. Never fails for memory: without a slot for the tombstone the floor stands in.
+    pub(crate) fn remove_and_tell(&self, guard: Guard, sought: &Sought<'_>) -> (bool, Option<Version>) {
         let Sought { key, hash, .. } = *sought;
-        let version = Version::instant(self.stamp(), self.origin().0);
         if self.replicated().is_none() {
-            return (self.remove(&guard, key, hash), version);
+            return (self.remove(&guard, key, hash), None);
         }
+        let version = Version::instant(self.stamp(), self.origin().0);
         let entry =
             Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Tombstone, cost: 0, source: Source::Local };
         let visible = match self.try_store(guard, sought, &[], &entry) {
@@ -30,7 +30,7 @@ impl Engine {
                 visible
             }
         };
-        (visible, version)
+        (visible, Some(version))
     }
 
     fn is_key_visible(&self, guard: &Guard, sought: &Sought<'_>) -> bool {

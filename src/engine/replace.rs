@@ -50,7 +50,10 @@ impl Engine {
                 Relation::Older => return Err(Refusal::Superseded(current)),
                 Relation::Unknown => {
                     self.raise_floor(key, entry.version.stamp.max(current.stamp));
-                    self.drop_entry(found);
+                    if !self.drop_entry(found) {
+                        // Another one is there by now: that is to be compared with.
+                        return Ok(None);
+                    }
                     return Err(Refusal::Unordered(current));
                 }
             }
@@ -91,12 +94,15 @@ impl Engine {
         announced.conclude(true);
     }
 
-    fn drop_entry(&self, found: &Found) {
+    /// Takes out a word that must not stand in the way, whatever it names; `false` if it changed meanwhile.
+    pub(super) fn drop_entry(&self, found: &Found) -> bool {
         if let Some(slot) = self.slot(found.word.handle()) {
             self.before_unlink(slot);
         }
-        if self.index.unlink(self.region.view(), found) {
+        let dropped = self.index.unlink(self.region.view(), found);
+        if dropped {
             self.retire_unlinked(found.word);
         }
+        dropped
     }
 }

@@ -238,7 +238,7 @@ impl Engine {
     }
 
     /// Takes out whatever is there of a key that is not newer than a version, which itself is not to be stored: first the
-    /// floor, then the word. Needs no memory. `true` if a read could have seen what went.
+    /// floor, then the word. Needs no memory. `Some`: a version that is there, not older, and stays.
     pub(super) fn void(&self, key: Key<'_>, hash: KeyHash, version: &Version) -> Option<Version> {
         use crate::engine::get::HasKey;
         self.raise_floor(key, version.stamp);
@@ -246,6 +246,7 @@ impl Engine {
         while let Some(found) = self.index.find(self.region.view(), hash, &check) {
             let slot = self.slot(found.word.handle())?;
             if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
+                self.drop_entry(&found);
                 continue;
             }
             // SAFETY: callers hold a guard since before the search.

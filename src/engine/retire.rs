@@ -116,12 +116,17 @@ impl Engine {
         let _ = gauge.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
     }
 
-    /// Counts in an adopted entry that is a marker: a tombstone.
-    pub(super) fn count_marker_in(&self, slot: Slot<'_>) {
-        // SAFETY: the caller adopted the slot under its guard.
+    /// Counts in an entry that was adopted or copied, if it is a marker: a tombstone. Whether it was.
+    pub(super) fn count_marker_in(&self, slot: Slot<'_>) -> bool {
+        // SAFETY: the caller adopted or wrote the slot under its guard.
         let header = unsafe { slot.header() };
-        if header.kind() != FrameKind::Value && self.is_after_clear(header.keyspace(), header.stamp()) {
-            self.markers.fetch_add(1, Ordering::Relaxed);
-        }
+        let counts = header.kind() != FrameKind::Value && self.is_after_clear(header.keyspace(), header.stamp());
+        self.markers.fetch_add(u64::from(counts), Ordering::Relaxed);
+        counts
+    }
+
+    /// Takes back what was counted in.
+    pub(super) fn count_markers_back(&self, count: u64) {
+        let _ = self.markers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(count));
     }
 }

@@ -43,7 +43,8 @@ pub const STRIPES_MAX: usize = if cfg!(loom) { 2 } else { 1024 };
 /// Key spaces whose clear stamp is kept apart. With more, clearing one clears all, and says so.
 pub const CLEAR_STAMPS_MAX: usize = 64;
 
-/// How far ahead of the clock a version given from outside may lie, in microseconds. Beyond it: an error.
+/// How far ahead of the clock a version given from outside may lie, in microseconds; in a cluster half of
+/// [`STAMP_SKEW_MAX_US`]. Beyond it: an error.
 pub const STAMP_AHEAD_MAX_US: u64 = 60_000_000;
 
 /// How far ahead of the clock a stamp of another node may lie, in microseconds. Beyond it the clock does not follow, and

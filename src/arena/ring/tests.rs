@@ -211,6 +211,25 @@ fn a_writer_that_slept_for_a_lap_learns_it_and_tells_its_change_anew() {
 }
 
 #[test]
+fn a_writer_whose_cell_a_longer_record_took_learns_it_too() {
+    let bed = Bed::new(2);
+    bed.note(0);
+    let late = set(1_000, b"late");
+    let claim = bed.ring.claim(bed.view(), &late);
+    let key = [7; 60];
+    while bed.ring.end(bed.view()).0 < bed.ring.capacity() {
+        bed.ring.note(bed.view(), &set(1, &key));
+    }
+    assert_eq!(bed.ring.settled(bed.view(), claim.position()), claim.position());
+    let over = bed.ring.end(bed.view());
+    bed.ring.note(bed.view(), &set(2, &key));
+    // It begins a cell before, so that the word of the claim is as it was.
+    assert_eq!((over.0 % bed.ring.capacity(), bed.ring.end(bed.view()).0), (0, over.0 + 2));
+    assert_eq!(bed.ring.settled(bed.view(), claim.position()), bed.ring.end(bed.view()));
+    assert!(!bed.ring.finish(bed.view(), claim, true));
+}
+
+#[test]
 fn what_a_writer_that_slept_for_a_lap_writes_is_never_read() {
     let bed = Bed::new(2);
     let late = set(1_000, b"late");

@@ -293,6 +293,141 @@ fn a_writer_that_panics_between_record_and_change_holds_nobody_up() {
 }
 
 #[test]
+fn a_write_that_its_own_floor_refuses_takes_the_older_value_from_the_others() {
+    let (a, b, _clock) = pair();
+    insert(&a, b"k", b"first");
+    let mut at = Position(0);
+    frames(&a, &mut at).iter().for_each(|frame| assert_eq!(apply(&b, frame), Applied::Stored));
+    evict(&a, b"k");
+    let engine = a.engine();
+    let version = engine.next_version(&crate::engine::changes::Ordering::default());
+    a.raise_floor(0, version.stamp);
+    (0..a.floor_ranges()).for_each(|range| a.raise_floor(range, a.stamp()));
+    let entry = Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0, source: Source::Local };
+    let (_writing, guard) = engine.begin_write().expect("open");
+    assert!(engine.store(guard, &engine.seek(key(b"k")), b"second", &entry).is_err());
+    let told = frames(&a, &mut at);
+    assert_eq!(told.len(), 1);
+    assert_eq!((apply(&b, &told[0]), read(&b, b"k")), (Applied::Stored, None));
+}
+
+#[test]
+fn whatever_way_an_entry_goes_its_floor_stays() {
+    use crate::engine::counters::Counter;
+    let clock = ManualClock::new();
+    let store = start("a", None, &clock);
+    store.end_join();
+    let engine = store.engine();
+    let mut versions = std::collections::BTreeMap::new();
+    let mut random = 1_u64;
+    for written in 0..60_000_u64 {
+        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        let name = (random >> 40) % 20_000;
+        let version = engine.next_version(&crate::engine::changes::Ordering::default());
+        // Sizes drift, so that pages move; some live for a moment only, some take blocks.
+        let drift = written / 6_000 % 5 * 90;
+        let bytes = if written % 500 == 0 { 6_000 } else { 10 + drift + (random >> 20) % 60 };
+        let ttl =
+            if written % 9 == 0 { std::time::Duration::from_millis(2) } else { std::time::Duration::from_secs(900) };
+        let ttl = TimeToLive::from_duration(ttl);
+        let entry = Entry { version, ttl, kind: FrameKind::Value, cost: 0, source: Source::Local };
+        let (_writing, guard) = engine.begin_write().expect("open");
+        let name = name.to_le_bytes();
+        if engine.store(guard, &engine.seek(key(&name)), &vec![7; bytes as usize], &entry).is_ok() {
+            versions.insert(name, version);
+        }
+        if written % 50 == 0 {
+            clock.advance(std::time::Duration::from_millis(1));
+            engine.maintain(std::time::Duration::from_micros(100));
+        }
+    }
+    let mut gone = 0;
+    for (name, version) in &versions {
+        if store.version_of(key(name)).is_none() {
+            gone += 1;
+            assert!(store.floor_of(key(name)) >= version.stamp, "{version} of {name:?} is gone without a trace");
+        }
+    }
+    let counts =
+        [Counter::EvictedProbation, Counter::EvictedMain, Counter::EvictedPage, Counter::Expired, Counter::PagesMoved]
+            .map(|counter| (counter as usize, engine.counters().sum(counter)));
+    println!("{gone} of {} keys are gone; {counts:?}", versions.len());
+    assert!(gone > 1_000 && counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
+}
+
+#[test]
+fn a_start_that_waited_in_vain_is_tried_again_and_empties_all_the_same() {
+    let clock = ManualClock::new();
+    let engine = Arc::new(open(&request(None, &clock)).expect("opens").0);
+    let local =
+        Store { engine: Arc::clone(&engine), origination: Origination::Cold, dropped: 0, stream: StreamId::default() };
+    insert(&local, b"k", b"before");
+    let (started, stop) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+    let writer = std::thread::spawn({
+        let (engine, started) = (Arc::clone(&engine), started.0);
+        move || {
+            let _writing = engine.begin_write().expect("open");
+            started.send(()).expect("the test waits");
+            stop.1.recv().expect("the test tells")
+        }
+    });
+    started.1.recv().expect("it is inside");
+    let failure = Store::enlist(Arc::clone(&engine), "a", 1).expect_err("it stays inside");
+    assert_eq!(failure, EnlistFailure::Inside(1));
+    stop.0.send(()).expect("it waits");
+    writer.join().expect("it ends");
+    let store = Store::enlist(engine, "a", 1).expect("nobody is inside");
+    assert_eq!((store.origination(), store.dropped(), read(&store, b"k")), (Origination::Cold, 1, None));
+}
+
+#[test]
+fn a_given_version_may_lie_ahead_no_further_than_the_others_follow() {
+    let clock = ManualClock::new();
+    let engine = Arc::new(open(&request(None, &clock)).expect("opens").0);
+    let ahead = Version::instant(Stamp::from_micros(engine.clock().fine_us() + 1_000_000), 9);
+    assert_eq!(engine.check_given(&ahead), Ok(()));
+    let store = Store::enlist(engine, "a", 1).expect("nobody is inside");
+    assert_eq!(store.engine().check_given(&ahead), Err(1_000_000));
+    let near = Version::instant(Stamp::from_micros(store.engine().clock().fine_us() + 200_000), 9);
+    assert_eq!(store.engine().check_given(&near), Ok(()));
+}
+
+#[test]
+fn a_clear_that_is_told_again_changes_no_figure() {
+    let (a, _, _clock) = pair();
+    insert(&a, b"old", b"v");
+    let stamp = a.stamp();
+    a.apply_clear(None, stamp);
+    insert(&a, b"new", b"v");
+    remove(&a, b"gone");
+    for _ in 0..3 {
+        a.apply_clear(None, stamp);
+        assert_eq!((a.engine().len(), a.engine().tombstones()), (1, 1));
+    }
+}
+
+#[test]
+fn damage_in_the_header_of_a_node_makes_its_arena_one_of_no_cluster() {
+    use std::os::unix::fs::FileExt;
+    // The head of the ring, and the incarnation.
+    for at in [256, 32] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("arena");
+        let clock = ManualClock::new();
+        let a = start("a", Some(&path), &clock);
+        a.end_join();
+        insert(&a, b"k", b"v");
+        drop(a);
+        let bytes = std::fs::read(&path).expect("it is there");
+        let header = bytes.windows(8).position(|word| word == b"CLUSTER\x01").expect("it has one") as u64;
+        let file = std::fs::File::options().write(true).open(&path).expect("it is ours");
+        file.write_all_at(&[0xff; 8], header + at).expect("it has room");
+        let a = start("a", Some(&path), &clock);
+        assert_eq!((a.origination(), read(&a, b"k")), (Origination::Cold, None), "{at}");
+    }
+}
+
+#[test]
 fn a_join_that_was_cut_off_leaves_no_way_back_behind_own_writes() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("arena");
