@@ -2,6 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+mod floors;
+mod starts;
+
 use super::*;
 use crate::arena::change::Operation;
 use crate::engine::Settings;
@@ -123,45 +126,6 @@ fn a_change_arrives_as_it_is_in_its_slot() {
 }
 
 #[test]
-fn a_removed_key_does_not_come_back_by_a_late_older_change() {
-    let (a, b, _clock) = pair();
-    insert(&a, b"k", b"old");
-    let mut at = Position(0);
-    let old = frames(&a, &mut at).remove(0);
-    assert!(remove(&a, b"k") && !remove(&a, b"k"));
-    assert_eq!(read(&a, b"k"), None);
-    for frame in frames(&a, &mut at) {
-        apply(&b, &frame);
-    }
-    assert_eq!(apply(&b, &old), Applied::Older);
-    assert_eq!(read(&b, b"k"), None);
-    assert_eq!(a.engine().len(), 0, "a tombstone is no entry to users");
-    evict(&b, b"k");
-    assert_eq!(b.version_of(key(b"k")), None, "the tombstone is gone");
-    assert_eq!(apply(&b, &old), Applied::BelowFloor);
-    assert_eq!(read(&b, b"k"), None);
-    assert_ne!(b.floor_of(key(b"k")), Stamp::ZERO);
-    insert(&b, b"k", b"new");
-    assert_eq!(read(&b, b"k").as_deref(), Some(b"new".as_slice()));
-}
-
-#[test]
-fn an_evicted_newer_value_keeps_an_older_one_away() {
-    let (a, b, _clock) = pair();
-    insert(&a, b"k", b"first");
-    let (mut of_a, mut of_b) = (Position(0), Position(0));
-    let first = frames(&a, &mut of_a).remove(0);
-    apply(&b, &first);
-    insert(&b, b"k", b"second");
-    for frame in frames(&b, &mut of_b) {
-        assert_eq!(apply(&a, &frame), Applied::Stored);
-    }
-    evict(&a, b"k");
-    assert_eq!(apply(&a, &first), Applied::BelowFloor);
-    assert_eq!(read(&a, b"k"), None);
-}
-
-#[test]
 fn what_was_evicted_before_it_was_sent_goes_out_as_an_invalidation() {
     let (a, b, _clock) = pair();
     insert(&a, b"k", b"first");
@@ -242,40 +206,6 @@ fn a_value_too_large_for_this_node_leaves_the_key_absent() {
 }
 
 #[test]
-fn a_killed_node_comes_back_held_with_its_changes_and_positions() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("arena");
-    let clock = ManualClock::new();
-    let a = start("a", Some(&file), &clock);
-    a.end_join();
-    insert(&a, b"k", b"v");
-    let other = StreamId { origin: crate::types::stream::Origin(9), incarnation: crate::types::stream::Incarnation(3) };
-    a.save_applied(other, Position(77));
-    let before = a.streams();
-    drop(a);
-    let a = start("a", Some(&file), &clock);
-    assert_eq!(a.origination(), Origination::Warm);
-    assert!(a.is_held() && read(&a, b"k").is_none());
-    assert_eq!(a.saved_applied().get(other), Some(Position(77)));
-    let after = a.streams();
-    assert_eq!(after.len(), 2);
-    assert_eq!(after[0], before[0]);
-    assert_eq!(after[1].first, before[0].end);
-    assert!(after[1].stream.incarnation > before[0].stream.incarnation);
-    let mut at = after[0].start;
-    assert_eq!(frames(&a, &mut at).len(), 1, "what may not have been sent is offered again");
-    insert(&a, b"new", b"seen");
-    assert_eq!(read(&a, b"new").as_deref(), Some(b"seen".as_slice()));
-    a.serve();
-    assert_eq!(read(&a, b"k").as_deref(), Some(b"v".as_slice()));
-    drop(a);
-    let b = start("b", Some(&file), &clock);
-    assert_eq!(b.origination(), Origination::Cold);
-    assert_eq!((read(&b, b"k"), b.streams().len(), b.saved_applied().len()), (None, 1, 0));
-    assert_eq!(b.engine().len(), 0);
-}
-
-#[test]
 fn a_writer_that_panics_between_record_and_change_holds_nobody_up() {
     let (a, _, _clock) = pair();
     let engine = Arc::clone(a.engine());
@@ -293,94 +223,6 @@ fn a_writer_that_panics_between_record_and_change_holds_nobody_up() {
 }
 
 #[test]
-fn a_write_that_its_own_floor_refuses_takes_the_older_value_from_the_others() {
-    let (a, b, _clock) = pair();
-    insert(&a, b"k", b"first");
-    let mut at = Position(0);
-    frames(&a, &mut at).iter().for_each(|frame| assert_eq!(apply(&b, frame), Applied::Stored));
-    evict(&a, b"k");
-    let engine = a.engine();
-    let version = engine.next_version(&crate::engine::changes::Ordering::default());
-    a.raise_floor(0, version.stamp);
-    (0..a.floor_ranges()).for_each(|range| a.raise_floor(range, a.stamp()));
-    let entry = Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0, source: Source::Local };
-    let (_writing, guard) = engine.begin_write().expect("open");
-    assert!(engine.store(guard, &engine.seek(key(b"k")), b"second", &entry).is_err());
-    let told = frames(&a, &mut at);
-    assert_eq!(told.len(), 1);
-    assert_eq!((apply(&b, &told[0]), read(&b, b"k")), (Applied::Stored, None));
-}
-
-#[test]
-fn whatever_way_an_entry_goes_its_floor_stays() {
-    use crate::engine::counters::Counter;
-    let clock = ManualClock::new();
-    let store = start("a", None, &clock);
-    store.end_join();
-    let engine = store.engine();
-    let mut versions = std::collections::BTreeMap::new();
-    let mut random = 1_u64;
-    for written in 0..60_000_u64 {
-        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        let name = (random >> 40) % 20_000;
-        let version = engine.next_version(&crate::engine::changes::Ordering::default());
-        // Sizes drift, so that pages move; some live for a moment only, some take blocks.
-        let drift = written / 6_000 % 5 * 90;
-        let bytes = if written % 500 == 0 { 6_000 } else { 10 + drift + (random >> 20) % 60 };
-        let ttl =
-            if written % 9 == 0 { std::time::Duration::from_millis(2) } else { std::time::Duration::from_secs(900) };
-        let ttl = TimeToLive::from_duration(ttl);
-        let entry = Entry { version, ttl, kind: FrameKind::Value, cost: 0, source: Source::Local };
-        let (_writing, guard) = engine.begin_write().expect("open");
-        let name = name.to_le_bytes();
-        if engine.store(guard, &engine.seek(key(&name)), &vec![7; bytes as usize], &entry).is_ok() {
-            versions.insert(name, version);
-        }
-        if written % 50 == 0 {
-            clock.advance(std::time::Duration::from_millis(1));
-            engine.maintain(std::time::Duration::from_micros(100));
-        }
-    }
-    let mut gone = 0;
-    for (name, version) in &versions {
-        if store.version_of(key(name)).is_none() {
-            gone += 1;
-            assert!(store.floor_of(key(name)) >= version.stamp, "{version} of {name:?} is gone without a trace");
-        }
-    }
-    let counts =
-        [Counter::EvictedProbation, Counter::EvictedMain, Counter::EvictedPage, Counter::Expired, Counter::PagesMoved]
-            .map(|counter| (counter as usize, engine.counters().sum(counter)));
-    println!("{gone} of {} keys are gone; {counts:?}", versions.len());
-    assert!(gone > 1_000 && counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
-}
-
-#[test]
-fn a_start_that_waited_in_vain_is_tried_again_and_empties_all_the_same() {
-    let clock = ManualClock::new();
-    let engine = Arc::new(open(&request(None, &clock)).expect("opens").0);
-    let local =
-        Store { engine: Arc::clone(&engine), origination: Origination::Cold, dropped: 0, stream: StreamId::default() };
-    insert(&local, b"k", b"before");
-    let (started, stop) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
-    let writer = std::thread::spawn({
-        let (engine, started) = (Arc::clone(&engine), started.0);
-        move || {
-            let _writing = engine.begin_write().expect("open");
-            started.send(()).expect("the test waits");
-            stop.1.recv().expect("the test tells")
-        }
-    });
-    started.1.recv().expect("it is inside");
-    let failure = Store::enlist(Arc::clone(&engine), "a", 1).expect_err("it stays inside");
-    assert_eq!(failure, EnlistFailure::Inside(1));
-    stop.0.send(()).expect("it waits");
-    writer.join().expect("it ends");
-    let store = Store::enlist(engine, "a", 1).expect("nobody is inside");
-    assert_eq!((store.origination(), store.dropped(), read(&store, b"k")), (Origination::Cold, 1, None));
-}
-
-#[test]
 fn a_given_version_may_lie_ahead_no_further_than_the_others_follow() {
     let clock = ManualClock::new();
     let engine = Arc::new(open(&request(None, &clock)).expect("opens").0);
@@ -390,92 +232,4 @@ fn a_given_version_may_lie_ahead_no_further_than_the_others_follow() {
     assert_eq!(store.engine().check_given(&ahead), Err(1_000_000));
     let near = Version::instant(Stamp::from_micros(store.engine().clock().fine_us() + 200_000), 9);
     assert_eq!(store.engine().check_given(&near), Ok(()));
-}
-
-#[test]
-fn a_clear_that_is_told_again_changes_no_figure() {
-    let (a, _, _clock) = pair();
-    insert(&a, b"old", b"v");
-    let stamp = a.stamp();
-    a.apply_clear(None, stamp);
-    insert(&a, b"new", b"v");
-    remove(&a, b"gone");
-    for _ in 0..3 {
-        a.apply_clear(None, stamp);
-        assert_eq!((a.engine().len(), a.engine().tombstones()), (1, 1));
-    }
-}
-
-#[test]
-fn damage_in_the_header_of_a_node_makes_its_arena_one_of_no_cluster() {
-    use std::os::unix::fs::FileExt;
-    // The head of the ring, and the incarnation.
-    for at in [256, 32] {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("arena");
-        let clock = ManualClock::new();
-        let a = start("a", Some(&path), &clock);
-        a.end_join();
-        insert(&a, b"k", b"v");
-        drop(a);
-        let bytes = std::fs::read(&path).expect("it is there");
-        let header = bytes.windows(8).position(|word| word == b"CLUSTER\x01").expect("it has one") as u64;
-        let file = std::fs::File::options().write(true).open(&path).expect("it is ours");
-        file.write_all_at(&[0xff; 8], header + at).expect("it has room");
-        let a = start("a", Some(&path), &clock);
-        assert_eq!((a.origination(), read(&a, b"k")), (Origination::Cold, None), "{at}");
-    }
-}
-
-#[test]
-fn a_join_that_was_cut_off_leaves_no_way_back_behind_own_writes() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("arena");
-    let clock = ManualClock::new();
-    let b = start("b", None, &clock);
-    insert(&b, b"k", b"old");
-    let mut at = Position(0);
-    let old = frames(&b, &mut at).remove(0);
-    clock.advance(std::time::Duration::from_millis(1));
-    let a = start("a", Some(&file), &clock);
-    insert(&a, b"k", b"new");
-    drop(a);
-    let a = start("a", Some(&file), &clock);
-    assert_eq!((a.origination(), a.engine().len()), (Origination::Cold, 0));
-    let donated = a.apply_from_donor(&ReceivedFrame::read(&old).expect("a whole frame"));
-    assert_eq!((donated, read(&a, b"k")), (Applied::BelowFloor, None));
-}
-
-#[test]
-fn what_was_stored_before_the_cluster_goes() {
-    let clock = ManualClock::new();
-    let (engine, _) = open(&request(None, &clock)).expect("opens");
-    let engine = Arc::new(engine);
-    let local =
-        Store { engine: Arc::clone(&engine), origination: Origination::Cold, dropped: 0, stream: StreamId::default() };
-    for n in 0..2000_u32 {
-        insert(&local, &n.to_le_bytes(), b"before");
-    }
-    let store = Store::enlist(engine, "a", 1).expect("nobody is inside");
-    assert_eq!(store.engine().len(), 0);
-    assert!((0..2000_u32).all(|n| read(&store, &n.to_le_bytes()).is_none()));
-    insert(&store, b"k", b"after");
-    assert_eq!(read(&store, b"k").as_deref(), Some(b"after".as_slice()));
-}
-
-#[test]
-fn a_node_in_a_full_arena_takes_its_pages() {
-    let clock = ManualClock::new();
-    let (engine, _) = open(&request(None, &clock)).expect("opens");
-    let engine = Arc::new(engine);
-    let local =
-        Store { engine: Arc::clone(&engine), origination: Origination::Cold, dropped: 0, stream: StreamId::default() };
-    for n in 0..20_000_u32 {
-        insert(&local, &n.to_le_bytes(), &[0; 100]);
-    }
-    let store = Store::enlist(engine, "a", 1).expect("pages are taken from classes");
-    assert_eq!(store.floor_ranges(), 512);
-    for n in 0..20_000_u32 {
-        insert(&store, &n.to_le_bytes(), &[0; 100]);
-    }
 }

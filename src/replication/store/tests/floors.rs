@@ -1,0 +1,118 @@
+//! What keeps older versions away once the newer one is gone.
+
+use super::*;
+
+#[test]
+fn a_removed_key_does_not_come_back_by_a_late_older_change() {
+    let (a, b, _clock) = pair();
+    insert(&a, b"k", b"old");
+    let mut at = Position(0);
+    let old = frames(&a, &mut at).remove(0);
+    assert!(remove(&a, b"k") && !remove(&a, b"k"));
+    assert_eq!(read(&a, b"k"), None);
+    for frame in frames(&a, &mut at) {
+        apply(&b, &frame);
+    }
+    assert_eq!(apply(&b, &old), Applied::Older);
+    assert_eq!(read(&b, b"k"), None);
+    assert_eq!(a.engine().len(), 0, "a tombstone is no entry to users");
+    evict(&b, b"k");
+    assert_eq!(b.version_of(key(b"k")), None, "the tombstone is gone");
+    assert_eq!(apply(&b, &old), Applied::BelowFloor);
+    assert_eq!(read(&b, b"k"), None);
+    assert_ne!(b.floor_of(key(b"k")), Stamp::ZERO);
+    insert(&b, b"k", b"new");
+    assert_eq!(read(&b, b"k").as_deref(), Some(b"new".as_slice()));
+}
+
+#[test]
+fn an_evicted_newer_value_keeps_an_older_one_away() {
+    let (a, b, _clock) = pair();
+    insert(&a, b"k", b"first");
+    let (mut of_a, mut of_b) = (Position(0), Position(0));
+    let first = frames(&a, &mut of_a).remove(0);
+    apply(&b, &first);
+    insert(&b, b"k", b"second");
+    for frame in frames(&b, &mut of_b) {
+        assert_eq!(apply(&a, &frame), Applied::Stored);
+    }
+    evict(&a, b"k");
+    assert_eq!(apply(&a, &first), Applied::BelowFloor);
+    assert_eq!(read(&a, b"k"), None);
+}
+
+#[test]
+fn a_write_that_its_own_floor_refuses_takes_the_older_value_from_the_others() {
+    let (a, b, _clock) = pair();
+    insert(&a, b"k", b"first");
+    let mut at = Position(0);
+    frames(&a, &mut at).iter().for_each(|frame| assert_eq!(apply(&b, frame), Applied::Stored));
+    evict(&a, b"k");
+    let engine = a.engine();
+    let version = engine.next_version(&crate::engine::changes::Ordering::default());
+    a.raise_floor(0, version.stamp);
+    (0..a.floor_ranges()).for_each(|range| a.raise_floor(range, a.stamp()));
+    let entry = Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0, source: Source::Local };
+    let (_writing, guard) = engine.begin_write().expect("open");
+    assert!(engine.store(guard, &engine.seek(key(b"k")), b"second", &entry).is_err());
+    let told = frames(&a, &mut at);
+    assert_eq!(told.len(), 1);
+    assert_eq!((apply(&b, &told[0]), read(&b, b"k")), (Applied::Stored, None));
+}
+
+#[test]
+fn whatever_way_an_entry_goes_its_floor_stays() {
+    use crate::engine::counters::Counter;
+    let clock = ManualClock::new();
+    let store = start("a", None, &clock);
+    store.end_join();
+    let engine = store.engine();
+    let mut versions = std::collections::BTreeMap::new();
+    let mut random = 1_u64;
+    for written in 0..60_000_u64 {
+        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        let name = (random >> 40) % 20_000;
+        let version = engine.next_version(&crate::engine::changes::Ordering::default());
+        // Sizes drift, so that pages move; some live for a moment only, some take blocks.
+        let drift = written / 6_000 % 5 * 90;
+        let bytes = if written % 500 == 0 { 6_000 } else { 10 + drift + (random >> 20) % 60 };
+        let ttl =
+            if written % 9 == 0 { std::time::Duration::from_millis(2) } else { std::time::Duration::from_secs(900) };
+        let ttl = TimeToLive::from_duration(ttl);
+        let entry = Entry { version, ttl, kind: FrameKind::Value, cost: 0, source: Source::Local };
+        let (_writing, guard) = engine.begin_write().expect("open");
+        let name = name.to_le_bytes();
+        if engine.store(guard, &engine.seek(key(&name)), &vec![7; bytes as usize], &entry).is_ok() {
+            versions.insert(name, version);
+        }
+        if written % 50 == 0 {
+            clock.advance(std::time::Duration::from_millis(1));
+            engine.maintain(std::time::Duration::from_micros(100));
+        }
+    }
+    let mut gone = 0;
+    for (name, version) in &versions {
+        if store.version_of(key(name)).is_none() {
+            gone += 1;
+            assert!(store.floor_of(key(name)) >= version.stamp, "{version} of {name:?} is gone without a trace");
+        }
+    }
+    let counts = [Counter::EvictedProbation, Counter::EvictedMain, Counter::Expired, Counter::PagesMoved]
+        .map(|counter| (counter as usize, engine.counters().sum(counter)));
+    println!("{gone} of {} keys are gone; {counts:?}", versions.len());
+    assert!(gone > 1_000 && counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
+}
+
+#[test]
+fn a_clear_that_is_told_again_changes_no_figure() {
+    let (a, _, _clock) = pair();
+    insert(&a, b"old", b"v");
+    let stamp = a.stamp();
+    a.apply_clear(None, stamp);
+    insert(&a, b"new", b"v");
+    remove(&a, b"gone");
+    for _ in 0..3 {
+        a.apply_clear(None, stamp);
+        assert_eq!((a.engine().len(), a.engine().tombstones()), (1, 1));
+    }
+}
