@@ -192,17 +192,20 @@ impl Ring {
             word.store(to.0, Ordering::Release);
             return true;
         }
+        // A longer record that begins before this one takes its cells without a look at its word. Whoever has seen the head
+        // go by before the change was made has seen nothing of the change, which then is written once more; whoever sees it
+        // go by from here on sees the change.
+        fence(Ordering::SeqCst);
+        // Relaxed: by the fence, which stands between the change and this look.
+        if !self.is_within_lap(Position(self.head(region).load(Ordering::Relaxed)), claim.position()) {
+            return false;
+        }
         let release = if bite("ring.publish-relaxed") { Ordering::Relaxed } else { Ordering::Release };
         // Release: pairs with the Acquire of the control word in `read`, which then sees the words. Relaxed: the record
         // is somebody else's now.
         let finished = word.compare_exchange(claim.control.0, to.0, release, Ordering::Relaxed).is_ok();
         failpoint!("ring.finished");
-        // A longer record that begins before this one takes its cells without a look at its word. Whoever has seen the head
-        // go by before the change was made has seen nothing of the change: it is written once more.
-        fence(Ordering::SeqCst);
-        // Relaxed: by the fence, which stands between the change and this look.
-        let head = Position(self.head(region).load(Ordering::Relaxed));
-        finished && self.is_within_lap(head, claim.position())
+        finished
     }
 
     /// Finishes a claim whose change was made, and writes it anew as often as a lap goes by meanwhile. A change that is

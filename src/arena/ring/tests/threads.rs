@@ -36,6 +36,15 @@ impl Found {
     }
 }
 
+/// Lets the writers go on once the reader has ended, whichever way: else a reader that fails would never be told of.
+struct LetGo<'a>(&'a AtomicU64);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        self.0.store(u64::MAX / 2, Ordering::Release);
+    }
+}
+
 /// Writers write all their changes, each third one as a void and then again; `wait` is called before each with the head.
 fn write_all(bed: &Bed, writer: u64, wait: impl Fn(Position)) {
     for number in 0..CHANGES {
@@ -65,6 +74,7 @@ fn a_reader_that_is_not_overtaken_finds_every_change_once_and_in_order() {
             };
             scope.spawn(move || write_all(bed, writer, wait));
         }
+        let _let_go = LetGo(&followed);
         let (mut found, mut change, mut at) = (Found::default(), Change::default(), Position(0));
         while found.changes < WRITERS * CHANGES {
             match bed.ring.read(bed.view(), at, ORIGIN, &mut change) {

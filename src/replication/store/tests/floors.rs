@@ -1,5 +1,7 @@
 //! What keeps older versions away once the newer one is gone.
 
+#![forbid(unsafe_code)]
+
 use super::*;
 
 #[test]

@@ -1,5 +1,7 @@
 //! How an arena becomes a node's, the first time, again, and after what can go wrong in between.
 
+#![forbid(unsafe_code)]
+
 use super::*;
 
 #[test]
