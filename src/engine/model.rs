@@ -46,6 +46,8 @@ pub enum Stored {
     Busy,
     /// A newer version is there.
     Superseded,
+    /// A newer version may have been there.
+    BelowFloor,
 }
 
 /// What a page is.
@@ -203,7 +205,8 @@ impl Model {
     fn ended(result: Result<bool, Refusal>) -> Stored {
         match result {
             Ok(_) => Stored::Yes,
-            Err(Refusal::Superseded(_) | Refusal::BelowFloor) => Stored::Superseded,
+            Err(Refusal::Superseded(_)) => Stored::Superseded,
+            Err(Refusal::BelowFloor) => Stored::BelowFloor,
             Err(Refusal::Busy) => Stored::Busy,
             Err(refusal) => panic!("{refusal:?}"),
         }
