@@ -140,7 +140,7 @@ impl Ring {
             let head = Position(self.head(region).load(Ordering::Acquire));
             let place = self.place(head);
             let word = region.word(place.at);
-            // Acquire: pairs with the Release below and in `finish`. Who passes a claim on passes on what it saw.
+            // Acquire: pairs with the Release below and the fence in `finish`. Who passes a claim on passes on what it saw.
             let found = Control(word.load(Ordering::Acquire));
             if found.is_of(head) {
                 if !bite("ring.no-helping") {
@@ -195,15 +195,16 @@ impl Ring {
         // A longer record that begins before this one takes its cells without a look at its word. Whoever has seen the head
         // go by before the change was made has seen nothing of the change, which then is written once more; whoever sees it
         // go by from here on sees the change.
-        fence(Ordering::SeqCst);
-        // Relaxed: by the fence, which stands between the change and this look.
+        if !bite("ring.finish-unfenced") {
+            // Pairs with the Acquire of the control word in `read` too: who takes it from below sees the words.
+            fence(Ordering::SeqCst);
+        }
+        // Relaxed, as the exchange: by the fence, which stands between the words, the change and this look.
         if !self.is_within_lap(Position(self.head(region).load(Ordering::Relaxed)), claim.position()) {
             return false;
         }
-        let release = if bite("ring.publish-relaxed") { Ordering::Relaxed } else { Ordering::Release };
-        // Release: pairs with the Acquire of the control word in `read`, which then sees the words. Relaxed: the record
-        // is somebody else's now.
-        let finished = word.compare_exchange(claim.control.0, to.0, release, Ordering::Relaxed).is_ok();
+        // Relaxed: if it fails, the record is somebody else's now.
+        let finished = word.compare_exchange(claim.control.0, to.0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         failpoint!("ring.finished");
         finished
     }
@@ -229,7 +230,7 @@ impl Ring {
             return Read::NotYet;
         }
         let place = self.place(at);
-        // Acquire: pairs with the Release in `finish`, so that the words of a record that is DONE are seen.
+        // Acquire: pairs with the fence in `finish`, so that the words of a record that is DONE are seen.
         let control = Control(region.word(place.at).load(Ordering::Acquire));
         let is_there = self.is_within_lap(head, at) && self.base(region) <= at;
         if !is_there || !control.is_of(at) || control.cells() > place.room {

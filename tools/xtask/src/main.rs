@@ -71,9 +71,10 @@ fn script(path: &str, arguments: &[String]) -> Result<(), String> {
     }
 }
 
-/// The root of the repository.
+/// The root of the repository from which `cargo xtask` was called: two clones may share one folder of build results.
 fn root() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    let built_in = env!("CARGO_MANIFEST_DIR");
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| built_in.into(), PathBuf::from).join("../..")
 }
 
 /// The folder of build results of one set of flags, so that different flags do not rebuild each other's.
