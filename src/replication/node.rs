@@ -256,3 +256,6 @@ impl Node {
         self.look_at_isolation(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ pub(super) const VERIFIES_OPEN_MAX: u32 = 2;
 /// Entries that one scan looks at.
 const SCANNED_AT_ONCE: usize = 256;
 /// Scans of a survey between two looks at anything else.
-const SCANS_PER_BATCH: usize = 64;
+const SCANS_PER_BATCH: usize = 16;
 /// How much older than the newest entry here something may be that was missed before the last life ended.
 const MISSED_BEFORE_END_US: u64 = 10_000_000;
 /// Bytes of changes that are put off.
