@@ -111,7 +111,8 @@ pub const NETWORKS_MAX: usize = 1_024;
 /// Nodes that membership remembers, with those that are down. With more, the one down longest is forgotten.
 pub const MEMBERS_KNOWN_MAX: usize = 512;
 
-/// Streams whose position is kept: lives of nodes. With more, the oldest life of a node that has several goes first.
+/// Streams whose position is kept: lives of nodes. With more, the one goes that has not moved for longest of those that nobody
+/// writes any more.
 pub const STREAMS_MAX: usize = 128;
 
 /// Bytes behind the header of one frame on the wire: a batch that is just not full yet, and the largest entry that goes

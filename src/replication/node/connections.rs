@@ -138,7 +138,8 @@ impl Node {
             self.abandon_sync(id);
             let others = self.links.iter().filter(|(other, _)| **other != id);
             let is_replaced = others.filter_map(|(_, link)| link.peer()).any(|other| other.name == name);
-            if !is_replaced {
+            // Who leaves itself loses nobody.
+            if !is_replaced && self.departure.is_none() {
                 self.orphan(now, stream, has_left);
                 self.lose_company(now, has_left);
                 self.tell(if has_left { NodeEvent::PeerLeft { name } } else { NodeEvent::PeerLost { name } });

@@ -137,7 +137,9 @@ impl Node {
         let Some(link) = self.links.get_mut(&id) else { return };
         self.counters.handshakes += 1;
         let (name, incarnation, address, stream) = (peer.name.clone(), peer.incarnation, peer.address, peer.stream());
-        link.owed = Owed::Vector(peer.everything());
+        let theirs = peer.everything();
+        self.streams.compare(&theirs);
+        link.owed = if self.isolation.is_isolated() { Owed::Unknown } else { Owed::Vector(theirs) };
         link.session.establish(now, version, peer);
         let dialled = link.session.side;
         for address in address.into_iter().chain(matches!(dialled, Side::Dialled(_)).then_some(dialled.address())) {

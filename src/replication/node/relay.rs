@@ -122,6 +122,12 @@ impl Relays {
         }
     }
 
+    /// How many streams are kept.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.rings.len()
+    }
+
     /// What is here of a stream.
     pub(crate) fn range(&self, stream: StreamId) -> Option<(Position, Position)> {
         self.rings.get(&stream).map(|ring| (ring.start, ring.end))

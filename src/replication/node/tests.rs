@@ -2,6 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod addresses;
+mod isolation;
+mod leaving;
+mod streams;
 mod syncs;
 
 use super::*;
@@ -11,7 +15,7 @@ use crate::engine::changes::Ordering;
 use crate::engine::insert::{Entry, Source};
 use crate::engine::open::{Request, open};
 use crate::eviction::expiry::TimeToLive;
-use crate::replication::node::api::{OnIsolated, Side, Timings};
+use crate::replication::node::api::{ClosedBy, OnIsolated, Side, Timings};
 use crate::sync::Arc;
 use crate::types::clock::ManualClock;
 use crate::types::key::{Key, KeyspaceId};
@@ -40,16 +44,17 @@ impl Default for Made<'_> {
     }
 }
 
-fn address(last: u8) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, last], 7400))
+fn address(last: u16) -> SocketAddr {
+    let [high, low] = last.to_be_bytes();
+    SocketAddr::from(([10, 0, high, low], 7400))
 }
 
 impl Host {
-    fn new(name: &str, last: u8, clock: &ManualClock) -> Self {
+    fn new(name: &str, last: u16, clock: &ManualClock) -> Self {
         Self::made(name, last, clock, &Made::default())
     }
 
-    fn made(name: &str, last: u8, clock: &ManualClock, made: &Made<'_>) -> Self {
+    fn made(name: &str, last: u16, clock: &ManualClock, made: &Made<'_>) -> Self {
         let request = Request {
             capacity: made.capacity,
             file: made.file.map(Path::to_owned),
@@ -68,7 +73,6 @@ impl Host {
             timings: Timings::default(),
             serve_unconfirmed: false,
             on_isolated: made.on_isolated,
-            on_origin_lost: Default::default(),
             relay_bytes: 64 << 10,
             seed: 7,
         };

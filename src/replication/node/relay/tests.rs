@@ -24,8 +24,7 @@ fn frame(relays: &mut Relays, stream: StreamId, first: u64, count: u64) -> u64 {
 
 /// Reads to the end; the positions of what was read.
 fn read_all(relays: &Relays, from: u64) -> (Vec<u64>, Read<Position>) {
-    let (mut at, mut hint, mut change, mut found) =
-        (Position(from), Hint::default(), Change::default(), Vec::new());
+    let (mut at, mut hint, mut change, mut found) = (Position(from), Hint::default(), Change::default(), Vec::new());
     loop {
         match relays.read(STREAM, at, &mut hint, &mut change) {
             Read::Change { next } => {
@@ -85,9 +84,12 @@ fn a_frame_that_takes_its_own_blocks_claims_no_more_than_is_there() {
         let (found, last) = read_all(&relays, start.0);
         assert_eq!((found, last), ((start.0..end).step_by(3).collect(), Read::NotYet), "{count}");
         let whole = |other: StreamId| relays.range(other) == Some((Position(0), Position(15)));
-        assert!(others.clone().filter(|other| !whole(*other)).all(|other| {
-            relays.range(other) == Some((Position(15), Position(15)))
-        }));
+        assert!(
+            others
+                .clone()
+                .filter(|other| !whole(*other))
+                .all(|other| { relays.range(other) == Some((Position(15), Position(15))) })
+        );
         let end = frame(&mut relays, STREAM, end, 2);
         assert_eq!(read_all(&relays, end - 6).0, [end - 6, end - 3]);
     }
