@@ -156,7 +156,7 @@ pub const EVENTS_MAX: usize = 1_024;
 /// Calls that wait for other nodes at one time, of one cluster. One more gets `WaitError::TooManyWaits`.
 pub const WAITS_MAX: usize = 4_096;
 
-/// Addresses that one seed name may have. More are left out, and counted.
+/// Addresses that all seeds may have together. More are left out, evenly of each name.
 pub const SEED_ADDRESSES_MAX: usize = 64;
 
 /// Connections of one node that are open or being made. One more is closed at once, and counted.
@@ -191,9 +191,3 @@ pub const LEAVE_LINGER_MS: u64 = 100;
 
 /// How old the status that handles show may be while something happens, in milliseconds.
 pub const STATUS_INTERVAL_MS: u64 = 10;
-
-/// Between two look-ups of a seed's name, in milliseconds.
-pub const RESOLVE_INTERVAL_MS: u64 = 5_000;
-
-/// Between two look-ups of a seed's name that stands for nothing, in milliseconds.
-pub const RESOLVE_SOON_MS: u64 = 1_000;

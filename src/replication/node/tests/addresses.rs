@@ -51,3 +51,22 @@ fn where_a_node_has_left_nobody_is_dialled() {
     host.tick();
     assert_eq!(host.dials(), [address(2)], "a seed is, all the same");
 }
+
+#[test]
+fn of_two_connections_that_one_node_has_dialled_the_later_one_stays() {
+    let clock = ManualClock::new();
+    let (mut one, mut other) = (Host::new("a", 1, &clock), Host::new("b", 2, &clock));
+    one.node.handle_seeds(one.now(), &[address(2), address(3)]);
+    assert_eq!(one.dials(), [address(2), address(3)]);
+    let first = connect(&mut one, &mut other, 1);
+    pass(&mut one, &mut other, first, Duration::from_millis(100));
+    other.address = address(3);
+    let second = connect(&mut one, &mut other, 2);
+    exchange(&mut one, &mut other, second);
+    for host in [&one, &other] {
+        let open = host.node.links.iter().filter(|(_, link)| link.peer().is_some()).map(|(id, _)| *id);
+        assert_eq!(open.collect::<Vec<_>>(), [second]);
+    }
+    pass(&mut one, &mut other, second, Duration::from_secs(5));
+    assert_eq!(one.dials(), [], "both addresses are known to be its");
+}
