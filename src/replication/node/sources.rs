@@ -76,6 +76,10 @@ impl Node {
 
     fn choose_source(&mut self, now: Micros, stream: StreamId) {
         let Some(row) = self.streams.rows.get(&stream) else { return };
+        // Changes behind a part that is missing may have to be put off, which a sync alone can do.
+        if row.base.is_some() && self.join_stamp().is_none() {
+            return;
+        }
         let best = self.best_source(stream, row.position, &row.refused);
         let reach = |id: ConnectionId| self.links.get(&id)?.peer()?.reach(stream);
         let choice = match row.source {

@@ -113,6 +113,12 @@ impl Row {
         self.start_at(claimed, None);
     }
 
+    /// Nothing comes any more; from whom it came.
+    pub(super) fn stop(&mut self) -> Option<ConnectionId> {
+        self.awaiting = false;
+        self.source.take()
+    }
+
     /// A change was put off until a sync is through: nothing behind it is claimed before.
     pub(super) fn put_off(&mut self, at: Position) {
         self.base = Some(self.base.map_or(self.position, |base| base.min(at)));
