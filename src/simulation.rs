@@ -111,7 +111,6 @@ impl SimulatedNode {
             timings: Timings::default(),
             serve_unconfirmed: false,
             on_isolated: if settings.fences { OnIsolated::Miss } else { OnIsolated::Serve },
-            on_origin_lost: Default::default(),
             relay_bytes: settings.relay_bytes,
             seed: settings.seed,
         };

@@ -151,7 +151,7 @@ pub enum WaitError {
     Left,
 }
 
-/// What a node left behind when it left. It has left in any case.
+/// What a node left behind when it left, or why that is not known.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaveError {
@@ -169,4 +169,10 @@ pub enum LeaveError {
     /// It had left before.
     #[error("the node had left before")]
     Left,
+    /// The network thread is held up, by a waker that does not return for example. It leaves as soon as it goes on.
+    #[error("the network thread has not answered within {waited:?}")]
+    NoAnswer {
+        /// How long was waited: the time that it was given, and a second.
+        waited: Duration,
+    },
 }

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use crate::cluster::member::Readiness;
-use crate::cluster::policy::OnOriginLost;
 use crate::replication::driver::happening::Happening;
 use crate::replication::node::api::{self, NodeEvent};
 use std::net::SocketAddr;
@@ -39,7 +38,7 @@ pub enum Event {
     /// Changes of one node come through another one.
     Relaying { origin: u16, incarnation: u64, from: String },
     /// A node is gone, and all that the others have of its changes is here.
-    OriginLost { origin: u16, incarnation: u64, then: OnOriginLost },
+    OriginLost { origin: u16, incarnation: u64 },
     /// This node catches up from a member.
     SyncBegan { from: String, kind: SyncKind },
     /// It has caught up.
@@ -93,8 +92,8 @@ impl From<NodeEvent> for Event {
             NodeEvent::Relaying { stream, from } => {
                 Self::Relaying { origin: stream.origin.0, incarnation: stream.incarnation.0, from }
             }
-            NodeEvent::OriginLost { stream, then } => {
-                Self::OriginLost { origin: stream.origin.0, incarnation: stream.incarnation.0, then: then.into() }
+            NodeEvent::OriginLost { stream } => {
+                Self::OriginLost { origin: stream.origin.0, incarnation: stream.incarnation.0 }
             }
             NodeEvent::SyncBegun { donor, kind } => Self::SyncBegan { from: donor, kind: kind.into() },
             NodeEvent::SyncEnded { donor, kind, entries, took_us } => {

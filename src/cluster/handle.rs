@@ -114,7 +114,7 @@ impl Cluster {
         self.shared().status().advertised
     }
 
-    /// How far this node has come.
+    /// How far this node has come. Once it has left: [`Readiness::Serving`].
     ///
     /// ```
     /// # use also_cache::{Cache, Cluster, Event, Readiness};
@@ -131,7 +131,7 @@ impl Cluster {
         self.shared().status().readiness.into()
     }
 
-    /// The other nodes, by name: those that are connected, then those that are away. Up to 50 ms old.
+    /// The other nodes, by name: those that are connected, then those that are away. Up to 50 ms old. None once it has left.
     pub fn members(&self) -> Vec<Member> {
         let status = self.shared().status();
         status.connected.iter().map(Member::from).chain(status.known.iter().map(Member::from)).collect()
@@ -177,11 +177,13 @@ impl Cluster {
     }
 
     /// Leaves the cluster: sends what is unsent, waits until every connected member has confirmed it, at most so long, and
-    /// says goodbye. The cache goes on alone; what it writes from now on no other node learns.
+    /// says goodbye. The cache goes on alone, and serves all that it has, also what was still to be confirmed; what it writes
+    /// from now on no other node learns.
     ///
     /// # Errors
     ///
-    /// [`LeaveError::Unconfirmed`] says what was left when the time was over. The node has left in any case.
+    /// [`LeaveError::Unconfirmed`] says what was left when the time was over. The node has left in any case, but with
+    /// [`LeaveError::NoAnswer`]: then its thread is held up, and leaves once it goes on.
     ///
     /// ```
     /// # use also_cache::{Cache, Cluster, LeaveError};
@@ -195,7 +197,8 @@ impl Cluster {
     /// ```
     pub fn leave(&self, timeout: Duration) -> Result<(), LeaveError> {
         let answer = self.ask_to_leave(timeout)?;
-        outcome(answer.wait(timeout.saturating_add(GRACE)).unwrap_or(None), timeout)
+        let waited = timeout.saturating_add(GRACE);
+        outcome(answer.wait(waited).map_err(|_| LeaveError::NoAnswer { waited })?, timeout)
     }
 
     /// As [`Cluster::leave`], for any runtime. It begins with the call, not with the first poll.

@@ -144,7 +144,7 @@ impl Lag {
 
     /// Of so many cells.
     pub(super) fn of_cells(cells: u64) -> Self {
-        Self { changes: cells, bytes: cells * CELL_BYTES, time: Duration::ZERO }
+        Self { changes: cells, bytes: cells.saturating_mul(CELL_BYTES), time: Duration::ZERO }
     }
 
     /// The larger of two, figure by figure.
@@ -166,5 +166,16 @@ impl From<api::Lag> for Lag {
 impl fmt::Display for Lag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} changes, {} bytes, {} ms", self.changes, self.bytes, self.time.as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lag_is_what_a_member_says_whatever_it_says() {
+        assert_eq!(Lag::of_cells(u64::MAX).bytes, u64::MAX);
+        assert_eq!(Lag::of_cells(3).bytes, 3 * CELL_BYTES);
     }
 }

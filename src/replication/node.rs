@@ -133,9 +133,13 @@ impl Node {
 
     /// What membership has seen.
     pub(crate) fn handle_member(&mut self, now: Micros, change: MemberChange) {
-        if let MemberChange::Up(address) = change {
-            self.learn_address(now, address, false);
-            self.book.hasten(now, address);
+        match change {
+            MemberChange::Up(address) => {
+                self.learn_address(now, address, false);
+                self.book.list(now, address);
+            }
+            MemberChange::Down(address) => self.book.unlist(address),
+            MemberChange::Left(address) => self.book.left(address),
         }
         self.dial(now);
     }
@@ -256,3 +260,6 @@ impl Node {
         self.look_at_isolation(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,7 +112,8 @@ pub const NETWORKS_MAX: usize = 1_024;
 /// Nodes that membership remembers, with those that are down. With more, the one down longest is forgotten.
 pub const MEMBERS_KNOWN_MAX: usize = 512;
 
-/// Streams whose position is kept: lives of nodes. With more, the oldest life of a node that has several goes first.
+/// Streams whose position is kept: lives of nodes. With more, the one goes that has not moved for longest of those that nobody
+/// writes any more.
 pub const STREAMS_MAX: usize = 128;
 
 /// Bytes behind the header of one frame on the wire: a batch that is just not full yet, and the largest entry that goes
@@ -156,7 +157,7 @@ pub const EVENTS_MAX: usize = 1_024;
 /// Calls that wait for other nodes at one time, of one cluster. One more gets `WaitError::TooManyWaits`.
 pub const WAITS_MAX: usize = 4_096;
 
-/// Addresses that one seed name may have. More are left out, and counted.
+/// Addresses that all seeds may have together. More are left out, evenly of each name.
 pub const SEED_ADDRESSES_MAX: usize = 64;
 
 /// Connections of one node that are open or being made. One more is closed at once, and counted.
@@ -191,9 +192,3 @@ pub const LEAVE_LINGER_MS: u64 = 100;
 
 /// How old the status that handles show may be while something happens, in milliseconds.
 pub const STATUS_INTERVAL_MS: u64 = 10;
-
-/// Between two look-ups of a seed's name, in milliseconds.
-pub const RESOLVE_INTERVAL_MS: u64 = 5_000;
-
-/// Between two look-ups of a seed's name that stands for nothing, in milliseconds.
-pub const RESOLVE_SOON_MS: u64 = 1_000;

@@ -81,12 +81,12 @@ impl Vector {
         Some(self.0[at].1)
     }
 
-    /// Raises a stream's position; never lowers it. `false` if there is no room for one more stream: the oldest life of a
-    /// node that has several goes first.
+    /// Raises a stream's position; never lowers it. Where there is no room for one more stream, the oldest life of a node
+    /// that has several goes, else the one that began first; `false` if that would be this one.
     pub(crate) fn advance(&mut self, stream: StreamId, position: Position) -> bool {
         match self.0.binary_search_by_key(&stream, |(stream, _)| *stream) {
             Ok(at) => self.0[at].1 = self.0[at].1.max(position),
-            Err(_) if self.0.len() >= STREAMS_MAX && !self.forget_a_former_life() => return false,
+            Err(_) if self.0.len() >= STREAMS_MAX && !self.make_room(stream) => return false,
             Err(_) => {
                 let at = self.0.partition_point(|(other, _)| *other < stream);
                 self.0.insert(at, (stream, position));
@@ -95,10 +95,17 @@ impl Vector {
         true
     }
 
-    /// Drops the oldest life of a node of which a later one is known.
-    fn forget_a_former_life(&mut self) -> bool {
+    /// Drops the oldest life of a node of which a later one is known, or else the one that began first, and before `for_one`.
+    fn make_room(&mut self, for_one: StreamId) -> bool {
         let former = self.0.windows(2).position(|pair| pair[0].0.origin == pair[1].0.origin);
-        former.map(|at| self.0.remove(at)).is_some()
+        let began = |at: &usize| self.0[*at].0.incarnation;
+        let first = || (0..self.0.len()).min_by_key(began).filter(|at| began(at) < for_one.incarnation);
+        former.or_else(first).map(|at| self.0.remove(at)).is_some()
+    }
+
+    /// Drops a stream.
+    pub(crate) fn forget(&mut self, stream: StreamId) {
+        self.0.retain(|(other, _)| *other != stream);
     }
 
     /// Takes the higher position of each stream.
@@ -170,5 +177,19 @@ mod tests {
         assert_eq!(vector.get(stream(3, 6)), Some(Position(2)));
         assert!(!vector.advance(stream(4001, 1), Position(3)));
         assert_eq!(vector.len(), STREAMS_MAX);
+    }
+
+    #[test]
+    fn a_full_vector_of_as_many_nodes_forgets_the_one_that_began_first() {
+        let mut vector = Vector::default();
+        for origin in 1..=200 {
+            assert!(vector.advance(stream(origin, 1_000 + u64::from(origin)), Position(1)));
+        }
+        assert_eq!(vector.len(), STREAMS_MAX);
+        assert_eq!(vector.get(stream(200, 1_200)), Some(Position(1)));
+        assert_eq!(vector.get(stream(72, 1_072)), None);
+        assert!(!vector.advance(stream(72, 1_072), Position(1)), "it would be the next to go");
+        vector.forget(stream(200, 1_200));
+        assert_eq!(vector.len(), STREAMS_MAX - 1);
     }
 }

@@ -1,10 +1,10 @@
 //! Tokens, deadlines, tasks, and leaving.
 
 use crate::{PATIENCE, cache, meet, plain, until, watched};
-use also_cache::{Acks, LeaveError, Token, WaitError};
+use also_cache::{Acks, Cluster, LeaveError, Readiness, Token, WaitError};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
@@ -118,5 +118,57 @@ fn a_dropped_cluster_leaves_and_the_cache_goes_on() {
     assert!(other.insert("k", "v").is_ok() && other.contains("k"));
     let again = plain(&other, "b", Some(&first));
     meet(&first, &again);
-    assert!(!one.stats().to_string().is_empty());
+    until(&first, "what was written alone is offered by the next node of that name", || one.contains("k"));
+}
+
+/// A waker that does what none should, on the thread that calls it.
+struct Rogue<F>(F);
+
+impl<F: Fn() + Send + Sync> Wake for Rogue<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+/// Lets the network thread of a node call something.
+fn on_its_thread(cluster: &Cluster, act: impl Fn() + Send + Sync + 'static) {
+    let version = cluster.cache().insert("k", "v").expect("there is room");
+    let mut wait = Box::pin(cluster.wait_replicated_async(version, Acks::Count(9), Duration::from_millis(1)));
+    let waker = Waker::from(Arc::new(Rogue(act)));
+    assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    // The waker is called although nobody polls any more.
+    std::mem::forget(wait);
+}
+
+#[test]
+fn a_thread_that_has_died_has_no_members() {
+    let _watchdog = watched("a panic");
+    let (one, other) = (cache(), cache());
+    let (first, second) = (plain(&one, "a", None), plain(&other, "b", None));
+    let third = plain(&cache(), "c", Some(&first));
+    meet(&first, &third);
+    on_its_thread(&first, || panic!("a waker of the tests"));
+    until(&first, "the thread has ended", || first.leave(Duration::ZERO) == Err(LeaveError::Left));
+    assert!(first.members().is_empty() && first.readiness() == Readiness::Serving);
+    assert!(one.contains("k") && second.leave(PATIENCE).is_ok());
+    assert!(second.members().is_empty() && second.readiness() == Readiness::Serving);
+}
+
+#[test]
+fn a_thread_that_does_not_answer_has_not_left() {
+    let _watchdog = watched("a thread that is held up");
+    let one = cache();
+    let first = plain(&one, "a", None);
+    let (is_held, held) = mpsc::channel();
+    let (goes_on, go_on) = mpsc::channel::<()>();
+    let go_on = Mutex::new(go_on);
+    on_its_thread(&first, move || {
+        is_held.send(()).expect("the test waits for it");
+        let _ = go_on.lock().expect("one thread").recv();
+    });
+    held.recv_timeout(PATIENCE).expect("the waker is called");
+    let outcome = first.leave(Duration::ZERO);
+    assert!(matches!(outcome, Err(LeaveError::NoAnswer { .. })), "{outcome:?}");
+    drop(goes_on);
+    until(&first, "it leaves all the same", || first.leave(Duration::ZERO) == Err(LeaveError::Left));
 }

@@ -24,6 +24,9 @@ use mio::net::UdpSocket;
 use std::io;
 use std::net::SocketAddr;
 
+/// Errors of the socket after which it is left until the next edge: they may go on for ever.
+const ERRORS_PER_TURN: usize = 16;
+
 /// What goes by datagrams.
 pub(super) struct Gossip {
     pub(super) socket: UdpSocket,
@@ -72,6 +75,7 @@ impl Net {
 
     /// Takes datagrams.
     pub(super) fn receive_datagrams(&mut self, now: Micros) {
+        let mut errors = 0;
         for _ in 0..ARRIVALS_PER_TURN {
             if !self.gossip.readable {
                 break;
@@ -90,9 +94,10 @@ impl Net {
                         }
                     }
                 }
-                // The answer to one that was sent, as a rule: nobody listens there.
+                // The answer to one that was sent, as a rule: nobody listens there. Others may wait behind it.
                 Err(_) => {
-                    *readable = false;
+                    errors += 1;
+                    *readable = errors < ERRORS_PER_TURN;
                     self.shared.counters.add(Counter::DatagramsLost, 1);
                 }
             }

@@ -250,12 +250,15 @@ impl Net {
     }
 }
 
-/// The end of the thread, whatever ends it: nobody rings any more, and whoever still waits is told.
+/// The end of the thread, whatever ends it: nobody rings any more, nobody will confirm what reads wait for, and whoever
+/// still waits is told.
 impl Drop for Net {
     fn drop(&mut self) {
         if let Some(node) = self.store.engine().replicated() {
             node.set_sleeper(None);
         }
+        self.store.serve();
+        self.shared.set_status(self.shared.status().at_the_end());
         self.shared.close();
     }
 }

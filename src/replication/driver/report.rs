@@ -85,7 +85,8 @@ impl Net {
         if !happened.is_empty() || now >= self.status_due {
             self.status_due = now.plus(STATUS_INTERVAL_MS * 1_000);
             let status = self.status(now);
-            self.shared.set_status(status);
+            let has_left = self.node.departure().is_some();
+            self.shared.set_status(if has_left { status.at_the_end() } else { status });
         }
         if !self.waits.is_empty() {
             let progress = self.progress();

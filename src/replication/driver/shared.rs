@@ -65,6 +65,13 @@ pub(crate) struct Known {
     pub(crate) address: SocketAddr,
 }
 
+impl Status {
+    /// How a node stands that has left, or whose thread has ended: it answers reads, alone.
+    pub(super) fn at_the_end(&self) -> Self {
+        Self { readiness: Readiness::Serving, connected: Vec::new(), known: Vec::new(), ..self.clone() }
+    }
+}
+
 impl Default for Status {
     fn default() -> Self {
         Self {

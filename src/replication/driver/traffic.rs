@@ -22,9 +22,12 @@ use crate::replication::security::Channel;
 use crate::replication::session::time::Micros;
 use crate::replication::session::transmit::Transmit;
 use crate::types::clock::HybridClock;
-use crate::types::limits::{BATCH_SLICES, READ_BYTES_PER_TURN, WRITE_BYTES_PER_TURN};
+use crate::types::limits::{BATCH_BYTES, BATCH_SLICES, READ_BYTES_PER_TURN, WRITE_BYTES_PER_TURN};
 use std::io::{IoSlice, Write};
 use std::net::Shutdown;
+
+/// Batches of one turn. A small one may take as long to make as a full one.
+const BATCHES_PER_TURN: usize = WRITE_BYTES_PER_TURN / BATCH_BYTES;
 
 /// Slices of one system call. A batch with more is written in several.
 const SLICES: usize = 2 * BATCH_SLICES;
@@ -160,8 +163,9 @@ struct Writing<'n> {
 impl Writing<'_> {
     /// `true`: all is written, and the node has nothing more.
     fn write(self, connection: &mut Connection) -> Result<bool, Ended> {
-        let mut left = WRITE_BYTES_PER_TURN;
-        while connection.flush()? && connection.writable && left > 0 {
+        let (mut left, mut batches) = (WRITE_BYTES_PER_TURN, BATCHES_PER_TURN);
+        while connection.flush()? && connection.writable && left > 0 && batches > 0 {
+            batches -= 1;
             self.transmit.clear();
             let now = Micros(self.clock.fine_us());
             if !self.node.wants_to_send(self.id) || !self.node.poll_transmit(now, self.id, self.transmit) {

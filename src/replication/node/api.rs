@@ -18,14 +18,6 @@ pub(crate) enum OnIsolated {
     Miss,
 }
 
-/// What is to be done with entries of a node that is gone, and may have changed them without telling.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum OnOriginLost {
-    #[default]
-    Keep,
-    Revalidate,
-}
-
 /// The times of the protocol, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timings {
@@ -74,7 +66,6 @@ pub(crate) struct NodeConfig {
     /// Whether a warm arena is served without waiting for members.
     pub(crate) serve_unconfirmed: bool,
     pub(crate) on_isolated: OnIsolated,
-    pub(crate) on_origin_lost: OnOriginLost,
     /// Bytes for the changes of others, kept to relay them.
     pub(crate) relay_bytes: usize,
     /// For the jitter of redials.
@@ -187,7 +178,6 @@ pub(crate) enum NodeEvent {
     /// The origin of a stream is gone, and all that the members have of it is here.
     OriginLost {
         stream: StreamId,
-        then: OnOriginLost,
     },
     SyncBegun {
         donor: String,

@@ -4,6 +4,8 @@
 //!   known --due--> dialling --connected--> connected --closed--> known, later: 0.1 s, 0.2 s, .. up to the limit
 //!                     | failed                | bad input, three times in a minute: a minute of quarantine
 //!                     +---> known, later      | leads to this node: never again
+//!
+//!   no seed, and its node has left, or nobody answers and nobody says that a node is there: forgotten
 //! ```
 
 #![forbid(unsafe_code)]
@@ -16,8 +18,11 @@ use std::net::SocketAddr;
 /// Addresses that are kept.
 const ADDRESSES_MAX: usize = 256;
 const FIRST_DELAY_US: u64 = 100_000;
-const STRIKES: u32 = 3;
+/// So many strikes within a minute put an address into quarantine for a minute.
+const STRIKES: usize = 3;
 const QUARANTINE_US: u64 = 60_000_000;
+/// Failures in a row after which an address is forgotten that is no seed, and where nobody says that a node is.
+const FAILURES_MAX: u32 = 100;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -31,10 +36,14 @@ enum State {
 struct Entry {
     state: State,
     is_seed: bool,
+    /// Membership says that a node is there.
+    is_listed: bool,
     due: Micros,
     failures: u32,
-    strikes: u32,
-    struck: Micros,
+    /// When the last strikes were, the oldest first.
+    strikes: [Option<Micros>; STRIKES],
+    /// Not dialled before, whatever happens meanwhile.
+    held_until: Micros,
     /// Who was there last.
     name: Option<String>,
 }
@@ -63,7 +72,16 @@ impl Book {
             let Some(idle) = idle.map(|(address, _)| *address) else { return false };
             self.entries.remove(&idle);
         }
-        let entry = Entry { state: State::Known, is_seed, due: now, failures: 0, strikes: 0, struck: now, name: None };
+        let entry = Entry {
+            state: State::Known,
+            is_seed,
+            is_listed: false,
+            due: now,
+            failures: 0,
+            strikes: [None; STRIKES],
+            held_until: now,
+            name: None,
+        };
         self.entries.insert(address, entry);
         true
     }
@@ -74,12 +92,26 @@ impl Book {
         addresses.iter().filter(|address| !self.add(now, **address, true)).count() as u64
     }
 
-    /// Somebody says that a node is there: it is tried at once.
-    pub(super) fn hasten(&mut self, now: Micros, address: SocketAddr) {
-        if let Some(entry) = self.entries.get_mut(&address)
-            && entry.strikes < STRIKES
-        {
-            entry.due = entry.due.min(now);
+    /// Membership says that a node is there: it is tried at once.
+    pub(super) fn list(&mut self, now: Micros, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.is_listed = true;
+            entry.due = entry.due.min(now.max(entry.held_until));
+        }
+    }
+
+    /// Membership does not say so any more.
+    pub(super) fn unlist(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.is_listed = false;
+        }
+    }
+
+    /// The node that was there has left.
+    pub(super) fn left(&mut self, address: SocketAddr) {
+        self.unlist(address);
+        if self.entries.get(&address).is_some_and(|entry| !entry.is_seed && entry.state == State::Known) {
+            self.entries.remove(&address);
         }
     }
 
@@ -130,20 +162,22 @@ impl Book {
         let delay = (FIRST_DELAY_US << entry.failures.min(16)).min(self.delay_us_max);
         entry.failures = entry.failures.saturating_add(1);
         entry.state = State::Known;
-        entry.due = now.plus(delay / 2 + jitter % (delay / 2 + 1));
+        entry.due = now.plus(delay / 2 + jitter % (delay / 2 + 1)).max(entry.held_until);
+        if entry.failures >= FAILURES_MAX && !entry.is_seed && !entry.is_listed {
+            self.entries.remove(&address);
+        }
     }
 
     /// Whoever is there has sent what no correct node sends. Whether it is in quarantine now.
     pub(super) fn strike(&mut self, now: Micros, address: SocketAddr) -> bool {
         let Some(entry) = self.entries.get_mut(&address) else { return false };
-        if now.since(entry.struck) > QUARANTINE_US {
-            entry.strikes = 0;
-        }
-        (entry.strikes, entry.struck) = (entry.strikes + 1, now);
-        if entry.strikes < STRIKES {
+        entry.strikes.rotate_left(1);
+        entry.strikes[STRIKES - 1] = Some(now);
+        if entry.strikes[0].is_none_or(|first| now.since(first) > QUARANTINE_US) {
             return false;
         }
-        entry.due = entry.due.max(now.plus(QUARANTINE_US));
+        entry.held_until = now.plus(QUARANTINE_US);
+        entry.due = entry.due.max(entry.held_until);
         true
     }
 
@@ -188,10 +222,35 @@ mod tests {
         assert_eq!(book.take_due(Micros(0), |name| name == "pod-1"), None);
         assert!(!book.strike(Micros(1), address(1)) && !book.strike(Micros(2), address(1)));
         assert!(book.strike(Micros(3), address(1)));
-        assert_eq!(book.take_due(Micros(1_000_000), |_| false), None);
-        assert_eq!(book.take_due(Micros(61_000_000), |_| false), Some(address(1)));
+        book.failed(Micros(4), address(1));
+        book.list(Micros(5), address(1));
+        assert_eq!(book.take_due(Micros(60_000_002), |_| false), None);
+        assert_eq!(book.take_due(Micros(60_000_003), |_| false), Some(address(1)));
         book.is_oneself(address(1));
         book.failed(Micros(0), address(1));
         assert_eq!(book.next_due(|_| false), None);
+    }
+    #[test]
+    fn three_strikes_count_within_one_minute() {
+        let mut book = Book::new(1_000_000, 7);
+        book.add(Micros(0), address(1), false);
+        let strikes = [1, 50, 100, 150, 155].map(|seconds| book.strike(Micros(seconds * 1_000_000), address(1)));
+        assert_eq!(strikes, [false, false, false, false, true]);
+    }
+
+    #[test]
+    fn an_address_where_nobody_is_any_more_is_forgotten() {
+        let mut book = Book::new(1_000_000, 7);
+        (1..=4).for_each(|last| _ = book.add(Micros(0), address(last), last == 1));
+        book.list(Micros(0), address(2));
+        for _ in 0..2 * FAILURES_MAX {
+            (1..=3).for_each(|last| book.failed(Micros(0), address(last)));
+        }
+        book.left(address(4));
+        assert_eq!(book.entries.keys().copied().collect::<Vec<_>>(), [address(1), address(2)]);
+        book.unlist(address(2));
+        book.failed(Micros(0), address(2));
+        book.left(address(1));
+        assert_eq!(book.entries.keys().copied().collect::<Vec<_>>(), [address(1)], "a seed stays");
     }
 }

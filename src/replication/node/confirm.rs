@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   warm    held, joined --every member met: what it had is here------------------> serving --> complete
-//!                 |  no member after trying all seeds, and 2 s                        ^
+//!                 |  no member after trying all seeds, and 2 s; or this node leaves   ^
 //!                 +-------------------------------------------------------------------+ unconfirmed, counted
 //!   cold    joining --a peer that has joined: sync--> serving --SYNC_END--> joined --> complete
 //!                 |  no member; or only such that have not joined, and the least name of them
@@ -103,10 +103,10 @@ impl Node {
         }
     }
 
-    /// What this node says of itself.
+    /// What this node says of itself. Either flag says that it has joined, and can give to others.
     pub(super) fn flags(&self) -> NodeFlags {
-        let held = self.standing.fence.is_some();
-        NodeFlags { held, complete: self.standing.joined && !held }
+        let (joined, fenced) = (self.standing.joined, self.standing.fence.is_some());
+        NodeFlags { held: joined && fenced, complete: joined && !fenced }
     }
 
     /// Nobody may be there.
@@ -141,6 +141,15 @@ impl Node {
         self.counters.served_unconfirmed += 1;
         self.open(now);
         self.tell(NodeEvent::ServingUnconfirmed);
+    }
+
+    /// This node goes on without a cluster: nobody is there to ask or to hear, so what is here is served.
+    pub(super) fn serve_alone(&mut self, now: Micros) {
+        match self.standing.fence {
+            Some(Fence::Unconfirmed) => self.serve_unconfirmed(now),
+            Some(Fence::Isolated) => self.open(now),
+            None => {}
+        }
     }
 
     /// Lets reads see what is here.

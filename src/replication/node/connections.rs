@@ -20,7 +20,7 @@ use crate::types::limits::PEERS_MAX;
 use std::net::SocketAddr;
 
 /// Connections whose handshake may be under way, beside those that are made.
-const CONNECTIONS_MAX: usize = 3 * PEERS_MAX;
+const LINKS_MAX: usize = 3 * PEERS_MAX;
 
 /// How long a connection that is being closed waits for a driver that no longer asks.
 const CLOSING_US: u64 = 2_000_000;
@@ -32,7 +32,7 @@ impl Node {
         if let Side::Dialled(address) = side {
             self.book.connected(address, id);
         }
-        let is_full = self.links.len() >= CONNECTIONS_MAX;
+        let is_full = self.links.len() >= LINKS_MAX;
         self.links.insert(id, Link::new(side, now));
         self.timers.set_earlier(Timer::Tick, now.plus(self.config.timings.heartbeat_us));
         if self.leaving.is_some() {
@@ -138,7 +138,8 @@ impl Node {
             self.abandon_sync(id);
             let others = self.links.iter().filter(|(other, _)| **other != id);
             let is_replaced = others.filter_map(|(_, link)| link.peer()).any(|other| other.name == name);
-            if !is_replaced {
+            // Who leaves itself loses nobody.
+            if !is_replaced && self.departure.is_none() {
                 self.orphan(now, stream, has_left);
                 self.lose_company(now, has_left);
                 self.tell(if has_left { NodeEvent::PeerLeft { name } } else { NodeEvent::PeerLost { name } });

@@ -6,7 +6,7 @@ use super::api::NodeEvent;
 use std::collections::VecDeque;
 
 /// Events that wait for whoever polls them.
-const EVENTS_MAX: usize = 256;
+const WAITING_MAX: usize = 256;
 
 /// The queue.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(super) struct Events {
 impl Events {
     /// `false` if there is no room.
     pub(super) fn push(&mut self, event: NodeEvent) -> bool {
-        let has_room = self.queue.len() < EVENTS_MAX;
+        let has_room = self.queue.len() < WAITING_MAX;
         if has_room {
             self.queue.push_back(event);
         }

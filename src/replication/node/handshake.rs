@@ -1,9 +1,9 @@
 //! The handshake: who may stay, and which of two connections to the same node does.
 //!
 //! ```text
-//!   dialled by     A, again               by both, A < B by name
-//!                  the dialling side      the one that A dialled
-//!                  has ended the older    stays, on both sides
+//!   dialled by     A, at two addresses    by both, A < B by name
+//!                  the later one stays,   the one that A dialled
+//!                  on both sides          stays, on both sides
 //!
 //!   same name, later incarnation: the connection to the former life is closed      earlier: refused
 //!   own name, own incarnation: it is this node, the address is not dialled again    another one: refused
@@ -126,8 +126,7 @@ impl Node {
         }
         let is_smaller = self.config.name.as_str() < name;
         match (known.session.side, side) {
-            (Side::Dialled(_), Side::Dialled(_)) => false,
-            (Side::Accepted(_), Side::Accepted(_)) => true,
+            (Side::Dialled(_), Side::Dialled(_)) | (Side::Accepted(_), Side::Accepted(_)) => true,
             (Side::Accepted(_), Side::Dialled(_)) => is_smaller,
             (Side::Dialled(_), Side::Accepted(_)) => !is_smaller,
         }
@@ -137,7 +136,9 @@ impl Node {
         let Some(link) = self.links.get_mut(&id) else { return };
         self.counters.handshakes += 1;
         let (name, incarnation, address, stream) = (peer.name.clone(), peer.incarnation, peer.address, peer.stream());
-        link.owed = Owed::Vector(peer.everything());
+        let theirs = peer.everything();
+        self.streams.compare(&theirs);
+        link.owed = if self.isolation.is_isolated() { Owed::Unknown } else { Owed::Vector(theirs) };
         link.session.establish(now, version, peer);
         let dialled = link.session.side;
         for address in address.into_iter().chain(matches!(dialled, Side::Dialled(_)).then_some(dialled.address())) {

@@ -63,11 +63,14 @@ impl Node {
         link.session.acknowledge_due |= acknowledges;
         let Some(peer) = &mut link.session.peer else { return Ok(()) };
         peer.flags = heartbeat.flags;
-        peer.learn(heartbeat.vector);
+        peer.set_vector(heartbeat.vector);
         peer.grow(heartbeat.end);
         let stream = peer.stream();
-        if matches!(link.owed, Owed::Unknown) {
+        if matches!(link.owed, Owed::Unknown) && self.isolation.is_answer(Micros(heartbeat.echo_us)) {
             link.owed = Owed::Vector(peer.everything());
+        }
+        if let Owed::Vector(owed) = &mut link.owed {
+            self.streams.release(owed, |stream| stream == self.stream || peer.reach(stream).is_some());
         }
         if let Some(row) = self.streams.rows.get_mut(&stream)
             && row.base.is_none()

@@ -27,11 +27,13 @@ pub(super) struct Isolation {
     pub(super) ticked: Micros,
     expecting: bool,
     isolated: bool,
+    /// When it was judged to be isolated last.
+    since: Micros,
 }
 
 impl Isolation {
     pub(super) fn new(now: Micros) -> Self {
-        Self { heard: now, ticked: now, expecting: false, isolated: false }
+        Self { heard: now, ticked: now, expecting: false, isolated: false, since: now }
     }
 
     /// There is a peer, which is to be heard.
@@ -42,6 +44,17 @@ impl Isolation {
     /// Whether somebody is to be heard.
     pub(super) fn is_expecting(&self) -> bool {
         self.expecting
+    }
+
+    /// Whether something that answers what this node said at `echoed`, by its own clock, was said after the isolation began.
+    /// What was said before may be on its way for long, and knows nothing of what was missed.
+    pub(super) fn is_answer(&self, echoed: Micros) -> bool {
+        echoed >= self.since
+    }
+
+    /// What a peer says of itself at the handshake may be as old as the connection.
+    pub(super) fn is_isolated(&self) -> bool {
+        self.isolated
     }
 
     /// The last peer is gone; by its own will it is not missed.
@@ -55,10 +68,11 @@ impl Node {
     pub(super) fn judge_isolation(&mut self, now: Micros, overslept: bool) {
         let timings = &self.config.timings;
         let is_silent = now.since(self.isolation.heard) > timings.heartbeat_us * timings.heartbeats_missed;
-        if !self.isolation.expecting || self.isolation.isolated || !is_silent || overslept {
+        let is_judged = self.isolation.isolated || self.departure.is_some();
+        if !self.isolation.expecting || is_judged || !is_silent || overslept {
             return;
         }
-        self.isolation.isolated = true;
+        (self.isolation.isolated, self.isolation.since) = (true, now);
         self.counters.isolations += 1;
         let fenced = self.config.on_isolated == OnIsolated::Miss;
         if fenced && self.standing.fence.is_none() {
@@ -118,7 +132,7 @@ impl Node {
         }
         for stream in lost {
             self.counters.origins_lost += 1;
-            self.tell(NodeEvent::OriginLost { stream, then: self.config.on_origin_lost });
+            self.tell(NodeEvent::OriginLost { stream });
         }
     }
 }

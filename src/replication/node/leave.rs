@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!   leave -> no dials, no new peers -> every peer has acknowledged the own end, or the deadline
-//!         -> GOODBYE to all, closed behind it -> departure: what was left
+//!         -> GOODBYE to all, closed behind it -> departure: what was left; reads that were held are answered
 //! ```
+//!
+//! A cache that goes on alone hears of no change any more, confirmed or not: holding its entries back would promise nothing.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +35,7 @@ impl Node {
     }
 
     /// Peers that lack changes of this node, with the cells that they lack.
-    fn unacknowledged(&self) -> Vec<(String, u64)> {
+    pub(super) fn unacknowledged(&self) -> Vec<(String, u64)> {
         let end = self.store.end();
         let peers = self.links.values().filter_map(|link| link.peer());
         let lacks = peers
@@ -55,6 +57,7 @@ impl Node {
         }
         self.timers.clear(Timer::Leave);
         let unacknowledged = self.unacknowledged();
+        self.departure = Some(Departure { unacknowledged: unacknowledged.clone() });
         let goodbye = Goodbye { end: self.store.end() };
         for id in self.links.keys().copied().collect::<Vec<ConnectionId>>() {
             if let Some(link) = self.links.get_mut(&id).filter(|link| link.session.is_established()) {
@@ -62,7 +65,7 @@ impl Node {
             }
             self.end(now, id, Fault::Close(CloseReason::Leaving));
         }
-        self.departure = Some(Departure { unacknowledged: unacknowledged.clone() });
+        self.serve_alone(now);
         self.tell(NodeEvent::Left { unacknowledged });
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Link {
 /// What a peer had at a moment.
 #[derive(Debug)]
 pub(super) enum Owed {
-    /// Its next heartbeat says.
+    /// Its next heartbeat says that answers one which was sent since this node is isolated.
     Unknown,
     Vector(Vector),
     Covered,

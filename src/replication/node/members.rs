@@ -91,7 +91,7 @@ impl Node {
 fn lag(now: Micros, here: Position, end: Position, since: Option<Micros>) -> Lag {
     let cells = end.0.saturating_sub(here.0);
     let us = if cells == 0 { 0 } else { since.map_or(0, |since| now.since(since)) };
-    Lag { cells, bytes: cells * CELL_BYTES, us }
+    Lag { cells, bytes: cells.saturating_mul(CELL_BYTES), us }
 }
 
 #[cfg(test)]
@@ -110,5 +110,7 @@ mod tests {
         assert_eq!(ends.since(Position(180)), None);
         let lag = lag(Micros(50), Position(150), Position(180), ends.since(Position(150)));
         assert_eq!(lag, Lag { cells: 30, bytes: 1920, us: 10 });
+        let most = super::lag(Micros(50), Position(0), Position(u64::MAX), None);
+        assert_eq!((most.cells, most.bytes), (u64::MAX, u64::MAX));
     }
 }

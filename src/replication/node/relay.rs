@@ -103,9 +103,29 @@ impl Relays {
         Self { rings: BTreeMap::new(), blocks: 0, blocks_max, block_bytes, free: Vec::new() }
     }
 
-    /// Bytes that are held.
+    /// Bytes that are held, about.
     pub(crate) fn bytes(&self) -> usize {
+        let of_ring = |ring: &Ring| size_of::<(StreamId, Ring)>() + ring.blocks.capacity() * size_of::<Block>();
+        self.bytes_of_blocks() + self.rings.values().map(of_ring).sum::<usize>()
+    }
+
+    /// What the budget is for.
+    fn bytes_of_blocks(&self) -> usize {
         (self.blocks + self.free.len()) * self.block_bytes
+    }
+
+    /// A stream that is not followed any more.
+    pub(crate) fn forget(&mut self, stream: StreamId) {
+        if let Some(ring) = self.rings.remove(&stream) {
+            self.blocks -= ring.blocks.len();
+            self.free.extend(ring.blocks.into_iter().map(|block| block.bytes));
+        }
+    }
+
+    /// How many streams are kept.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.rings.len()
     }
 
     /// What is here of a stream.
@@ -144,7 +164,7 @@ impl Relays {
         let bytes = size_of::<RecordBytes>() + change.key.len();
         let has_room = |ring: &Ring| ring.blocks.back().is_some_and(|block| block.used + bytes <= block.bytes.len());
         if self.rings.get(&stream).is_some_and(|ring| !has_room(ring)) {
-            let block = self.take_block();
+            let block = self.take_block(stream, at);
             if let Some(ring) = self.rings.get_mut(&stream) {
                 ring.blocks.push_back(Block { first: at, used: 0, bytes: block });
                 self.blocks += 1;
@@ -158,13 +178,15 @@ impl Relays {
         }
     }
 
-    /// A free block: one that was given back, a new one, or the oldest of the ring with most.
-    fn take_block(&mut self) -> Box<[u8]> {
+    /// A free block: one that was given back, a new one, or the oldest of the ring with most. It may be taken from the very
+    /// ring that it is for, in the middle of a frame: what is kept of that one then begins with the change at `at`.
+    fn take_block(&mut self, stream: StreamId, at: Position) -> Box<[u8]> {
         if let Some(block) = self.free.pop() {
             return block;
         }
-        let longest = self.rings.values_mut().max_by_key(|ring| ring.blocks.len());
-        let oldest = longest.filter(|_| self.blocks >= self.blocks_max).and_then(Ring::drop_oldest);
+        let length = |(of, ring): &(&StreamId, &mut Ring)| (ring.blocks.len(), **of != stream);
+        let longest = self.rings.iter_mut().filter(|_| self.blocks >= self.blocks_max).max_by_key(length);
+        let oldest = longest.and_then(|(of, ring)| ring.drop_oldest(if *of == stream { at } else { ring.end }));
         self.blocks -= usize::from(oldest.is_some());
         oldest.unwrap_or_else(|| vec![0; self.block_bytes].into_boxed_slice())
     }
@@ -233,11 +255,11 @@ impl Ring {
         &block.bytes[place.offset + size_of::<RecordBytes>()..place.offset + record.bytes()]
     }
 
-    fn drop_oldest(&mut self) -> Option<Box<[u8]>> {
+    /// Lets go of the oldest block. A ring whose last block goes begins where its next change does, at `next`.
+    fn drop_oldest(&mut self, next: Position) -> Option<Box<[u8]>> {
         let block = self.blocks.pop_front()?;
         self.base += 1;
-        // A ring whose last block goes begins where the next change will.
-        self.start = self.blocks.front().map_or(self.end, |block| block.first);
+        self.start = self.blocks.front().map_or(next, |block| block.first);
         Some(block.bytes)
     }
 }
@@ -289,101 +311,4 @@ impl RecordBytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::stream::{Incarnation, Origin};
-
-    const STREAM: StreamId = StreamId { origin: Origin(3), incarnation: Incarnation(8) };
-
-    fn push(relays: &mut Relays, stream: StreamId, at: u64) {
-        let key = [at as u8; 100];
-        let version = Version { row: Some(at), ..Version::instant(Stamp(at), 3) };
-        let change = Relayed { operation: Operation::Set, version, keyspace: KeyspaceId(1), key: &key };
-        relays.push(stream, Position(at), &change);
-    }
-
-    /// One frame of changes, three positions each.
-    fn frame(relays: &mut Relays, stream: StreamId, first: u64, count: u64) -> u64 {
-        relays.begin(stream, Position(first));
-        (0..count).for_each(|n| push(relays, stream, first + 3 * n));
-        relays.settle(stream, Position(first + 3 * count));
-        first + 3 * count
-    }
-
-    /// Reads to the end; the positions of what was read.
-    fn read_all(relays: &Relays, from: u64) -> (Vec<u64>, Read<Position>) {
-        let (mut at, mut hint, mut change, mut found) =
-            (Position(from), Hint::default(), Change::default(), Vec::new());
-        loop {
-            match relays.read(STREAM, at, &mut hint, &mut change) {
-                Read::Change { next } => {
-                    assert_eq!((change.version.row, change.key[0]), (Some(at.0), at.0 as u8));
-                    found.push(at.0);
-                    at = next;
-                }
-                Read::Nothing { next } => at = next,
-                end => return (found, end),
-            }
-        }
-    }
-
-    #[test]
-    fn what_was_pushed_is_read_from_any_place() {
-        let mut relays = Relays::new(64 << 10);
-        let middle = frame(&mut relays, STREAM, 30, 20);
-        let end = frame(&mut relays, STREAM, middle, 40);
-        assert_eq!(relays.range(STREAM), Some((Position(30), Position(end))));
-        for from in 30..=end {
-            let (found, last) = read_all(&relays, from);
-            assert_eq!(found, (30..end).step_by(3).filter(|at| *at >= from).collect::<Vec<_>>());
-            assert_eq!(last, Read::NotYet);
-        }
-        assert_eq!(read_all(&relays, 29).1, Read::Lost);
-        assert_eq!(read_all(&relays, end + 1).1, Read::Lost);
-    }
-
-    #[test]
-    fn a_budget_is_kept_and_the_longest_ring_gives() {
-        let mut relays = Relays::new(16 << 10);
-        let quiet = StreamId { origin: Origin(4), ..STREAM };
-        frame(&mut relays, quiet, 0, 5);
-        let mut end = 0;
-        for _ in 0..100 {
-            end = frame(&mut relays, STREAM, end, 7);
-            assert!(relays.bytes() <= 16 << 10);
-        }
-        assert_eq!(relays.range(quiet), Some((Position(0), Position(15))));
-        let (start, _) = relays.range(STREAM).expect("the ring");
-        assert!(start.0 > 0);
-        let (found, last) = read_all(&relays, start.0);
-        assert_eq!((found, last), ((start.0..end).step_by(3).collect(), Read::NotYet));
-    }
-
-    #[test]
-    fn what_belongs_to_a_broken_frame_is_taken_back() {
-        for pushed in [1, 10, 40, 400] {
-            let mut relays = Relays::new(16 << 10);
-            let end = frame(&mut relays, STREAM, 0, 20);
-            relays.begin(STREAM, Position(end));
-            (0..pushed).for_each(|n| push(&mut relays, STREAM, end + 1 + n));
-            assert!(read_all(&relays, end).0.is_empty());
-            let end = frame(&mut relays, STREAM, end, 2);
-            let (start, _) = relays.range(STREAM).expect("the ring");
-            let (found, last) = read_all(&relays, start.0);
-            assert_eq!((found, last), ((start.0..end).step_by(3).collect(), Read::NotYet), "{pushed}");
-        }
-    }
-
-    #[test]
-    fn a_gap_begins_the_ring_anew() {
-        let mut relays = Relays::new(16 << 10);
-        let end = frame(&mut relays, STREAM, 0, 20);
-        let (mut hint, mut change) = (Hint::default(), Change::default());
-        relays.read(STREAM, Position(0), &mut hint, &mut change);
-        frame(&mut relays, STREAM, end + 300, 2);
-        assert_eq!(relays.range(STREAM).map(|range| range.0), Some(Position(end + 300)));
-        assert_eq!(relays.read(STREAM, Position(3), &mut hint, &mut change), Read::Lost);
-        let next = Read::Change { next: Position(end + 303) };
-        assert_eq!(relays.read(STREAM, Position(end + 300), &mut hint, &mut change), next);
-    }
-}
+mod tests;

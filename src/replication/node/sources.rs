@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   the origin is connected                     -> from the origin, also where nothing is new
-//!   it is not, or no longer has it, and a peer is further -> from the one that is furthest; it goes on there
+//!   it is not, or has no more of it, and a peer is further -> from the one that is furthest; it goes on there
 //!   everybody who is further has refused        -> a sync, from the origin if it is one of them, else the furthest
 //! ```
 //!
@@ -13,6 +13,7 @@
 use super::Node;
 use super::api::{ConnectionId, NodeEvent};
 use super::link::Link;
+use super::streams::Room;
 use crate::replication::session::peer::Peer;
 use crate::replication::session::time::Micros;
 use crate::replication::wire::{NotCovered, Subscribe, Unsubscribe};
@@ -37,6 +38,7 @@ impl Node {
         if self.leaving.is_some() {
             return;
         }
+        self.streams.written = self.links.values().filter_map(Link::peer).map(Peer::stream).collect();
         if self.may_subscribe() {
             self.discover();
             let streams: Vec<StreamId> = self.streams.rows.keys().copied().collect();
@@ -47,22 +49,37 @@ impl Node {
 
     /// Takes every stream into the table that a peer knows.
     fn discover(&mut self) {
-        let known = |link: &Link| link.peer().map(|peer| peer.everything());
-        for vector in self.links.values().filter_map(known).collect::<Vec<_>>() {
-            for (stream, _) in vector.iter().filter(|(stream, _)| *stream != self.stream) {
-                if self.streams.rows.contains_key(&stream) || self.streams.is_forgotten(stream) {
-                    continue;
-                }
-                let position = self.position_of(stream);
-                if !self.streams.discover(stream, position) {
-                    self.counters.streams_dropped += 1;
-                }
+        let known = |link: &Link| link.peer().map(|peer| peer.reaches().collect::<Vec<_>>());
+        let known: Vec<_> = self.links.values().filter_map(known).flatten().collect();
+        for (stream, reach) in known {
+            let is_other = stream != self.stream;
+            if is_other && (self.streams.written.contains(&stream) || !self.streams.is_forgotten(stream, reach)) {
+                self.take_in(stream);
             }
         }
     }
 
+    /// Takes a stream into the table, if there is room; with the one that it takes the place of its relay ring goes.
+    pub(super) fn take_in(&mut self, stream: StreamId) -> bool {
+        if self.streams.rows.contains_key(&stream) {
+            return true;
+        }
+        let position = self.position_of(stream);
+        let room = self.streams.discover(stream, position);
+        match room {
+            Room::There => {}
+            Room::InsteadOf(former) => self.relays.forget(former),
+            Room::None => self.counters.streams_dropped += 1,
+        }
+        room != Room::None
+    }
+
     fn choose_source(&mut self, now: Micros, stream: StreamId) {
         let Some(row) = self.streams.rows.get(&stream) else { return };
+        // Changes behind a part that is missing may have to be put off, which a sync alone can do.
+        if row.base.is_some() && self.join_stamp().is_none() {
+            return;
+        }
         let best = self.best_source(stream, row.position, &row.refused);
         let reach = |id: ConnectionId| self.links.get(&id)?.peer()?.reach(stream);
         let choice = match row.source {
@@ -74,7 +91,7 @@ impl Node {
                     self.counters.stalls += 1;
                 }
                 let is_better = |best: &Candidate| {
-                    is_stalled || best.is_origin && !row.from_origin || is_behind && !row.from_origin
+                    is_stalled || best.is_origin && !row.from_origin || is_behind && best.reach > row.position
                 };
                 best.filter(|best| is_better(best) && (best.id != current || is_stalled))
             }

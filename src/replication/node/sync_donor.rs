@@ -33,9 +33,9 @@ use crate::types::stream::{Position, StreamId, Vector};
 use crate::types::version::{Order, Relation, Stamp, Version};
 use std::collections::VecDeque;
 
-/// Entries that one scan looks at, and scans per batch.
+/// Entries that one scan looks at, and scans per batch: whatever they find, others have their turn behind them.
 const SCANNED_AT_ONCE: usize = 256;
-const SCANS_PER_BATCH: usize = 64;
+const SCANS_PER_BATCH: usize = 16;
 /// Floors of one frame.
 const FLOORS_AT_ONCE: u32 = 4096;
 
@@ -49,7 +49,8 @@ enum Phase {
 /// A sync that is being given.
 #[derive(Debug)]
 pub(super) struct Donor {
-    since: Stamp,
+    /// What is older is there already.
+    pub(super) since: Stamp,
     phase: Phase,
     /// Answers to batches of VERIFY, by batch.
     answers: VecDeque<(u64, KeyQueue)>,
@@ -160,18 +161,22 @@ impl Node {
         Ok(())
     }
 
-    /// What the giving side of a sync sends, until the batch is full.
+    /// What the giving side of a sync sends, until the batch is full or its scans are done.
     pub(super) fn fill_sync(&mut self, id: ConnectionId, transmit: &mut Transmit) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let version = link.session.version;
+        let (version, mut scans) = (link.session.version, SCANS_PER_BATCH);
         while let Some(donor) = &mut link.donor
             && donor.has_work()
             && link.outgoing.is_none()
             && !transmit.is_full()
+            && scans > 0
         {
             let chunks = match donor.phase {
                 Phase::Verifying => donor.answer(&self.store, version, transmit),
-                Phase::Entries { hits, bucket } => donor.give_entries(&self.store, version, transmit, hits, bucket),
+                Phase::Entries { hits, bucket } => {
+                    donor.scan(&self.store, hits, bucket, &mut scans);
+                    donor.give_entries(&self.store, version, transmit)
+                }
                 Phase::Floors { next } => {
                     if donor.give_floors(&self.store, version, transmit, next) {
                         link.donor = None;
@@ -212,21 +217,11 @@ impl Donor {
         chunks
     }
 
-    /// One frame of entries, maybe an empty one: a sign of life while the index is scanned.
-    fn give_entries(
-        &mut self,
-        store: &Store,
-        version: u8,
-        transmit: &mut Transmit,
-        hits: u8,
-        bucket: u32,
-    ) -> Option<PinnedFrame> {
+    /// Looks for entries of one pass, until some are found or nothing is left of the scans.
+    fn scan(&mut self, store: &Store, hits: u8, bucket: u32, scans: &mut usize) {
         let mut next = Some(bucket);
-        for _ in 0..SCANS_PER_BATCH {
-            if !self.found.is_empty() {
-                break;
-            }
-            let Some(bucket) = next else { break };
+        while let Some(bucket) = next.filter(|_| self.found.is_empty() && *scans > 0) {
+            *scans -= 1;
             let (since, found) = (self.since, &mut self.found);
             next = store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
                 if scanned.version.stamp > since {
@@ -238,17 +233,24 @@ impl Donor {
                 }
             });
         }
+        self.phase = Phase::Entries { hits, bucket: next.unwrap_or(u32::MAX) };
+    }
+
+    /// One frame of entries, maybe an empty one: a sign of life while the index is scanned.
+    fn give_entries(&mut self, store: &Store, version: u8, transmit: &mut Transmit) -> Option<PinnedFrame> {
         let (bytes, pins) = transmit.parts();
         let mut builder = RecordsBuilder::sync_entries(bytes, version);
         let chunks = drain(&mut self.found, store, &mut builder, pins);
         builder.finish_entries();
-        self.phase = match (next, hits) {
-            (Some(bucket), hits) => Phase::Entries { hits, bucket },
-            // The last keys of the pass go with the next frame.
-            (None, hits) if !self.found.is_empty() => Phase::Entries { hits, bucket: u32::MAX },
-            (None, 0) => Phase::Floors { next: 0 },
-            (None, hits) => Phase::Entries { hits: hits - 1, bucket: 0 },
-        };
+        // The last keys of a pass may go with the next frame.
+        if let Phase::Entries { hits, bucket: u32::MAX } = self.phase
+            && self.found.is_empty()
+        {
+            self.phase = match hits.checked_sub(1) {
+                Some(hits) => Phase::Entries { hits, bucket: 0 },
+                None => Phase::Floors { next: 0 },
+            };
+        }
         chunks
     }
 

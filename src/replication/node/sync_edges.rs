@@ -3,6 +3,7 @@
 //! ```text
 //!   floors of a donor  -> the higher one of both counts, whatever the two numbers of ranges are
 //!   silence, or an end -> what was put off comes again: positions fall back to what is claimed
+//!                         streams that are not claimed stop: until the next sync runs nothing of them could be put off
 //! ```
 
 #![forbid(unsafe_code)]
@@ -13,7 +14,7 @@ use super::apply::range_of;
 use super::receive::Fault;
 use super::sync_receiver::{DONOR_SILENT_US, SyncReceiver};
 use crate::replication::session::time::Micros;
-use crate::replication::wire::Floors;
+use crate::replication::wire::{Floors, Unsubscribe};
 use crate::sync::bite;
 use crate::types::key::Key;
 use crate::types::version::{Stamp, Version};
@@ -41,9 +42,14 @@ impl Node {
             return;
         }
         self.counters.syncs_aborted += 1;
-        let applied = &self.streams.applied;
+        let (applied, is_joined) = (&self.streams.applied, self.standing.is_joined());
         for (stream, row) in &mut self.streams.rows {
             row.take_up(applied.get(*stream).unwrap_or_default());
+            if !is_joined || row.base.is_some() {
+                let source = row.stop().and_then(|source| self.links.get_mut(&source));
+                let unsubscribe = Unsubscribe { stream: *stream };
+                source.into_iter().for_each(|link| link.session.say(|version, out| unsubscribe.encode(version, out)));
+            }
         }
         self.review_due = true;
     }

@@ -37,7 +37,7 @@ pub(super) const VERIFIES_OPEN_MAX: u32 = 2;
 /// Entries that one scan looks at.
 const SCANNED_AT_ONCE: usize = 256;
 /// Scans of a survey between two looks at anything else.
-const SCANS_PER_BATCH: usize = 64;
+const SCANS_PER_BATCH: usize = 16;
 /// How much older than the newest entry here something may be that was missed before the last life ended.
 const MISSED_BEFORE_END_US: u64 = 10_000_000;
 /// Bytes of changes that are put off.
@@ -112,7 +112,7 @@ impl Node {
 
     /// The stamp up to which nothing was missed, if that is known of every stream that was.
     fn missed_since(&self) -> Option<Stamp> {
-        if !self.standing.is_joined() {
+        if !self.standing.is_joined() || self.streams.is_in_doubt() {
             return None;
         }
         let missed = self.streams.rows.values().filter(|row| row.source.is_none() || row.base.is_some());
@@ -183,10 +183,13 @@ impl Node {
 
     /// Lets each stream go on from where the donor is, unless it goes on exactly from where it is.
     fn aim(&mut self, target: &Vector) {
-        for (stream, to) in target.iter().filter(|(stream, _)| *stream != self.stream) {
+        let mut all: Vec<_> = target.iter().filter(|(stream, _)| *stream != self.stream).collect();
+        // Where not all have room, those have that somebody writes.
+        all.sort_by_key(|(stream, _)| !self.streams.written.contains(stream));
+        for (stream, to) in all {
             let own = self.position_of(stream);
-            if !self.streams.discover(stream, own) {
-                self.counters.streams_dropped += 1;
+            if !self.streams.is_forgotten(stream, to) && !self.take_in(stream) {
+                self.streams.pass_over(stream, to);
             }
             let claimed = self.streams.applied.get(stream).unwrap_or_default();
             let Some(row) = self.streams.rows.get_mut(&stream) else { continue };

@@ -76,7 +76,7 @@ impl Peer {
         self.ranges.iter().map(|range| (range.stream, range.end)).chain(self.vector.iter())
     }
 
-    /// The same as a vector: what a node has to apply to know what this one knew.
+    /// Everything that it has as a vector: what a node has to apply to know what this one knew.
     pub(crate) fn everything(&self) -> Vector {
         let mut all = Vector::default();
         self.reaches().for_each(|(stream, position)| _ = all.advance(stream, position));
@@ -93,6 +93,11 @@ impl Peer {
         if let Some(range) = self.ranges.last_mut() {
             range.end = range.end.max(end);
         }
+    }
+
+    /// How far it has applied everything that it has not forgotten.
+    pub(crate) fn set_vector(&mut self, vector: Positions<'_>) {
+        self.vector = vector.to_vector();
     }
 
     /// It has applied more.

@@ -40,9 +40,11 @@ impl World {
 
     fn has_all(&self, node: &SimulatedNode) -> bool {
         let applied = node.applied();
-        let nodes = self.hosts.iter().filter_map(|host| host.node.as_ref());
+        let nodes = || self.hosts.iter().filter_map(|host| host.node.as_ref());
         // What others have of former lives, too: who comes late has to get it from them.
-        let all = nodes.flat_map(|other| other.applied()).filter(|(stream, _)| stream.0 != node.stream().0);
+        let written = nodes().map(|other| (other.stream(), other.end()));
+        let all = nodes().flat_map(|other| other.applied()).chain(written);
+        let all = all.filter(|(stream, _)| stream.0 != node.stream().0);
         // Of a stream without a change nobody has anything to apply.
         all.filter(|(_, end)| *end > 0)
             .all(|(wanted, end)| applied.iter().any(|(stream, at)| *stream == wanted && *at >= end))

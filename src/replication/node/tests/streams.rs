@@ -1,0 +1,62 @@
+//! Streams of many lives, and from whom they come.
+
+#![forbid(unsafe_code)]
+
+use super::*;
+use crate::types::stream::{Incarnation, Origin, Position};
+
+#[test]
+fn more_names_than_fit_are_heard_all_the_same_and_keep_nobody_held() {
+    let (clock, directory) = (ManualClock::new(), tempfile::tempdir().expect("a directory"));
+    let file = directory.path().join("arena");
+    let made = Made { file: Some(&file), ..Made::default() };
+    let mut host = Host::new("host", 1, &clock);
+    let mut warm = Host::made("warm", 2, &clock, &made);
+    let id = connect(&mut host, &mut warm, 1);
+    pass(&mut host, &mut warm, id, Duration::from_secs(1));
+    host.node.handle_closed(host.now(), id, ClosedBy::Error);
+    drop(warm);
+    for number in 0..200 {
+        let (mut other, key) = (Host::new(&format!("other-{number}"), 10 + number, &clock), format!("key {number}"));
+        let id = connect(&mut host, &mut other, 10 + u32::from(number));
+        pass(&mut host, &mut other, id, Duration::from_millis(200));
+        other.insert(key.as_bytes());
+        pass(&mut host, &mut other, id, Duration::from_millis(200));
+        assert!(host.has(key.as_bytes()) && other.node.readiness() == Readiness::Complete, "{number}");
+        assert_eq!(host.node.unacknowledged(), []);
+        host.node.handle_closed(host.now(), id, ClosedBy::Error);
+    }
+    assert_eq!(host.node.counters().streams_dropped, 0);
+    assert!(host.node.streams.rows.len() < 128 && host.node.relays.len() <= host.node.streams.rows.len());
+    let mut warm = Host::made("warm", 2, &clock, &made);
+    assert_eq!(warm.node.readiness(), Readiness::Held);
+    let id = connect(&mut host, &mut warm, 2);
+    pass(&mut host, &mut warm, id, Duration::from_secs(2));
+    assert_eq!(warm.node.readiness(), Readiness::Complete);
+    assert!(warm.has(b"key 0") && warm.has(b"key 199"));
+}
+
+#[test]
+fn a_source_that_has_no_more_is_left_for_one_that_has_also_where_it_is_the_origin() {
+    let clock = ManualClock::new();
+    let mut host = Host::new("host", 1, &clock);
+    let (mut origin, mut other) = (Host::new("origin", 2, &clock), Host::new("other", 3, &clock));
+    let first = connect(&mut host, &mut origin, 1);
+    let second = connect(&mut host, &mut other, 2);
+    pass(&mut host, &mut origin, first, Duration::from_secs(1));
+    pass(&mut host, &mut other, second, Duration::from_secs(1));
+    let former = StreamId { origin: Origin::of_name("origin"), incarnation: Incarnation(1) };
+    other.node.streams.applied.advance(former, Position(100));
+    assert_eq!(host.node.streams.discover(former, Position(40)), crate::replication::node::streams::Room::There);
+    let row = host.node.streams.rows.get_mut(&former).expect("just taken in");
+    (row.source, row.from_origin) = (Some(first), true);
+    let heartbeat = |other: &mut Host| {
+        clock.advance(Duration::from_millis(60));
+        other.tick();
+        other.said(second)
+    };
+    let said = heartbeat(&mut other);
+    host.hears(second, &said);
+    host.node.review(host.now());
+    assert_eq!(host.node.streams.rows[&former].source, Some(second));
+}
