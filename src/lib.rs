@@ -46,7 +46,7 @@ pub use cache::{
 #[cfg(not(loom))]
 pub use cluster::{
     Acks, Cluster, ClusterBuilder, ClusterStats, Event, Events, Lag, LeaveError, Member, MemberState, OnIsolated,
-    Readiness, Resolver, StartError, SyncKind, Token, TokenError, WaitError,
+    OnOriginLost, Readiness, Resolver, StartError, SyncKind, Token, TokenError, WaitError,
 };
 #[cfg(not(loom))]
 pub use engine::recovery::{ColdReason, Recovery};
