@@ -81,7 +81,8 @@ pub mod fuzzing {
     pub use crate::replication::wire::fuzzing as wire;
 }
 
-/// Compiles the examples of the README.
+/// Compiles the examples of the README and of the guide to deployment.
 #[cfg(all(doctest, not(loom)))]
 #[doc = include_str!("../README.md")]
-pub struct ReadmeExamples;
+#[doc = include_str!("../docs/DEPLOY.md")]
+pub struct PageExamples;
