@@ -32,17 +32,26 @@ static ALLOCATOR: Largest = Largest;
 
 // SAFETY: every call is the system's.
 unsafe impl GlobalAlloc for Largest {
+    /// # Safety
+    ///
+    /// - As for the trait.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
+    /// # Safety
+    ///
+    /// - As for the trait.
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(at, layout) }
     }
 
+    /// # Safety
+    ///
+    /// - As for the trait.
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         LARGEST.fetch_max(bytes, Ordering::Relaxed);
         // SAFETY: as the caller promises.
