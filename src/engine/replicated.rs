@@ -119,6 +119,7 @@ impl Pending<'_> {
         if !node.ring.finish(region, claim, made) && made {
             node.ring.note(region, &change);
         }
+        // Behind the full fence in `finish`.
         node.doorbell.ring();
     }
 }
