@@ -207,7 +207,8 @@ impl Ring {
     }
 
     /// Finishes a claim whose change was made, and writes it anew as often as a lap goes by meanwhile. A change that is
-    /// written anew stands behind changes that were made after it, which is why who sends one looks its key up.
+    /// written anew stands behind changes that were made after it, which is why who sends one looks its key up; a reader may
+    /// have read it before.
     pub(crate) fn finish_made(&self, region: View<'_>, mut claim: Claim, change: &NewChange<'_>) {
         while !self.finish(region, claim, true) {
             claim = self.claim(region, change);
