@@ -53,6 +53,8 @@ pub(crate) struct Scanned<'a> {
     pub(crate) version: Version,
     /// Hits, 0 to 3.
     pub(crate) frequency: u8,
+    /// Where its slot begins; no other one begins there.
+    pub(crate) offset: u64,
 }
 
 impl PinnedFrame {
@@ -155,7 +157,7 @@ impl Engine {
         let slot = self.entry_slot(guard, key).filter(|found| found.handle() == slot.handle())?;
         // SAFETY: as above.
         let version = unsafe { slot.version() };
-        Some(Scanned { key, version, frequency: slot.frequency() })
+        Some(Scanned { key, version, frequency: slot.frequency(), offset: slot.handle().offset() })
     }
 }
 

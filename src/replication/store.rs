@@ -20,6 +20,7 @@ use crate::types::limits::{CHUNK_BYTES, COPIED_VALUE_BYTES_MAX};
 use crate::types::stream::{Position, StreamId, StreamRange, Vector};
 use crate::types::version::{Stamp, Version};
 
+pub(crate) use crate::arena::ring::settle::Settled;
 pub(crate) use crate::engine::apply::Applied;
 pub(crate) use crate::engine::enlist::{EnlistFailure, Origination};
 pub(crate) use crate::engine::filling::Filling;
@@ -64,6 +65,11 @@ impl Store {
     /// Entries that were there, and were not known to be right in this cluster; about.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// What the last life had left of its changes.
+    pub(crate) fn former_changes(&self) -> Settled {
+        self.engine.replicated().map_or_else(Settled::default, |node| node.former)
     }
 
     /// The lives of this arena whose changes are still there, oldest first; the last one is the current one.

@@ -20,6 +20,7 @@
 
 use super::Node;
 use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
+use super::put_off::PutOff;
 use super::receive::Fault;
 use crate::arena::frame::FrameKind;
 use crate::arena::received::ReceivedFrame;
@@ -40,8 +41,6 @@ const SCANNED_AT_ONCE: usize = 256;
 const SCANS_PER_BATCH: usize = 16;
 /// How much older than the newest entry here something may be that was missed before the last life ended.
 const MISSED_BEFORE_END_US: u64 = 10_000_000;
-/// Bytes of changes that are put off.
-const DEFERRED_BYTES_MAX: usize = 1 << 20;
 /// How long a donor may send nothing.
 pub(super) const DONOR_SILENT_US: u64 = 10_000_000;
 
@@ -74,7 +73,7 @@ pub(super) struct SyncReceiver {
     pub(super) floors: u32,
     pub(super) floors_total: u32,
     entries: u64,
-    deferred: Vec<u8>,
+    deferred: PutOff,
 }
 
 impl Node {
@@ -101,7 +100,7 @@ impl Node {
             floors: 0,
             floors_total: 0,
             entries: 0,
-            deferred: Vec::new(),
+            deferred: PutOff::default(),
         };
         self.tell(NodeEvent::SyncBegun { donor: sync.donor_name.clone(), kind });
         self.sync = Some(sync);
@@ -366,31 +365,30 @@ impl Node {
         Ok(())
     }
 
-    /// Puts a change off; `false` if there is no room.
-    pub(super) fn defer(&mut self, stream: StreamId, at: Position, entry: &[u8]) -> bool {
-        let Some(sync) = &mut self.sync else { return false };
-        let Some(row) = self.streams.rows.get_mut(&stream) else { return false };
-        if sync.deferred.len() + entry.len() > DEFERRED_BYTES_MAX {
-            return false;
-        }
-        row.put_off(at);
-        sync.deferred.extend_from_slice(&(entry.len() as u32).to_le_bytes());
-        sync.deferred.extend_from_slice(entry);
-        true
+    /// Whether a marker says no more than a change that was put off: that one was sent ahead of its place, and this is it.
+    pub(super) fn is_put_off(&self, key: Key<'_>, version: &Version) -> bool {
+        self.sync.as_ref().is_some_and(|sync| sync.deferred.is_last(key, version))
     }
 
-    fn apply_deferred(&mut self, mut deferred: &[u8]) -> Result<(), Fault> {
-        while let Some((length, rest)) = deferred.split_first_chunk::<4>() {
-            let Some((entry, rest)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize) else { break };
-            if let Ok(frame) = ReceivedFrame::read(entry) {
-                let applied = self.store.apply(&frame);
-                if applied == Applied::Closed {
-                    return Err(Fault::Close(CloseReason::Leaving));
-                }
-                self.counters.applied(applied);
-            }
-            deferred = rest;
+    /// Puts a change off; `false` if there is no room.
+    pub(super) fn defer(&mut self, stream: StreamId, at: Position, frame: &ReceivedFrame<'_>, entry: &[u8]) -> bool {
+        let Some(sync) = &mut self.sync else { return false };
+        let Some(row) = self.streams.rows.get_mut(&stream) else { return false };
+        let is_kept = sync.deferred.push(frame, entry);
+        if is_kept {
+            row.put_off(at);
         }
-        Ok(())
+        is_kept
+    }
+
+    fn apply_deferred(&mut self, deferred: &PutOff) -> Result<(), Fault> {
+        deferred.try_each(|frame| {
+            let applied = self.store.apply(frame);
+            if applied == Applied::Closed {
+                return Err(Fault::Close(CloseReason::Leaving));
+            }
+            self.counters.applied(applied);
+            Ok(())
+        })
     }
 }

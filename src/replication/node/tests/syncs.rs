@@ -74,3 +74,64 @@ fn nothing_of_a_stream_is_taken_between_two_syncs() {
     pass(&mut joiner, &mut origin, to_origin, Duration::from_secs(1));
     assert!(joiner.node.readiness() == Readiness::Complete && joiner.has(b"k"));
 }
+
+#[test]
+fn an_entry_that_was_sent_ahead_of_its_place_is_not_lost_in_a_join() {
+    let clock = ManualClock::new();
+    let [mut donor, mut origin, mut joiner] =
+        [("a", 1), ("b", 2), ("c", 3)].map(|(name, at)| Host::new(name, at, &clock));
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    let between = connect(&mut origin, &mut donor, 1);
+    pass(&mut origin, &mut donor, between, Duration::from_secs(1));
+    let to_donor = connect(&mut joiner, &mut donor, 2);
+    let to_origin = connect(&mut joiner, &mut origin, 3);
+    // The newer entry goes in the place of the older change, in its own place a marker.
+    origin.insert(b"k");
+    origin.insert(b"k");
+    clock.advance(Duration::from_millis(1));
+    for _ in 0..2 {
+        let said = donor.said(to_donor);
+        joiner.hears(to_donor, &said);
+        if joiner.node.join_stamp().is_none() {
+            let said = joiner.said(to_donor);
+            donor.hears(to_donor, &said);
+        }
+    }
+    assert!(joiner.node.join_stamp().is_some() && !joiner.node.standing.is_joined());
+    exchange(&mut joiner, &mut origin, to_origin);
+    assert_eq!(origin.node.counters().conflations, 2);
+    assert!(!joiner.has(b"k"), "nobody knows yet whether the donor has removed it");
+    exchange(&mut joiner, &mut donor, to_donor);
+    assert!(joiner.node.standing.is_joined() && joiner.has(b"k"), "{:?}", joiner.node.counters());
+}
+
+#[test]
+fn entries_that_become_hot_while_they_are_given_arrive() {
+    const ENTRIES: usize = 5_000;
+    let clock = ManualClock::new();
+    let made = Made { capacity: 8 << 20, ..Made::default() };
+    let (mut donor, mut joiner) = (Host::made("a", 1, &clock, &made), Host::made("b", 2, &clock, &made));
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    let keys: Vec<Vec<u8>> = (0..ENTRIES).map(|number| format!("key {number}").into_bytes()).collect();
+    keys.iter().for_each(|key| donor.insert(key));
+    assert!(keys.iter().step_by(3).all(|key| donor.has(key)));
+    let id = connect(&mut joiner, &mut donor, 1);
+    let mut batches = 0;
+    let mut transmit = Transmit::default();
+    while joiner.node.readiness() != Readiness::Complete {
+        let said = joiner.said(id);
+        donor.hears(id, &said);
+        while donor.node.wants_to_send(id) && donor.node.poll_transmit(donor.now(), id, &mut transmit) {
+            let bytes: Vec<u8> = transmit.slices().flatten().copied().collect();
+            transmit.clear();
+            joiner.hears(id, &bytes);
+            batches += 1;
+            assert!(keys.iter().skip(batches % 7).step_by(7).all(|key| donor.has(key)));
+        }
+        assert!(batches < 10_000, "it comes to its end");
+    }
+    let missing = keys.iter().filter(|key| !joiner.has(key)).count();
+    assert_eq!(missing, 0, "{batches} batches; {:?}", joiner.node.counters());
+}
