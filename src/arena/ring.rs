@@ -133,6 +133,15 @@ impl Ring {
         claim
     }
 
+    /// Starts to load what the next record will be written to, as far as can be told now.
+    #[inline]
+    pub(crate) fn prefetch(&self, region: View<'_>) {
+        // Relaxed: a guess.
+        let head = Position(self.head(region).load(Ordering::Relaxed));
+        region.prefetch_to_write(self.place(head).at);
+        region.prefetch_to_write(self.header_at + HEAD);
+    }
+
     /// Claims so many cells at the head, and padding before them where they would straddle a page.
     fn take(&self, region: View<'_>, cells: u64) -> Claim {
         loop {

@@ -162,6 +162,14 @@ impl Engine {
         self.claim(NewChange { operation, version, keyspace: keyspace.unwrap_or_default(), key: &[] })
     }
 
+    /// Starts to load where a change of this node's caller will be announced.
+    #[inline]
+    pub(super) fn prefetch_announcement(&self, entry: &Entry) {
+        if let (Some(node), Source::Local) = (self.replicated(), entry.source) {
+            node.ring.prefetch(self.region.view());
+        }
+    }
+
     #[inline]
     fn claim<'e>(&'e self, change: NewChange<'e>) -> Announced<'e> {
         Announced(self.replicated().map(|node| {

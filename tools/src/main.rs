@@ -5,6 +5,7 @@
 //!   replay    access traces through the real cache, beside quick_cache, moka and S3-FIFO
 //!   compare   throughput, latency and memory beside quick_cache and moka
 //!   reopen    kill -9 and reopen a large arena: time to the first hit, what is left
+//!   replication   changes a second and how soon, restarts, deaths, cuts: beside a Redis replica and plain TCP
 //!   inspect   what is in the file of an arena             verify    what is wrong with it
 //!
 //!   machine  failure  interrupt  progress  table       what every subcommand uses
@@ -27,6 +28,7 @@ mod progress;
 mod random;
 mod reopen;
 mod replay;
+mod replication;
 mod size;
 mod table;
 mod value;
@@ -53,6 +55,8 @@ enum Command {
     Compare(compare::CompareOptions),
     /// Kill a large cache and reopen it: time to the first hit, entries kept, reads of the first second.
     Reopen(reopen::ReopenOptions),
+    /// Nodes of a cluster beside a Redis replica and plain TCP: rates, delays, restarts, deaths, cuts.
+    Replication(replication::ReplicationOptions),
     /// What is in the file of an arena, also of a live or a broken one.
     Inspect(inspect::InspectOptions),
     /// Every index word, slot and checksum of an arena's file.
@@ -69,6 +73,12 @@ enum Command {
     /// One measurement of `compare`, described in JSON on standard input.
     #[command(hide = true)]
     CompareCell,
+    /// One measurement of `replication`, described in JSON on standard input.
+    #[command(hide = true)]
+    ReplicationCell,
+    /// A node that `replication` tells what to do.
+    #[command(hide = true)]
+    ReplicationNode,
 }
 
 fn main() -> ExitCode {
@@ -83,6 +93,9 @@ fn main() -> ExitCode {
         Command::DemoChild(options) => demo::serve(&options),
         Command::ReplayCell => cell::answer(|cell, trace| replay::measure(&cell, trace)),
         Command::CompareCell => cell::answer(|cell, _| compare::measure(&cell)),
+        Command::Replication(options) => replication::run(&options),
+        Command::ReplicationCell => cell::answer(|cell, _| replication::measure(&cell)),
+        Command::ReplicationNode => replication::live(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
