@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   demo      serve, kill -9, reopen, check every value, go on warm
+//!   node      one node of a cluster, from flags
 //!   replay    access traces through the real cache, beside quick_cache, moka and S3-FIFO
 //!   compare   throughput, latency and memory beside quick_cache and moka
 //!   reopen    kill -9 and reopen a large arena: time to the first hit, what is left
 //!   inspect   what is in the file of an arena             verify    what is wrong with it
 //!
-//!   machine  failure  interrupt  progress  table       what every subcommand uses
+//!   machine  failure  interrupt  place  progress  table       what every subcommand uses
 //!   random   value                                     keys and values that can be checked
 //!   contestant/                                        one trait, one file per cache
 //!   cell                                               one measurement in a process of its own
@@ -23,6 +24,8 @@ mod failure;
 mod inspect;
 mod interrupt;
 mod machine;
+mod node;
+mod place;
 mod progress;
 mod random;
 mod reopen;
@@ -47,6 +50,8 @@ struct Arguments {
 enum Command {
     /// Serve, kill -9 in the middle, reopen, check every value, go on warm.
     Demo(demo::DemoOptions),
+    /// Run one node of a cluster, with its events and figures.
+    Node(node::NodeOptions),
     /// Replay access traces through the real cache, beside other caches.
     Replay(replay::ReplayOptions),
     /// Throughput, latency and memory beside other caches.
@@ -74,6 +79,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Node(options) => node::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Compare(options) => compare::run(&options),
         Command::Reopen(options) => reopen::run(&options),
