@@ -3,6 +3,7 @@
 //! ```text
 //!   demo      serve, kill -9, reopen, check every value, go on warm
 //!   node      one node of a cluster, from flags
+//!   cluster   nodes as processes of this machine, load, faults, a verdict
 //!   replay    access traces through the real cache, beside quick_cache, moka and S3-FIFO
 //!   compare   throughput, latency and memory beside quick_cache and moka
 //!   reopen    kill -9 and reopen a large arena: time to the first hit, what is left
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod cell;
+mod cluster;
 mod compare;
 mod contestant;
 mod demo;
@@ -50,6 +52,8 @@ struct Arguments {
 enum Command {
     /// Serve, kill -9 in the middle, reopen, check every value, go on warm.
     Demo(demo::DemoOptions),
+    /// Run several nodes on this machine under load, with faults at chosen times, and compare them at the end.
+    Cluster(cluster::ClusterOptions),
     /// Run one node of a cluster, with its events and figures.
     Node(node::NodeOptions),
     /// Replay access traces through the real cache, beside other caches.
@@ -79,6 +83,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Cluster(options) => cluster::run(&options),
         Command::Node(options) => node::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Compare(options) => compare::run(&options),

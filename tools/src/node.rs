@@ -16,13 +16,14 @@ mod load;
 mod options;
 mod watch;
 
-pub(crate) use options::NodeOptions;
+pub(crate) use line::{Digest, Figures, Line, Said, Sample, Started};
+pub(crate) use options::{NodeOptions, SECRET_VARIABLE, parse_rate, parse_span, parse_value};
 
 use crate::failure::Result;
-use crate::interrupt;
+use crate::{interrupt, value};
 use also_cache::{Cache, Cluster, LeaveError, Recovery};
 use command::Command;
-use line::{Departure, Distance, Line, Said, Started};
+use line::{Departure, Distance};
 use load::Load;
 use std::io::Write as _;
 use std::sync::mpsc::Receiver;
@@ -100,6 +101,11 @@ fn obey(
             Ok(Command::Load(on)) => load.turn(on),
             Ok(Command::Digest) => mouth.say(Line::Digest(digest::digest(cache)))?,
             Ok(Command::Sample { keys, step }) => mouth.say(Line::Sample(digest::sample(cache, keys, step)))?,
+            Ok(Command::Explain(key)) => {
+                let text =
+                    cache.explain(value::key(key)).map_or_else(|error| error.to_string(), |found| found.to_string());
+                mouth.say(Line::Explained { key, text })?;
+            }
             Ok(Command::Leave) => return Ok(false),
             Err(text) => mouth.say(Line::Event { event: "bad_command".to_owned(), text })?,
         }

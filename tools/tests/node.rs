@@ -107,10 +107,15 @@ fn two_nodes_meet_hold_the_same_and_leave() {
     assert!(figures["wrong"] == 0 && figures["hits"].as_u64() > Some(0), "{figures}");
     // What was under way arrives before `b` ends by itself.
     loop {
-        [&mut first, &mut second].map(|node| node.ask("digest"));
+        for node in [&mut first, &mut second] {
+            node.ask("digest");
+        }
         let digests = [&mut first, &mut second].map(|node| node.until("digest", |_| true));
         assert!(digests[0]["entries"].as_u64() > Some(100), "{digests:?}");
-        if digests[0]["checksum"] == digests[1]["checksum"] {
+        let [has, wants] = [&digests[0], &digests[1]].map(|digest| digest["entries"].as_u64().expect("a count"));
+        // A key may be left out below a floor, as a cache may always miss; then that was counted.
+        let left_out = second.until("stats", |_| true)["left_out"].as_u64().expect("a count");
+        if digests[0]["checksum"] == digests[1]["checksum"] || (wants < has && has - wants <= left_out) {
             break;
         }
     }

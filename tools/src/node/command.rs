@@ -13,6 +13,8 @@ pub(crate) enum Command {
     Digest,
     /// `sample KEYS STEP`.
     Sample { keys: u64, step: u64 },
+    /// `explain NUMBER`: what is known of a key of the load.
+    Explain(u64),
     /// `leave`, or the end of input.
     Leave,
 }
@@ -33,9 +35,14 @@ impl FromStr for Command {
                     return Ok(Self::Sample { keys, step });
                 }
             }
+            ["explain", key] => {
+                if let Ok(key) = key.parse() {
+                    return Ok(Self::Explain(key));
+                }
+            }
             _ => {}
         }
-        Err(format!("{text:?} is no command: load on, load off, digest, sample KEYS STEP, leave"))
+        Err(format!("{text:?} is no command: load on, load off, digest, sample KEYS STEP, explain KEY, leave"))
     }
 }
 
@@ -63,8 +70,9 @@ mod tests {
     fn commands_are_read_and_others_refused() {
         assert_eq!("load off".parse(), Ok(Command::Load(false)));
         assert_eq!(" sample 1000  7 ".parse(), Ok(Command::Sample { keys: 1000, step: 7 }));
+        assert_eq!("explain 0".parse(), Ok(Command::Explain(0)));
         assert_eq!("leave".parse(), Ok(Command::Leave));
-        for text in ["", "load", "sample 1", "sample 0 1", "sample x y", "digest all"] {
+        for text in ["", "load", "sample 1", "sample 0 1", "sample x y", "digest all", "explain"] {
             assert!(text.parse::<Command>().is_err(), "{text}");
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   started   once                 event   what happened, readiness included       stats    at each interval
-//!   digest, sample   on command    left    once, the last one
+//!   digest, sample, explained   on command    left    once, the last one
 //! ```
 
 use crate::size::{bytes, count, duration, rough};
 use also_cache::{Lag, Member};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub(crate) enum Line {
     Stats(Box<Figures>),
     Digest(Digest),
     Sample(Sample),
+    Explained { key: u64, text: String },
     Left(Departure),
 }
 
@@ -96,6 +98,8 @@ pub(crate) struct Figures {
     pub(crate) wrong: u64,
     /// Changes of others.
     pub(crate) applied: u64,
+    /// Of them: left out, below a floor mostly; their keys are absent here, and counted.
+    pub(crate) left_out: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) datagrams_lost: u64,
@@ -112,6 +116,8 @@ pub(crate) struct Figures {
     pub(crate) writes_per_s: f64,
     pub(crate) applied_per_s: f64,
     pub(crate) bytes_out_per_s: f64,
+    /// What the protocol counted, by name; zeros are left out.
+    pub(crate) protocol: BTreeMap<String, u64>,
 }
 
 /// All entries in one number, the same on two nodes exactly if keys, values and versions are.
@@ -157,6 +163,13 @@ impl From<&Member> for Peer {
     }
 }
 
+impl Figures {
+    /// Members that are connected.
+    pub(crate) fn connected(&self) -> usize {
+        self.members.iter().filter(|peer| peer.state == "connected").count()
+    }
+}
+
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>8.2} s  {}", self.at_ms as f64 / 1e3, self.line)
@@ -179,13 +192,14 @@ impl fmt::Display for Line {
                 write!(f, "{} entries, checksum {:016x}, {} wrong", digest.entries, digest.checksum, digest.wrong)
             }
             Self::Sample(sample) => write!(f, "{} copies of every {}th key", sample.copies.len(), sample.step),
+            Self::Explained { key, text } => write!(f, "key {key}: {text}"),
             Self::Left(departure) => f.write_str(&departure.text),
         }
     }
 }
 
 fn in_words(figures: &Figures) -> String {
-    let connected = figures.members.iter().filter(|peer| peer.state == "connected").count();
+    let connected = figures.connected();
     let away = figures.members.len() - connected;
     let mut text = format!("{}, {connected} connected", figures.readiness);
     if away > 0 {

@@ -73,7 +73,7 @@ pub(crate) struct NodeOptions {
     /// Print a line of JSON for everything.
     #[arg(long)]
     pub(super) json: bool,
-    /// Take commands on standard input: load on, load off, digest, sample KEYS STEP, leave. Its end is a leave.
+    /// Take commands on standard input: load on, load off, digest, sample KEYS STEP, explain KEY, leave. Its end is a leave.
     #[arg(long)]
     pub(super) commands: bool,
     /// Open warm however often it was cut down young.
@@ -201,7 +201,8 @@ pub(crate) fn parse_span(text: &str) -> std::result::Result<Duration, String> {
     if (1e-3..=3600.0).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(wrong()) }
 }
 
-fn parse_value(text: &str) -> std::result::Result<u64, String> {
+/// Reads the bytes of a value, within what can be checked.
+pub(crate) fn parse_value(text: &str) -> std::result::Result<u64, String> {
     size::within(size::parse_bytes(text)?, VALUE_BYTES_MIN, VALUE_BYTES_DEFAULT)
 }
 

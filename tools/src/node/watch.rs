@@ -58,6 +58,7 @@ impl<'a> Watch<'a> {
             refused: tally.refused.load(Ordering::Relaxed),
             wrong: tally.wrong.load(Ordering::Relaxed),
             applied: network.counted("changes_applied"),
+            left_out: LEFT_OUT.iter().map(|name| network.counted(name)).sum(),
             bytes_in: network.bytes_in,
             bytes_out: network.bytes_out,
             datagrams_lost: network.datagrams_lost,
@@ -65,7 +66,15 @@ impl<'a> Watch<'a> {
             arena_bytes: cache.file_bytes,
             heap_bytes: cache.heap_bytes + network.heap_bytes as u64,
             resident_bytes: machine::resident().now,
+            protocol: network.protocol.iter().filter(|(_, count)| *count > 0).map(named).collect(),
             ..Figures::default()
         }
     }
 }
+
+fn named((name, count): &(&'static str, u64)) -> (String, u64) {
+    ((*name).to_owned(), *count)
+}
+
+/// Counters of changes that were not stored though nothing newer is there: the key is absent then.
+const LEFT_OUT: [&str; 4] = ["floor_refusals", "unordered", "refused", "stamps_ahead"];
