@@ -18,7 +18,6 @@
 
 mod child;
 mod ledger;
-mod place;
 mod protocol;
 mod report;
 mod survey;
@@ -26,9 +25,9 @@ mod victim;
 mod workload;
 
 pub(crate) use child::{ChildOptions, serve};
-pub(crate) use place::Place;
 
 use crate::failure::{Failure, Result};
+use crate::place::Place;
 use crate::{interrupt, machine, progress, size, value};
 use also_cache::limits::CAPACITY_MAX;
 use also_cache::{Cache, Recovery};
@@ -93,7 +92,7 @@ fn threads(options: &DemoOptions) -> u16 {
 }
 
 fn serve_and_kill(options: &DemoOptions, place: &Place, workload: &Workload) -> Result<Served> {
-    let mut victim = Victim::start(place.file(), options.capacity, workload)?;
+    let mut victim = Victim::start(&place.file("demo"), options.capacity, workload)?;
     let filling = progress::bar(workload.keys, "fill", options.json);
     while !victim.progress().is_filled() {
         victim.check_alive()?;
@@ -118,7 +117,7 @@ fn serve_and_kill(options: &DemoOptions, place: &Place, workload: &Workload) -> 
 
 fn open(options: &DemoOptions, place: &Place) -> Result<(Cache, Opened)> {
     let started = Instant::now();
-    let cache = Cache::builder().capacity(options.capacity).file(place.file()).open()?;
+    let cache = Cache::builder().capacity(options.capacity).file(place.file("demo")).open()?;
     let took = started.elapsed();
     let keys = workload::key_count(options.capacity);
     let hit = (0..keys).any(|number| cache.contains(value::key(number)));

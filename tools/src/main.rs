@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!   demo      serve, kill -9, reopen, check every value, go on warm
+//!   node      one node of a cluster, from flags
+//!   cluster   nodes as processes of this machine, load, faults, a verdict
 //!   replay    access traces through the real cache, beside quick_cache, moka and S3-FIFO
 //!   compare   throughput, latency and memory beside quick_cache and moka
 //!   reopen    kill -9 and reopen a large arena: time to the first hit, what is left
 //!   replication   changes a second and how soon, restarts, deaths, cuts: beside a Redis replica and plain TCP
 //!   inspect   what is in the file of an arena             verify    what is wrong with it
 //!
-//!   machine  failure  interrupt  progress  table       what every subcommand uses
+//!   machine  failure  interrupt  place  progress  table       what every subcommand uses
 //!   random   value                                     keys and values that can be checked
 //!   contestant/                                        one trait, one file per cache
 //!   cell                                               one measurement in a process of its own
@@ -17,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod cell;
+mod cluster;
 mod compare;
 mod contestant;
 mod demo;
@@ -24,6 +27,8 @@ mod failure;
 mod inspect;
 mod interrupt;
 mod machine;
+mod node;
+mod place;
 mod progress;
 mod random;
 mod reopen;
@@ -49,6 +54,10 @@ struct Arguments {
 enum Command {
     /// Serve, kill -9 in the middle, reopen, check every value, go on warm.
     Demo(demo::DemoOptions),
+    /// Run several nodes on this machine under load, with faults at chosen times, and compare them at the end.
+    Cluster(cluster::ClusterOptions),
+    /// Run one node of a cluster, with its events and figures.
+    Node(node::NodeOptions),
     /// Replay access traces through the real cache, beside other caches.
     Replay(replay::ReplayOptions),
     /// Throughput, latency and memory beside other caches.
@@ -84,6 +93,8 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Cluster(options) => cluster::run(&options),
+        Command::Node(options) => node::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Compare(options) => compare::run(&options),
         Command::Reopen(options) => reopen::run(&options),

@@ -1,10 +1,10 @@
 //! What `demo` says: a step a line while it happens to be read, or all of it as JSON.
 
 use super::ledger::Ledger;
-use super::place::Place;
 use super::survey::Survey;
 use super::workload::{READS_PERCENT, Tally, VALUE_BYTES, WRITES_PERCENT, Workload};
 use crate::failure::Result;
+use crate::place::Place;
 use crate::size::{bytes, count, duration, rough};
 use serde::Serialize;
 use std::io::Write as _;
@@ -79,7 +79,7 @@ impl Report {
     ) -> Self {
         let ledger = &served.ledger;
         Self {
-            file: place.file().to_owned(),
+            file: place.file("demo"),
             capacity_bytes,
             keys: workload.keys,
             threads: workload.threads,
@@ -232,7 +232,7 @@ pub(super) fn title(json: bool, place: &Place, workload: &Workload) {
     }
     let removes = 100 - READS_PERCENT - WRITES_PERCENT;
     println!("\n  also-cache demo\n");
-    println!("  arena     {}", place.file().display());
+    println!("  arena     {}", place.file("demo").display());
     println!(
         "  workload  {} threads: {READS_PERCENT} % reads, {WRITES_PERCENT} % writes, {removes} % removals\n            {} keys, values of {} to {}\n",
         workload.threads,
