@@ -10,8 +10,8 @@ use super::node::{self, Birth, Order};
 use super::peer::Peer;
 use super::workload::{Contestant, Figures, figure};
 use super::{stream, tcp};
-use crate::demo::Place;
 use crate::failure::{Failure, Result};
+use crate::place::Place;
 use crate::value;
 use also_cache::{Acks, Cache, Cluster};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) fn warm(quick: bool) -> Result<Figures> {
     let birth = Birth {
         name: "peer".to_owned(),
         capacity: CAPACITY,
-        file: Some(place.file().to_owned()),
+        file: Some(place.file("peer")),
         seeds,
         wait: true,
         ..Birth::default()
