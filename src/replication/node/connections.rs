@@ -139,9 +139,11 @@ impl Node {
             let others = self.links.iter().filter(|(other, _)| **other != id);
             let is_replaced = others.filter_map(|(_, link)| link.peer()).any(|other| other.name == name);
             // Who leaves itself loses nobody.
+            if self.departure.is_none() {
+                self.lose_company(now, id, has_left);
+            }
             if !is_replaced && self.departure.is_none() {
                 self.orphan(now, stream, has_left);
-                self.lose_company(now, has_left);
                 self.tell(if has_left { NodeEvent::PeerLeft { name } } else { NodeEvent::PeerLost { name } });
             }
             self.review_due = true;
