@@ -126,8 +126,11 @@ impl Node {
             return self.timers.set(Timer::Alone, now.plus(SEEDS_AGAIN_US));
         }
         self.standing.looked = true;
-        if self.standing.is_unconfirmed() {
-            self.serve_unconfirmed(now);
+        match self.standing.is_unconfirmed() {
+            // Somebody was there, and is not heard any more: what to do then was said.
+            true if self.is_fenced_off() => self.timers.set(Timer::Alone, now.plus(SEEDS_AGAIN_US)),
+            true => self.serve_unconfirmed(now),
+            false => {}
         }
         // With others that have not joined either it is their names that decide who begins.
         if !self.standing.joined && !self.links.values().any(|link| link.peer().is_some()) {
@@ -141,7 +144,8 @@ impl Node {
         let others = || self.links.iter().filter(|(other, _)| **other != id).filter_map(|(_, link)| link.peer());
         let (has_others, has_company) = (others().next().is_some(), others().any(Peer::is_joined));
         if !has_others {
-            self.isolation.is_left_alone(has_left);
+            let mut orphaned = self.streams.rows.values().filter_map(|row| row.orphaned);
+            self.isolation.is_left_alone(!has_left || orphaned.any(|orphaned| orphaned.is_missed()));
         }
         let seeks = !self.standing.joined || self.standing.is_unconfirmed();
         // Nodes that have not joined may come and go: they do not put it off.
