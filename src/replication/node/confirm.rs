@@ -4,7 +4,7 @@
 //!   warm    held, joined --all seeds tried, one member met or more, what each had is here--> serving --> complete
 //!                 |  no member after trying all seeds, and 2 s; or this node leaves            ^
 //!                 +----------------------------------------------------------------------------+ unconfirmed, counted
-//!   cold    joining --a member: sync--> serving --SYNC_END--> joined --> complete
+//!   cold    joining --a member: sync--> serving --SYNC_END--> joined --> complete     held, if the member is, after 4 s
 //!                 |  no member after trying all seeds; or only nodes that have not joined, and the least name of them
 //!                 +--> founded: joined, floors of the start
 //! ```
@@ -166,6 +166,14 @@ impl Node {
             Some(Fence::Unconfirmed) => self.serve_unconfirmed(now),
             Some(Fence::Isolated) => self.open(now),
             None => {}
+        }
+    }
+
+    /// What a donor holds back is not shown here either, until it is confirmed.
+    pub(super) fn hold_like_donor(&mut self) {
+        if !self.config.serve_unconfirmed {
+            self.standing.fence = Some(Fence::Unconfirmed);
+            self.store.hold();
         }
     }
 

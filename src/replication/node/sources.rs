@@ -5,7 +5,7 @@
 //!   it is not, or has no more of it, and a peer is further -> from the one that is furthest; it goes on there
 //!   everybody who is further has refused        -> a sync, from the origin if it is one of them, else the furthest
 //!                                                  rather from one that shows what it has than from one that holds it back
-//!   nobody was joined                           -> a sync, from one that shows what it has alone
+//!   nobody was joined                           -> a sync, from one that shows what it has; after a while from any, held
 //! ```
 //!
 //! The receiver decides everything. Who sends keeps a cursor.
@@ -24,6 +24,8 @@ use std::cmp::Reverse;
 
 /// How long a source that has more may send nothing before it is asked again.
 const STALL_US: u64 = 1_000_000;
+/// After so many times as long as a node looks for members, one that holds back is donor to who has joined nobody.
+const HELD_DONOR_AFTER: u64 = 2;
 
 /// A peer that can send a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,10 +161,17 @@ impl Node {
             return;
         }
         if !self.standing.is_joined() {
-            // What a donor holds back would be shown here: it is waited for until it shows that itself.
-            let shown = self.links.iter().filter_map(joined).filter(|(_, peer)| !peer.flags.held);
-            let donor = shown.min_by_key(|(id, peer)| (peer.name.clone(), *id));
-            if let Some(donor) = donor.map(|(id, _)| id) {
+            let of = |held: bool| {
+                let found = self.links.iter().filter_map(joined).filter(|(_, peer)| peer.flags.held == held);
+                found.min_by_key(|(id, peer)| (peer.name.clone(), *id)).map(|(id, _)| id)
+            };
+            // Who holds back shows what it has before long. If not, it may be this node that it waits for.
+            let waited = now.since(self.standing.met) >= HELD_DONOR_AFTER * self.config.timings.alone_us;
+            let (shows, holds) = (of(false), of(true).filter(|_| waited && self.book.all_tried()));
+            if shows.is_none() && holds.is_some() {
+                self.hold_like_donor();
+            }
+            if let Some(donor) = shows.or(holds) {
                 self.begin_sync(now, donor);
             }
             return;

@@ -82,7 +82,7 @@ impl Node {
         let Some(peer) = self.links.get(&donor).and_then(|link| link.peer()) else { return };
         let kind = if self.standing.is_joined() { SyncKind::Delta } else { SyncKind::Snapshot };
         let since = self.missed_since();
-        let surveys = since.is_none() && self.standing.is_unconfirmed();
+        let surveys = since.is_none() && self.standing.is_unconfirmed() && kind == SyncKind::Delta;
         let phase = if surveys { Phase::Survey { bucket: 0, newest: Stamp::ZERO } } else { Phase::Requested };
         let sync = SyncReceiver {
             donor,

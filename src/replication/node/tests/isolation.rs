@@ -246,3 +246,30 @@ fn a_goodbye_of_the_last_one_does_not_excuse_who_was_lost_before() {
         assert_eq!(hosts[0].has(b"k"), isolations == 0);
     }
 }
+
+#[test]
+fn who_holds_back_until_it_hears_of_a_new_node_what_that_one_lacks_is_joined_all_the_same() {
+    let clock = ManualClock::new();
+    let (mut one, mut other) = (Host::made("a", 1, &clock, &FENCED), Host::new("b", 2, &clock));
+    let first = connect(&mut one, &mut other, 1);
+    pass(&mut one, &mut other, first, Duration::from_secs(1));
+    other.insert(b"k");
+    lose(&mut one, first);
+    drop(other);
+    for _ in 0..50 {
+        clock.advance(Duration::from_millis(10));
+        one.tick();
+    }
+    assert_eq!((one.node.counters().isolations, one.node.readiness()), (1, Readiness::Held));
+    one.insert(b"m");
+    let mut new = Host::new("c", 3, &clock);
+    // It says that it has a change which nobody can give any more.
+    let gone = StreamId { origin: crate::types::stream::Origin::of_name("b"), ..StreamId::default() };
+    new.node.streams.applied.advance(gone, crate::types::stream::Position(7));
+    let second = connect(&mut new, &mut one, 2);
+    pass(&mut new, &mut one, second, Duration::from_secs(2));
+    assert!(one.node.readiness() == Readiness::Held && !new.has(b"m"));
+    pass(&mut new, &mut one, second, Duration::from_secs(5));
+    assert!([&one, &new].iter().all(|host| host.has(b"m") && host.node.readiness() == Readiness::Complete));
+    assert_eq!(new.node.counters().confirmed, 1);
+}
