@@ -21,7 +21,6 @@ mod member;
 mod policy;
 mod seed;
 mod stats;
-mod token;
 mod wait;
 
 pub use crate::replication::driver::waits::Acks;
@@ -32,6 +31,5 @@ pub use event::{Event, SyncKind};
 pub use events::Events;
 pub use handle::Cluster;
 pub use member::{Lag, Member, MemberState, Readiness};
-pub use policy::OnIsolated;
+pub use policy::{OnIsolated, OnOriginLost};
 pub use stats::ClusterStats;
-pub use token::{Token, TokenError};

@@ -3,6 +3,7 @@
 use crate::arena::change::{Change, Read};
 use crate::engine::Engine;
 use crate::types::stream::{Incarnation, Origin, Position, StreamId, StreamRange, Vector};
+use crate::types::token::Token;
 use crate::types::version::Stamp;
 
 impl Engine {
@@ -14,6 +15,14 @@ impl Engine {
     /// Behind the last own change.
     pub(crate) fn own_end(&self) -> Position {
         self.replicated().map_or(Position(0), |node| node.ring.end(self.region.view()))
+    }
+
+    /// What this life has written.
+    pub(crate) fn token(&self) -> Token {
+        let (stream, end) = (self.identity().unwrap_or_default(), self.own_end());
+        // Nothing yet: others may not even have heard of this life.
+        let nothing = self.own_streams().last().is_none_or(|own| own.first == end);
+        Token { stream, position: if nothing { Position::default() } else { end } }
     }
 
     /// Behind the own changes that are finished, from a position on.

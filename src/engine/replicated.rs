@@ -123,6 +123,7 @@ impl Pending<'_> {
         if !node.ring.finish(region, claim, made) && made {
             node.ring.note(region, &change);
         }
+        // Behind the full fence in `finish`.
         node.doorbell.ring();
     }
 }
@@ -159,6 +160,14 @@ impl Engine {
         let operation = if keyspace.is_some() { Operation::ClearKeyspace } else { Operation::ClearAll };
         let version = Version::instant(stamp, self.origin().0);
         self.claim(NewChange { operation, version, keyspace: keyspace.unwrap_or_default(), key: &[] })
+    }
+
+    /// Starts to load where a change of this node's caller will be announced.
+    #[inline]
+    pub(super) fn prefetch_announcement(&self, entry: &Entry) {
+        if let (Some(node), Source::Local) = (self.replicated(), entry.source) {
+            node.ring.prefetch(self.region.view());
+        }
     }
 
     #[inline]

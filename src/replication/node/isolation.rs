@@ -1,10 +1,12 @@
 //! Isolation: what a node does when it hears none of its peers any more, and what becomes of streams without an origin.
 //!
 //! ```text
-//!   heard --three heartbeats missed from all--> isolated (Miss: reads are held) --heard, and what was missed is here--> heard
+//!   heard --three heartbeats missed from all--> isolated                    --heard, and what was missed is here--> heard
+//!                                               Miss: reads are held; Revalidate: those of entries of before are
 //!   the last peer says goodbye: nobody is missed
 //!
 //!   origin lost --2 s, nobody is further with its stream--> told, once      it is back: nothing to tell
+//!                                               Revalidate: entries of before go, spread over a span of time
 //! ```
 //!
 //! Nothing is ever dropped for being isolated.
@@ -12,7 +14,7 @@
 #![forbid(unsafe_code)]
 
 use super::Node;
-use super::api::{NodeEvent, OnIsolated};
+use super::api::{NodeEvent, OnIsolated, OnOriginLost};
 use super::confirm::Fence;
 use super::link::Owed;
 use crate::replication::session::time::Micros;
@@ -24,7 +26,10 @@ pub(super) struct Isolation {
     /// When any peer was heard last.
     pub(super) heard: Micros,
     /// When this was judged last.
-    pub(super) ticked: Micros,
+    ticked: Micros,
+    /// Heartbeats of this node in a row between which nobody was heard. Counted, not timed: who was stopped oneself has
+    /// missed one at most.
+    silent: u64,
     expecting: bool,
     isolated: bool,
     /// When it was judged to be isolated last.
@@ -33,12 +38,20 @@ pub(super) struct Isolation {
 
 impl Isolation {
     pub(super) fn new(now: Micros) -> Self {
-        Self { heard: now, ticked: now, expecting: false, isolated: false, since: now }
+        Self { heard: now, ticked: now, silent: 0, expecting: false, isolated: false, since: now }
     }
 
     /// There is a peer, which is to be heard.
     pub(super) fn expect(&mut self, now: Micros) {
         (self.expecting, self.heard) = (true, now);
+    }
+
+    /// A heartbeat's time has come; how long after the last one, in microseconds.
+    pub(super) fn tick(&mut self, now: Micros) -> u64 {
+        self.silent = if self.heard >= self.ticked { 0 } else { self.silent + 1 };
+        let after = now.since(self.ticked);
+        self.ticked = now;
+        after
     }
 
     /// Whether somebody is to be heard.
@@ -64,20 +77,22 @@ impl Isolation {
 }
 
 impl Node {
-    /// Whether nobody was heard for too long. Not judged by a node that was asleep itself.
-    pub(super) fn judge_isolation(&mut self, now: Micros, overslept: bool) {
-        let timings = &self.config.timings;
-        let is_silent = now.since(self.isolation.heard) > timings.heartbeat_us * timings.heartbeats_missed;
+    /// Whether nobody was heard for too long.
+    pub(super) fn judge_isolation(&mut self, now: Micros) {
+        let is_silent = self.isolation.silent >= self.config.timings.heartbeats_missed;
         let is_judged = self.isolation.isolated || self.departure.is_some();
-        if !self.isolation.expecting || is_judged || !is_silent || overslept {
+        if !self.isolation.expecting || is_judged || !is_silent {
             return;
         }
         (self.isolation.isolated, self.isolation.since) = (true, now);
         self.counters.isolations += 1;
-        let fenced = self.config.on_isolated == OnIsolated::Miss;
+        let fenced = self.config.on_isolated != OnIsolated::Serve;
         if fenced && self.standing.fence.is_none() {
             self.standing.fence = Some(Fence::Isolated);
-            self.store.hold();
+            match self.config.on_isolated {
+                OnIsolated::Miss => self.store.hold_all(),
+                _ => self.store.hold(),
+            }
         }
         // What they have by the time that they are heard again is what was missed.
         self.links.values_mut().for_each(|link| link.owed = Owed::Unknown);
@@ -119,6 +134,7 @@ impl Node {
 
     /// Tells of streams whose origin is gone, once all that anybody has of them is here.
     pub(super) fn look_for_orphans(&mut self, now: Micros) {
+        self.store.end_doubt();
         let (links, after_us) = (&self.links, self.config.timings.alone_us);
         let mut lost = Vec::new();
         for (stream, row) in &mut self.streams.rows {
@@ -132,6 +148,9 @@ impl Node {
         }
         for stream in lost {
             self.counters.origins_lost += 1;
+            if self.config.on_origin_lost == OnOriginLost::Revalidate {
+                self.store.doubt();
+            }
             self.tell(NodeEvent::OriginLost { stream });
         }
     }
