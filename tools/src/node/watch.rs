@@ -61,6 +61,7 @@ impl<'a> Watch<'a> {
             left_out: LEFT_OUT.iter().map(|name| network.counted(name)).sum(),
             bytes_in: network.bytes_in,
             bytes_out: network.bytes_out,
+            strangers: network.wrong_secret + network.rejected + network.counted("refused_cluster"),
             datagrams_lost: network.datagrams_lost,
             capacity_bytes: cache.capacity,
             arena_bytes: cache.file_bytes,
