@@ -148,10 +148,10 @@ impl Store {
         self.engine.floor_of(key)
     }
 
-    /// Raises a floor; never lowers it. The clock follows; a stamp too far ahead counts as now.
+    /// Raises a floor; never lowers it. The clock follows, unless the stamp is too far ahead; one that it will not reach for
+    /// long counts as now.
     pub(crate) fn raise_floor(&self, range: u32, stamp: Stamp) {
-        let stamp = if self.engine.follow(stamp) { stamp } else { self.engine.stamp() };
-        self.engine.raise_floor_of_range(range, stamp);
+        self.engine.raise_floor_of_range(range, self.engine.floor_stamp(stamp));
     }
 
     /// Visits entries from an index bucket on, until at least `want` were met; returns the bucket behind, `None` at the end.
