@@ -32,6 +32,6 @@ pub use event::{Event, SyncKind};
 pub use events::Events;
 pub use handle::Cluster;
 pub use member::{Lag, Member, MemberState, Readiness};
-pub use policy::OnIsolated;
+pub use policy::{OnIsolated, OnOriginLost};
 pub use stats::ClusterStats;
 pub use token::{Token, TokenError};

@@ -1,7 +1,7 @@
 //! The engine: the journeys of an entry through arena, index and eviction; one file a journey.
 //!
 //! ```text
-//!   get       hash -> bucket -> slot -> checks -> bytes in place
+//!   get       hash -> bucket -> slot -> checks, `shown` by its stamp -> bytes in place
 //!   insert    slot -> bytes -> LIVE -> one CAS in the index -> the old slot is retired, or a stripe for a new key
 //!   remove    one CAS in the index -> retired; a tombstone in a cluster
 //!   apply     what another node has changed               outgoing  what goes to the others
@@ -60,6 +60,7 @@ pub(crate) mod replicated;
 pub(crate) mod resize;
 pub(crate) mod retire;
 pub(crate) mod runs;
+pub(crate) mod shown;
 pub(crate) mod statistics;
 pub(crate) mod sweep;
 pub(crate) mod unlink;
@@ -79,7 +80,7 @@ use crate::index::{Dropped, Geometry, Index, Slots};
 use crate::region::Region;
 use crate::sync::epoch::{Domain, Guard};
 use crate::sync::writers::Writers;
-use crate::sync::{AtomicBool, AtomicU64, GaugeU64, Mutex, Ordering, Turn};
+use crate::sync::{AtomicBool, AtomicU64, GaugeU64, Mutex, OnceLock, Ordering, Turn};
 use crate::types::clock::HybridClock;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::{Key, KeyHash, KeyHasher};
@@ -87,7 +88,6 @@ use crate::types::limits::PINNED_SHARE_DIVISOR;
 use crate::types::version::Stamp;
 use counters::{Counter, Counters};
 use std::fmt;
-use std::sync::OnceLock;
 use zerocopy::FromZeros;
 
 /// Settings that the journeys look at.
@@ -137,9 +137,10 @@ pub(crate) struct Engine {
     cleared: GaugeU64,
     /// Entries after the last clear that are no values: tombstones.
     markers: GaugeU64,
-    /// Entries at or before this stamp are not shown to reads: cleared, or held back.
+    /// Entries above this stamp are shown to reads: see `shown`.
     shown_after: AtomicU64,
-    held: AtomicBool,
+    /// Entries at or before this stamp are held back; 0 for none.
+    held_until: AtomicU64,
     /// What a node of a cluster keeps; empty without one.
     replicated: OnceLock<replicated::Replicated>,
     /// Set once nothing is free any more: from then on new entries go through probation.
@@ -200,7 +201,7 @@ impl Engine {
             cleared: GaugeU64::new(0),
             markers: GaugeU64::new(0),
             shown_after: AtomicU64::new(0),
-            held: AtomicBool::new(false),
+            held_until: AtomicU64::new(0),
             replicated: OnceLock::new(),
             filled: AtomicBool::new(false),
             writers: Writers::new(),

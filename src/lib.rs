@@ -46,7 +46,7 @@ pub use cache::{
 #[cfg(not(loom))]
 pub use cluster::{
     Acks, Cluster, ClusterBuilder, ClusterStats, Event, Events, Lag, LeaveError, Member, MemberState, OnIsolated,
-    Readiness, Resolver, StartError, SyncKind, Token, TokenError, WaitError,
+    OnOriginLost, Readiness, Resolver, StartError, SyncKind, Token, TokenError, WaitError,
 };
 #[cfg(not(loom))]
 pub use engine::recovery::{ColdReason, Recovery};
@@ -81,7 +81,8 @@ pub mod fuzzing {
     pub use crate::replication::wire::fuzzing as wire;
 }
 
-/// Compiles the examples of the README.
+/// Compiles the examples of the README and of the guide to deployment.
 #[cfg(all(doctest, not(loom)))]
 #[doc = include_str!("../README.md")]
-pub struct ReadmeExamples;
+#[doc = include_str!("../docs/DEPLOY.md")]
+pub struct PageExamples;

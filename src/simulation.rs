@@ -16,7 +16,7 @@ use crate::engine::{Engine, Settings};
 use crate::eviction::expiry::TimeToLive;
 use crate::replication::node::Node;
 use crate::replication::node::api::{
-    Action, ClosedBy, ConnectionId, MemberChange, NodeConfig, OnIsolated, Readiness, Side, Timings,
+    Action, ClosedBy, ConnectionId, MemberChange, NodeConfig, OnIsolated, OnOriginLost, Readiness, Side, Timings,
 };
 use crate::replication::session::time::Micros;
 use crate::replication::session::transmit::Transmit;
@@ -111,6 +111,7 @@ impl SimulatedNode {
             timings: Timings::default(),
             serve_unconfirmed: false,
             on_isolated: if settings.fences { OnIsolated::Miss } else { OnIsolated::Serve },
+            on_origin_lost: OnOriginLost::Keep,
             relay_bytes: settings.relay_bytes,
             seed: settings.seed,
         };

@@ -37,6 +37,9 @@ pub(crate) use std::sync::{
 /// point where threads take turns; each stale value would multiply the executions of every model and decide nothing.
 pub(crate) use std::sync::atomic::{AtomicU32 as GaugeU32, AtomicU64 as GaugeU64, AtomicUsize as GaugeUsize};
 
+/// Set once; the same under loom, which has none: it is no point where threads take turns.
+pub(crate) use std::sync::OnceLock;
+
 /// Takes a lock; a poisoned one is taken all the same.
 ///
 /// Everything kept behind our locks is valid after every statement, so a panic elsewhere must not take the cache down.

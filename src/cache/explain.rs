@@ -49,8 +49,11 @@ pub enum Place {
     Inherited,
     /// No entry: the key was removed, and in a cluster a tombstone keeps older versions away.
     Removed,
-    /// An entry of an earlier life in a cluster that is not confirmed yet; reads miss it.
+    /// An entry of an earlier life in a cluster that is not confirmed yet, or of a node that hears no other one; reads miss
+    /// it.
     Held,
+    /// An entry from before another node was lost, which may have changed it; reads miss it.
+    Doubted,
 }
 
 impl Cache {
@@ -84,6 +87,7 @@ impl Cache {
             Some(Standing::Inherited) => Place::Inherited,
             Some(Standing::Tombstone) => Place::Removed,
             Some(Standing::Held) => Place::Held,
+            Some(Standing::Doubted) => Place::Doubted,
         };
         let field = |get: fn(&Seen) -> u64| seen.as_ref().map(get);
         Ok(Explanation {
@@ -110,6 +114,7 @@ impl fmt::Display for Explanation {
             Place::Inherited => f.write_str("present, from an earlier life: checked at its first read")?,
             Place::Removed => f.write_str("removed: a tombstone keeps older versions away")?,
             Place::Held => f.write_str("held: reads miss it until the cluster has confirmed it")?,
+            Place::Doubted => f.write_str("doubted: a lost node may have changed it, so reads miss it")?,
         }
         if let Some(version) = self.version {
             write!(f, "; version {version}")?;

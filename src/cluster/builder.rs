@@ -5,7 +5,7 @@
 use crate::cache::Cache;
 use crate::cluster::error::StartError;
 use crate::cluster::handle::{Cluster, Handle};
-use crate::cluster::policy::OnIsolated;
+use crate::cluster::policy::{OnIsolated, OnOriginLost};
 use crate::cluster::seed::Seed;
 use crate::engine::enlist::EnlistFailure;
 use crate::replication::driver::{self, Driver, Settings};
@@ -32,6 +32,7 @@ pub struct ClusterBuilder {
     plaintext: bool,
     serve_unconfirmed: bool,
     on_isolated: OnIsolated,
+    on_origin_lost: OnOriginLost,
     resolver: Box<dyn Resolver>,
 }
 
@@ -48,6 +49,7 @@ impl ClusterBuilder {
             plaintext: false,
             serve_unconfirmed: false,
             on_isolated: OnIsolated::default(),
+            on_origin_lost: OnOriginLost::default(),
             resolver: Box::new(SystemResolver),
         }
     }
@@ -113,6 +115,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// What becomes of entries when another node is gone without a goodbye. Default [`OnOriginLost::Keep`].
+    pub fn on_origin_lost(mut self, policy: OnOriginLost) -> Self {
+        self.on_origin_lost = policy;
+        self
+    }
+
     /// Who looks the names of seeds up. Default: the operating system.
     pub fn resolver(mut self, resolver: impl Resolver) -> Self {
         self.resolver = Box::new(resolver);
@@ -164,6 +172,7 @@ impl ClusterBuilder {
                 timings: Timings::default(),
                 serve_unconfirmed: self.serve_unconfirmed,
                 on_isolated: self.on_isolated.into(),
+                on_origin_lost: self.on_origin_lost.into(),
                 relay_bytes: RELAY_BYTES,
                 seed: 0,
             },

@@ -14,36 +14,6 @@ use crate::types::limits::CLEAR_STAMPS_MAX;
 use crate::types::version::Stamp;
 
 impl Engine {
-    /// Whether reads may see an entry of this stamp: it is after the clears, and not held back.
-    #[inline(always)]
-    pub(super) fn is_shown(&self, keyspace: KeyspaceId, stamp: Stamp) -> bool {
-        // Acquire: pairs with the Release of `clear_all` and of `serve`.
-        stamp.0 > self.shown_after.load(Ordering::Acquire)
-            && (keyspace == KeyspaceId::RAW || stamp > self.cleared_at(keyspace))
-    }
-
-    /// Holds back everything that was there: reads miss what has no later stamp than now.
-    pub(crate) fn hold_back(&self) {
-        // Release: as in `clear_all`.
-        self.shown_after.fetch_max(self.stamp().0, Ordering::Release);
-        self.held.store(true, Ordering::Release);
-    }
-
-    /// Shows what was held back, but for what was cleared.
-    pub(crate) fn serve(&self) {
-        let cleared = self.region.view().word(live::CLEAR_ALL);
-        self.held.store(false, Ordering::Release);
-        // Release: pairs with the Acquire of `is_shown`.
-        self.shown_after.store(cleared.load(Ordering::Acquire), Ordering::Release);
-        // A clear in between has raised the word before it raised this.
-        self.shown_after.fetch_max(cleared.load(Ordering::Acquire), Ordering::Release);
-    }
-
-    /// Whether entries are held back.
-    pub(crate) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
-    }
-
     /// Whether an entry is younger than the last clear of its key space and of all.
     #[inline(always)]
     pub(super) fn is_after_clear(&self, keyspace: KeyspaceId, stamp: Stamp) -> bool {
@@ -53,7 +23,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn cleared_at(&self, keyspace: KeyspaceId) -> Stamp {
+    pub(super) fn cleared_at(&self, keyspace: KeyspaceId) -> Stamp {
         for row in 0..CLEAR_STAMPS_MAX as u64 {
             let at = live::CLEAR_SPACES + 16 * row;
             // Acquire: pairs with the Release in `clear_keyspace`.
@@ -68,17 +38,17 @@ impl Engine {
         Stamp::ZERO
     }
 
-    /// Takes over what the last life cleared, from both copies. `false` if it lies beyond all stamps that were given out:
-    /// then no new entry could be seen. Single-threaded, at open.
+    /// Takes over what the last life cleared, from both copies, and what it doubted. `false` if it lies beyond all stamps
+    /// that were given out: then no new entry could be seen. Single-threaded, at open.
     pub(crate) fn load_clears(&self, ceiling: Stamp) -> bool {
         let [word, again] = [live::CLEAR_ALL, live::CLEAR_ALL_AGAIN].map(|at| self.region.view().word(at));
         let stamp = word.load(Ordering::Acquire).max(again.load(Ordering::Acquire));
         // Relaxed: nobody else is here yet.
         word.store(stamp, Ordering::Relaxed);
         again.store(stamp, Ordering::Relaxed);
-        self.shown_after.store(stamp, Ordering::Relaxed);
+        let doubted = self.load_doubt(stamp);
         let spaces = (0..CLEAR_STAMPS_MAX as u64).map(|row| live::CLEAR_SPACES + 16 * row + 8);
-        let latest = spaces.map(|at| self.region.view().word(at).load(Ordering::Acquire)).fold(stamp, u64::max);
+        let latest = spaces.map(|at| self.region.view().word(at).load(Ordering::Acquire)).fold(doubted, u64::max);
         latest <= ceiling.0
     }
 

@@ -19,6 +19,7 @@ pub(crate) enum Standing {
     Inherited,
     Tombstone,
     Held,
+    Doubted,
 }
 
 /// What is seen of an entry.
@@ -51,6 +52,8 @@ impl Engine {
             Standing::Cleared
         } else if self.is_expired(header) {
             Standing::Expired
+        } else if self.is_doubted_away(header.stamp()) {
+            Standing::Doubted
         } else if !self.is_shown(header.keyspace(), header.stamp()) {
             Standing::Held
         } else if control.run() != self.run {

@@ -25,10 +25,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, bite};
+use crate::sync::{AtomicU32, AtomicU64, OnceLock, Ordering, bite};
 use crate::types::limits::{RING_CELLS_MAX, RING_CHUNK_CELLS, RING_SKIPS_MAX};
 use std::ops::Range;
-use std::sync::OnceLock;
 
 /// See the module. 0 cells until [`Probation::reserve`].
 #[derive(Debug)]

@@ -175,6 +175,21 @@ impl Store {
         self.engine.hold_back();
     }
 
+    /// Makes everything invisible to reads, until [`Store::serve`]. Writes go on.
+    pub(crate) fn hold_all(&self) {
+        self.engine.hold_all();
+    }
+
+    /// Lets what is here now go, spread over a span of time.
+    pub(crate) fn doubt(&self) {
+        self.engine.doubt();
+    }
+
+    /// What was doubted goes for good once that span is over.
+    pub(crate) fn end_doubt(&self) {
+        self.engine.end_doubt();
+    }
+
     /// Lets reads see what is there.
     pub(crate) fn serve(&self) {
         self.engine.serve();

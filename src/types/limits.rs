@@ -62,6 +62,9 @@ pub const STAMP_CEILING_US: u64 = 100_000;
 /// file is opened cold.
 pub const CEILING_AHEAD_MAX_US: u64 = 86_400_000_000;
 
+/// Over how long the entries of before the loss of a node go, with `OnOriginLost::Revalidate`, in milliseconds.
+pub const DOUBT_SPAN_MS: u64 = 30_000;
+
 /// Longest time to live: what 31 bits of seconds hold, 68 years.
 pub const TTL_SECONDS_MAX: u64 = (1 << 31) - 1;
 

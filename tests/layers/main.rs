@@ -114,6 +114,15 @@ fn defects_have_one_place_and_stand_in_the_list() {
 }
 
 #[test]
+fn what_is_promised_is_tested() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONSISTENCY.md"));
+    hold("promises", &rules::promises_have_tests(&page.expect("the page is there"), &all_sources()));
+    let tests = one("tests/x.rs", "#[test]\nfn it_holds() {}\nfn it_helps() {}\n");
+    bites(&rules::promises_have_tests("*Held by*: `it_holds`,\n`it_helps`.\n\n`it_is_gone`\n", &tests));
+    bites(&rules::promises_have_tests("*Held by*: hope.\n", &tests));
+}
+
+#[test]
 fn nothing_is_ignored_silenced_or_unwrapped() {
     hold("left open", &rules::nothing_is_left_open(&all_sources()));
     bites(&rules::nothing_is_left_open(&one("tests/x.rs", "#[test]\n#[ignore = \"slow\"]\nfn x() {}\n")));

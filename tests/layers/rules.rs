@@ -195,6 +195,24 @@ pub(crate) fn failpoints_are_listed(sources: &[Source]) -> Verdict {
     verdict
 }
 
+/// Each test that a page names as what holds a promise is a test: `*Held by*: \`name\`, \`name\`.` up to the end of the paragraph.
+pub(crate) fn promises_have_tests(page: &str, sources: &[Source]) -> Verdict {
+    let mut verdict = Verdict::default();
+    for (number, promise) in (1..).zip(page.split("*Held by*: ").skip(1)) {
+        let paragraph = promise.split("\n\n").next().unwrap_or_default();
+        let names: Vec<&str> = paragraph.split('`').skip(1).step_by(2).filter(|name| name.contains('_')).collect();
+        verdict.look(!names.is_empty(), || format!("promise {number} names no test"));
+        for name in names {
+            let is_test = |source: &Source| {
+                source.code.contains(&format!("#[test]\nfn {name}()"))
+                    || source.code.contains(&format!("#[test]\n    fn {name}()"))
+            };
+            verdict.look(sources.iter().any(is_test), || format!("promise {number}: {name:?} is no test"));
+        }
+    }
+    verdict
+}
+
 /// Each defect has one place, and stands in the list of `cargo xtask bite`.
 pub(crate) fn defects_are_listed(sources: &[Source], list: &str) -> Verdict {
     let mut verdict = Verdict::default();

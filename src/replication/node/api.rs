@@ -16,6 +16,18 @@ pub(crate) enum OnIsolated {
     Serve,
     /// They miss, until the streams have caught up.
     Miss,
+    /// The same, but for what was written since.
+    Revalidate,
+}
+
+/// What a node does about entries when another node is gone, and changes with it perhaps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum OnOriginLost {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// They go, spread over a span of time.
+    Revalidate,
 }
 
 /// The times of the protocol, in microseconds.
@@ -66,6 +78,7 @@ pub(crate) struct NodeConfig {
     /// Whether a warm arena is served without waiting for members.
     pub(crate) serve_unconfirmed: bool,
     pub(crate) on_isolated: OnIsolated,
+    pub(crate) on_origin_lost: OnOriginLost,
     /// Bytes for the changes of others, kept to relay them.
     pub(crate) relay_bytes: usize,
     /// For the jitter of redials.

@@ -1,10 +1,12 @@
 //! Isolation: what a node does when it hears none of its peers any more, and what becomes of streams without an origin.
 //!
 //! ```text
-//!   heard --three heartbeats missed from all--> isolated (Miss: reads are held) --heard, and what was missed is here--> heard
+//!   heard --three heartbeats missed from all--> isolated                    --heard, and what was missed is here--> heard
+//!                                               Miss: reads are held; Revalidate: those of entries of before are
 //!   the last peer says goodbye: nobody is missed
 //!
 //!   origin lost --2 s, nobody is further with its stream--> told, once      it is back: nothing to tell
+//!                                               Revalidate: entries of before go, spread over a span of time
 //! ```
 //!
 //! Nothing is ever dropped for being isolated.
@@ -12,7 +14,7 @@
 #![forbid(unsafe_code)]
 
 use super::Node;
-use super::api::{NodeEvent, OnIsolated};
+use super::api::{NodeEvent, OnIsolated, OnOriginLost};
 use super::confirm::Fence;
 use super::link::Owed;
 use crate::replication::session::time::Micros;
@@ -74,10 +76,13 @@ impl Node {
         }
         (self.isolation.isolated, self.isolation.since) = (true, now);
         self.counters.isolations += 1;
-        let fenced = self.config.on_isolated == OnIsolated::Miss;
+        let fenced = self.config.on_isolated != OnIsolated::Serve;
         if fenced && self.standing.fence.is_none() {
             self.standing.fence = Some(Fence::Isolated);
-            self.store.hold();
+            match self.config.on_isolated {
+                OnIsolated::Miss => self.store.hold_all(),
+                _ => self.store.hold(),
+            }
         }
         // What they have by the time that they are heard again is what was missed.
         self.links.values_mut().for_each(|link| link.owed = Owed::Unknown);
@@ -119,6 +124,7 @@ impl Node {
 
     /// Tells of streams whose origin is gone, once all that anybody has of them is here.
     pub(super) fn look_for_orphans(&mut self, now: Micros) {
+        self.store.end_doubt();
         let (links, after_us) = (&self.links, self.config.timings.alone_us);
         let mut lost = Vec::new();
         for (stream, row) in &mut self.streams.rows {
@@ -132,6 +138,9 @@ impl Node {
         }
         for stream in lost {
             self.counters.origins_lost += 1;
+            if self.config.on_origin_lost == OnOriginLost::Revalidate {
+                self.store.doubt();
+            }
             self.tell(NodeEvent::OriginLost { stream });
         }
     }

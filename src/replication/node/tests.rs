@@ -16,7 +16,7 @@ use crate::engine::changes::Ordering;
 use crate::engine::insert::{Entry, Source};
 use crate::engine::open::{Request, open};
 use crate::eviction::expiry::TimeToLive;
-use crate::replication::node::api::{ClosedBy, OnIsolated, Side, Timings};
+use crate::replication::node::api::{ClosedBy, OnIsolated, OnOriginLost, Side, Timings};
 use crate::sync::Arc;
 use crate::types::clock::ManualClock;
 use crate::types::key::{Key, KeyspaceId};
@@ -37,11 +37,12 @@ struct Made<'p> {
     capacity: u64,
     file: Option<&'p Path>,
     on_isolated: OnIsolated,
+    on_origin_lost: OnOriginLost,
 }
 
 impl Default for Made<'_> {
     fn default() -> Self {
-        Self { capacity: 1 << 20, file: None, on_isolated: OnIsolated::Serve }
+        Self { capacity: 1 << 20, file: None, on_isolated: OnIsolated::Serve, on_origin_lost: OnOriginLost::Keep }
     }
 }
 
@@ -74,6 +75,7 @@ impl Host {
             timings: Timings::default(),
             serve_unconfirmed: false,
             on_isolated: made.on_isolated,
+            on_origin_lost: made.on_origin_lost,
             relay_bytes: 64 << 10,
             seed: 7,
         };

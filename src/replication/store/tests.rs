@@ -13,6 +13,7 @@ use crate::engine::open::{Request, open};
 use crate::eviction::expiry::TimeToLive;
 use crate::types::clock::ManualClock;
 use std::path::Path;
+use std::time::Duration;
 
 fn request(file: Option<&Path>, clock: &ManualClock) -> Request {
     Request {
@@ -165,7 +166,7 @@ fn a_stamp_too_far_ahead_takes_the_value_away_and_the_clock_stays() {
     let (a, b, clock) = pair();
     insert(&b, b"k", b"old");
     let (ahead, there) = (ManualClock::new(), b.version_of(key(b"k")).expect("stored"));
-    ahead.advance(std::time::Duration::from_secs(3600));
+    ahead.advance(Duration::from_secs(3600));
     let c = start("c", None, &ahead);
     insert(&c, b"k", b"from the future");
     let mut at = Position(0);

@@ -39,6 +39,29 @@ fn a_killed_node_comes_back_held_with_its_changes_and_positions() {
 }
 
 #[test]
+fn what_is_doubted_stays_so_in_the_next_life() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("arena");
+    let clock = ManualClock::new();
+    let a = start("a", Some(&file), &clock);
+    a.end_join();
+    insert(&a, b"before", b"v");
+    clock.advance(Duration::from_secs(1));
+    a.doubt();
+    insert(&a, b"since", b"v");
+    drop(a);
+    let a = start("a", Some(&file), &clock);
+    a.serve();
+    assert!(read(&a, b"since").is_some());
+    clock.advance(Duration::from_secs(30));
+    for is_over in [false, true] {
+        assert_eq!((read(&a, b"before"), read(&a, b"since").is_some()), (None, true), "{is_over}");
+        a.end_doubt();
+    }
+    assert!(a.clears()[0].1 > Stamp::ZERO);
+}
+
+#[test]
 fn a_start_that_waited_in_vain_is_tried_again_and_empties_all_the_same() {
     let clock = ManualClock::new();
     let engine = Arc::new(open(&request(None, &clock)).expect("opens").0);
