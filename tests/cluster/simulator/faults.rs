@@ -1,6 +1,7 @@
 //! What goes wrong, and how it is repaired.
 
 use crate::ledger::Write;
+use crate::verdicts::Verdict;
 use crate::world::{Event, World};
 use also_cache::simulation::{Link, SimulatedNode};
 
@@ -27,6 +28,10 @@ pub(crate) enum Fault {
     CrashOldArena,
     /// A host is killed, and comes back with a copy of its arena.
     CrashCopiedArena,
+    /// A host is killed, and comes back with a copy of another one's arena, which goes on with it.
+    CrashTwinArena,
+    /// A host is killed between a write and its first byte on the way, and comes back with its arena.
+    CrashUnsent,
     /// A host leaves in order, and comes back.
     Leave,
     /// A host's clock is suddenly later.
@@ -35,12 +40,14 @@ pub(crate) enum Fault {
     Corrupt,
     /// Membership says that a host is down which is not.
     FalseDown,
+    /// Membership says of a host what is not so, or was, in any order.
+    Rumours,
     /// Many inserts at once on one host.
     Storm,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Reset,
         Self::Stall,
         Self::CutOneWay,
@@ -51,10 +58,13 @@ impl Fault {
         Self::CrashCold,
         Self::CrashOldArena,
         Self::CrashCopiedArena,
+        Self::CrashTwinArena,
+        Self::CrashUnsent,
         Self::Leave,
         Self::ClockJump,
         Self::Corrupt,
         Self::FalseDown,
+        Self::Rumours,
         Self::Storm,
     ];
 
@@ -71,10 +81,13 @@ impl Fault {
             Self::CrashCold => "fault: crash, cold",
             Self::CrashOldArena => "fault: crash, old arena",
             Self::CrashCopiedArena => "fault: crash, copied arena",
+            Self::CrashTwinArena => "fault: crash, arena of another",
+            Self::CrashUnsent => "fault: crash, unsent",
             Self::Leave => "fault: leave",
             Self::ClockJump => "fault: clock jump",
             Self::Corrupt => "fault: corrupt",
             Self::FalseDown => "fault: false down",
+            Self::Rumours => "fault: rumours",
             Self::Storm => "fault: storm",
         }
     }
@@ -97,20 +110,20 @@ impl World {
             Fault::CutOneWay | Fault::CutBothWays => self.cut(host, fault == Fault::CutBothWays),
             Fault::Isolate => self.isolate(host),
             Fault::Pause => self.pause(host),
-            Fault::CrashWarm | Fault::CrashCold | Fault::CrashOldArena | Fault::CrashCopiedArena => {
-                self.crash(host, fault)
-            }
+            Fault::CrashWarm
+            | Fault::CrashCold
+            | Fault::CrashOldArena
+            | Fault::CrashCopiedArena
+            | Fault::CrashTwinArena
+            | Fault::CrashUnsent => self.crash(host, fault),
             Fault::Leave => self.leave(host),
             Fault::ClockJump => {
                 let by = self.random.within(1_000, 200_000);
                 self.hosts[host].jump(by);
             }
             Fault::Corrupt => self.corrupt(host),
-            Fault::FalseDown => {
-                for to in up.into_iter().filter(|to| *to != host) {
-                    self.schedule(self.time, Event::Hint { host, to, up: false });
-                }
-            }
+            Fault::FalseDown => self.say_of(host, Verdict::Down, (0, 0)),
+            Fault::Rumours => self.confuse(host),
             Fault::Storm => self.storm(host),
         }
     }
@@ -205,6 +218,9 @@ impl World {
             // The crash comes later, when the arena has grown old.
             return self.schedule(at, Event::KeepArena { host });
         }
+        if fault == Fault::CrashUnsent {
+            self.write_unsent(host);
+        }
         self.kill(host);
         let at = self.time + self.random.within(1_000, 4_000_000);
         self.schedule(at, Event::Restart { host, kind: fault });
@@ -266,11 +282,10 @@ impl World {
                 // There may be none yet.
                 _ = std::fs::remove_file(&file);
             }
-            Fault::CrashCopiedArena => {
+            Fault::CrashCopiedArena | Fault::CrashTwinArena => {
                 self.lose(host);
-                let copy = file.with_extension("copy");
-                std::fs::copy(&file, &copy).expect("a copy");
-                std::fs::rename(&copy, &file).expect("the same directory");
+                let of = if kind == Fault::CrashTwinArena { self.other(host) } else { host };
+                self.copy_arena(of, host);
             }
             Fault::CrashOldArena => {
                 // Another fault may have taken it before.
@@ -282,6 +297,15 @@ impl World {
             _ => {}
         }
         self.start(host);
+    }
+
+    /// A host gets what is in an arena's file at the moment, as another file.
+    fn copy_arena(&mut self, from: usize, to: usize) {
+        let copy = self.hosts[to].file.with_extension("copy");
+        // One that has not come yet has none.
+        if std::fs::copy(&self.hosts[from].file, &copy).is_ok() {
+            std::fs::rename(&copy, &self.hosts[to].file).expect("the same directory");
+        }
     }
 
     /// What only this host's arena knew is gone.
@@ -310,6 +334,7 @@ impl World {
         self.at_rest = true;
         self.tell(|| "all is repaired".to_owned());
         self.heal_network();
+        self.tell_all();
         for host in 0..self.hosts.len() {
             self.hosts[host].paused_until = 0;
             if self.hosts[host].leaving {

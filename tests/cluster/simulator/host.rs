@@ -4,7 +4,7 @@ use crate::ledger::Rank;
 use crate::plan::Plan;
 use crate::random::{Random, mix};
 use also_cache::ManualClock;
-use also_cache::simulation::{SimulatedNode, SimulatedSettings};
+use also_cache::simulation::{SimulatedNode, SimulatedSettings, StreamNumber};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,7 +29,12 @@ pub(crate) struct Host {
     /// What reads of this arena have shown, by key: nothing older may be shown later.
     pub(crate) shown: BTreeMap<Vec<u8>, Rank>,
     pub(crate) cleared: Rank,
+    /// What the others had when it came up with reads held: lives of hosts, and their vectors. Until it shows something.
+    pub(crate) to_confirm: Option<Vec<(usize, u64, Applied)>>,
 }
+
+/// How far streams have come.
+pub(crate) type Applied = Vec<(StreamNumber, u64)>;
 
 /// A manual clock begins a day after its epoch.
 pub(crate) const CLOCK_BEGINS_US: u64 = 86_400_000_000;
@@ -53,6 +58,7 @@ impl Host {
             leaving: false,
             shown: BTreeMap::new(),
             cleared: (0, 0),
+            to_confirm: None,
         }
     }
 

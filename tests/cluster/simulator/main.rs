@@ -7,6 +7,7 @@
 //!   users     what is written and read         traffic   dials, bytes, ends of connections
 //!   network   connections as pipes of bytes: cut, stalled, reset
 //!   faults    what goes wrong, and when        ledger    what was written, and what may be gone with its node
+//!   verdicts  what membership says, and when
 //!   checks    what must hold during and after a run
 //! ```
 //!
@@ -22,6 +23,7 @@ mod plan;
 mod random;
 mod traffic;
 mod users;
+mod verdicts;
 mod world;
 
 use plan::Plan;

@@ -50,6 +50,12 @@ pub(crate) struct Plan {
     pub(crate) fences: bool,
     /// One node takes smaller values than the others.
     pub(crate) small_values_node: bool,
+    /// How many of a hundred verdicts of membership do not come.
+    pub(crate) verdicts_lost: u64,
+    /// Nodes find the first one alone by themselves; of the others membership has to tell them.
+    pub(crate) one_seed: bool,
+    /// The last node comes when the others are at work.
+    pub(crate) late_join: bool,
 }
 
 impl Plan {
@@ -80,6 +86,9 @@ impl Plan {
             mixed_protocol: random.chance(10),
             fences: random.chance(30),
             small_values_node: random.chance(15),
+            verdicts_lost: *random.of(&[0, 20, 60]),
+            one_seed: random.chance(30),
+            late_join: random.chance(30),
             faults,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::ledger::{Rank, Write, rank};
 use crate::world::World;
+use also_cache::Version;
 use also_cache::simulation::SimulatedNode;
 
 impl World {
@@ -39,7 +40,26 @@ impl World {
     }
 
     pub(crate) fn insert(&mut self, host: usize, key: &[u8], value: &[u8]) {
-        let Some((version, stored)) = self.with(host, |node| node.insert(key, value)).flatten() else { return };
+        if let Some(written) = self.with(host, |node| node.insert(key, value)).flatten() {
+            self.note_insert(host, key, value, written);
+        }
+    }
+
+    /// Writes of which no other node hears in this life.
+    pub(crate) fn write_unsent(&mut self, host: usize) {
+        self.set_clock(host);
+        for number in 0..self.random.within(1, 4) {
+            let key = format!("key-{}", self.random.below(self.plan.keys)).into_bytes();
+            let value = format!("unsent {number} of {host} at {}", self.time).into_bytes();
+            let Some(node) = self.hosts[host].node.as_mut() else { return };
+            if let Some(written) = node.insert(&key, &value) {
+                self.note_insert(host, &key, &value, written);
+                self.count("writes unsent at a kill", 1);
+            }
+        }
+    }
+
+    fn note_insert(&mut self, host: usize, key: &[u8], value: &[u8], (version, stored): (Version, bool)) {
         self.count("inserts", 1);
         self.count("inserts refused", u64::from(!stored));
         self.tell(|| format!("{} inserts {} {version}", self.hosts[host].name, key.escape_ascii()));

@@ -6,8 +6,9 @@ use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::random::{Random, mix};
+use crate::verdicts::Verdict;
 use also_cache::ManualClock;
-use also_cache::simulation::{Hint, SimulatedNode};
+use also_cache::simulation::SimulatedNode;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
@@ -35,10 +36,11 @@ pub(crate) enum Event {
         number: u32,
         reset: bool,
     },
-    Hint {
+    /// Membership says something of a host to another one.
+    Verdict {
         host: usize,
         to: usize,
-        up: bool,
+        verdict: Verdict,
     },
     Operation {
         number: u64,
@@ -132,10 +134,10 @@ impl World {
         // What is still on its way changes nothing any more.
         let until = self.time + 1_000_000;
         while self.time < until && self.step() {}
-        self.check_at_rest();
         for host in 0..self.hosts.len() {
             self.collect(host);
         }
+        self.check_at_rest();
         Outcome { hash: self.hash, counts: self.counts }
     }
 
@@ -154,7 +156,9 @@ impl World {
             self.count("merges", 1);
         }
         for host in 0..self.hosts.len() {
-            let at = self.time + self.random.below(if host == 0 { 1 } else { 500_000 });
+            let is_late = self.plan.late_join && host + 1 == self.hosts.len();
+            let within = if host == 0 { 1 } else { 500_000 };
+            let at = self.time + if is_late { self.random.within(busy / 4, busy) } else { self.random.below(within) };
             self.schedule(at, Event::Restart { host, kind: Fault::CrashWarm });
         }
         for number in 0..self.plan.operations {
@@ -196,7 +200,7 @@ impl World {
             Event::Deliver { connection, to } => self.deliver(connection, to),
             Event::Dialled { from, life, address } => self.dialled(from, life, address),
             Event::Ended { host, life, number, reset } => self.ended(host, life, number, reset),
-            Event::Hint { host, to, up } => self.hint(host, to, up),
+            Event::Verdict { host, to, verdict } => self.hear(host, to, verdict),
             Event::Operation { number } => self.operate(number),
             Event::Fault { number } => self.fault(number),
             Event::Unblock { from, to } => self.unblock(from, to),
@@ -253,6 +257,7 @@ impl World {
                 break;
             }
         }
+        self.check_confirmation(host);
         let Some(deadline) = self.hosts[host].node.as_ref().and_then(SimulatedNode::deadline) else { return };
         let at = self.hosts[host].global(deadline, self.time);
         // One that is past was dropped: the host was paused.
@@ -262,16 +267,10 @@ impl World {
         }
     }
 
-    fn hint(&mut self, host: usize, to: usize, up: bool) {
-        let address = self.hosts[host].address;
-        if self.is_up(to) {
-            self.with(to, |node| node.hint(if up { Hint::Up(address) } else { Hint::Down(address) }));
-        }
-    }
-
     /// Starts a host's node, the first time or again.
     pub(crate) fn start(&mut self, host: usize) {
-        let addresses: Vec<_> = self.hosts.iter().map(|host| host.address).collect();
+        let seeds = if self.plan.one_seed { 1 } else { self.hosts.len() };
+        let addresses: Vec<_> = self.hosts[..seeds].iter().map(|host| host.address).collect();
         let settings = self.hosts[host].settings(host, &self.plan);
         self.hosts[host].life += 1;
         self.hosts[host].paused_until = 0;
@@ -280,13 +279,9 @@ impl World {
         self.set_fresh_clock(host);
         self.hosts[host].node = Some(SimulatedNode::start(&settings(self.hosts[host].clock.clone())));
         self.tell(|| format!("{} starts life {}", self.hosts[host].name, self.hosts[host].life));
+        self.expect_confirmation(host);
         self.with(host, |node| node.seeds(&addresses));
-        for to in 0..self.hosts.len() {
-            if to != host && self.random.chance(80) {
-                let at = self.time + self.random.below(200_000);
-                self.schedule(at, Event::Hint { host, to, up: true });
-            }
-        }
+        self.say_of(host, Verdict::Up, (0, 200_000));
     }
 
     fn set_fresh_clock(&mut self, host: usize) {
@@ -315,11 +310,7 @@ impl World {
             self.close(host, life, number, true);
         }
         self.hosts[host].node = None;
-        for to in 0..self.hosts.len() {
-            if to != host && self.random.chance(80) {
-                let at = self.time + self.random.within(500_000, 3_000_000);
-                self.schedule(at, Event::Hint { host, to, up: false });
-            }
-        }
+        // It may come when the host is back.
+        self.say_of(host, Verdict::Down, (500_000, 3_000_000));
     }
 }
