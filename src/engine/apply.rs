@@ -106,8 +106,8 @@ impl Engine {
     /// who made it still has it, so what is older has to stay away here too, until the clock gets there.
     pub(super) fn void_ahead(&self, sought: &Sought<'_>, version: &Version) {
         let version = match self.floor_stamp(version.stamp) {
-            stamp if stamp == version.stamp => *version,
-            stamp => Version::instant(stamp, self.origin().0),
+            stamp if stamp == version.stamp && !crate::sync::bite("clock.ahead-forgotten") => *version,
+            _ => Version::instant(self.stamp(), self.origin().0),
         };
         self.void(sought.key, sought.hash, &version);
     }

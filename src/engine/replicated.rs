@@ -217,7 +217,8 @@ impl Engine {
         // SAFETY: as above.
         let header = unsafe { slot.header() };
         // What was cleared stays away by its clear stamp.
-        if self.is_after_clear(header.keyspace(), header.stamp()) {
+        let is_forgotten = header.kind() == FrameKind::Tombstone && bite("floor.tombstones-forgotten");
+        if self.is_after_clear(header.keyspace(), header.stamp()) && !is_forgotten {
             self.raise_floor(key, header.stamp());
         }
     }

@@ -28,6 +28,7 @@ use crate::replication::store::{Outgoing, OutgoingBody, PinnedFrame, Store};
 use crate::replication::wire::{
     ChunkHead, Floors, List, Positions, RecordsBuilder, SyncBegin, SyncEnd, SyncRequest, Verify,
 };
+use crate::sync::bite;
 use crate::types::limits::BATCH_BYTES;
 use crate::types::stream::{Position, StreamId, Vector};
 use crate::types::version::{Order, Relation, Stamp, Version};
@@ -151,7 +152,7 @@ impl Node {
                 None => {
                     // Read after the absence: the floor of what was unlinked is raised before.
                     let floor = self.store.floor_of(held.key);
-                    if floor >= held.version.begin() {
+                    if floor >= held.version.begin() && !bite("node.evicted-vouched-for") {
                         keys.push(held.key, Task::Void(floor));
                     }
                 }

@@ -46,6 +46,9 @@ impl Node {
             }
             let claimed = self.streams.applied.get(stream).unwrap_or_default();
             let Some(row) = self.streams.rows.get_mut(&stream) else { continue };
+            if bite("node.vector-saved-early") {
+                self.store.save_applied(stream, to);
+            }
             match row.base {
                 None if row.source.is_some() || own >= to => {}
                 None => row.jump(to),

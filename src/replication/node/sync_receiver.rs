@@ -171,7 +171,9 @@ impl Node {
             sync.bucket = None;
         }
         for (keyspace, stamp) in begin.clears.iter().filter(|(_, stamp)| *stamp > Stamp::ZERO) {
-            self.store.apply_clear(keyspace, stamp);
+            if !bite("node.sync-without-clears") {
+                self.store.apply_clear(keyspace, stamp);
+            }
         }
         let target = self.target(id, begin.vector.to_vector());
         self.aim(&target);
@@ -322,7 +324,9 @@ impl Node {
             self.store.end_join();
             self.standing.join();
         }
-        self.apply_deferred(&sync.deferred)?;
+        if !bite("node.deferred-lost") {
+            self.apply_deferred(&sync.deferred)?;
+        }
         self.streams.claim_all();
         for (stream, position) in self.streams.applied.iter() {
             self.store.save_applied(stream, position);

@@ -55,7 +55,7 @@ impl World {
         self.count("reads after a token", 1);
     }
 
-    /// Notes what the others have, as a host comes up.
+    /// Notes what the others have when a host begins to hold its reads.
     pub(crate) fn expect_confirmation(&mut self, host: usize) {
         let is_held = self.hosts[host].node.as_ref().is_some_and(|node| node.readiness() == 0);
         let others = self.hosts.iter().enumerate().filter(|(other, _)| *other != host);
@@ -66,13 +66,16 @@ impl World {
         self.hosts[host].to_confirm = is_held.then(|| had.collect());
     }
 
-    /// The first time that a host answers reads which came up with them held.
+    /// Whether a host has just begun to hold its reads, or to answer them again.
     pub(crate) fn check_confirmation(&mut self, host: usize) {
-        let Host { node: Some(node), to_confirm, name, .. } = &mut self.hosts[host] else { return };
-        if to_confirm.is_none() || node.readiness() == 0 {
+        let Host { node: Some(node), to_confirm, name, leaving, .. } = &mut self.hosts[host] else { return };
+        let is_held = node.readiness() == 0;
+        if is_held == to_confirm.is_some() {
             return;
         }
-        let (had, name) = (to_confirm.take().unwrap_or_default(), name.clone());
+        let name = name.clone();
+        // Who leaves answers them whatever is missing.
+        let Some(had) = to_confirm.take().filter(|_| !*leaving) else { return self.expect_confirmation(host) };
         let Some(node) = &self.hosts[host].node else { return };
         let counter = |name: &str| node.counters().iter().any(|(counter, count)| *counter == name && *count > 0);
         if counter("served_unconfirmed") {
@@ -198,6 +201,7 @@ impl World {
     fn keeps_everything(&self) -> bool {
         let drops = [
             Fault::CrashCold,
+            Fault::CrashTwice,
             Fault::CrashOldArena,
             Fault::CrashCopiedArena,
             Fault::CrashTwinArena,
@@ -208,6 +212,7 @@ impl World {
         self.plan.entries_max.is_none()
             && !self.plan.small_values_node
             && !self.plan.large_values
+            && !self.plan.huge_values
             && self.plan.keys <= 40
             && self.plan.value_bytes <= 400
             && self.plan.removes == 0

@@ -1,5 +1,6 @@
 //! What goes wrong, and how it is repaired.
 
+use crate::host::Host;
 use crate::ledger::Write;
 use crate::verdicts::Verdict;
 use crate::world::{Event, World};
@@ -32,6 +33,9 @@ pub(crate) enum Fault {
     CrashTwinArena,
     /// A host is killed between a write and its first byte on the way, and comes back with its arena.
     CrashUnsent,
+    /// A host is killed, and comes back without its arena, or with one that has missed much; in the middle of its next sync it
+    /// is cut off, or killed again.
+    CrashTwice,
     /// A host leaves in order, and comes back.
     Leave,
     /// A host's clock is suddenly later.
@@ -47,7 +51,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Reset,
         Self::Stall,
         Self::CutOneWay,
@@ -60,6 +64,7 @@ impl Fault {
         Self::CrashCopiedArena,
         Self::CrashTwinArena,
         Self::CrashUnsent,
+        Self::CrashTwice,
         Self::Leave,
         Self::ClockJump,
         Self::Corrupt,
@@ -83,6 +88,7 @@ impl Fault {
             Self::CrashCopiedArena => "fault: crash, copied arena",
             Self::CrashTwinArena => "fault: crash, arena of another",
             Self::CrashUnsent => "fault: crash, unsent",
+            Self::CrashTwice => "fault: crash, twice",
             Self::Leave => "fault: leave",
             Self::ClockJump => "fault: clock jump",
             Self::Corrupt => "fault: corrupt",
@@ -115,6 +121,7 @@ impl World {
             | Fault::CrashOldArena
             | Fault::CrashCopiedArena
             | Fault::CrashTwinArena
+            | Fault::CrashTwice
             | Fault::CrashUnsent => self.crash(host, fault),
             Fault::Leave => self.leave(host),
             Fault::ClockJump => {
@@ -134,7 +141,12 @@ impl World {
     }
 
     fn reset_one(&mut self, host: usize) {
-        let Some((id, end)) = self.some_connection(host) else { return };
+        if let Some((id, end)) = self.some_connection(host) {
+            self.reset(id, end);
+        }
+    }
+
+    fn reset(&mut self, id: u64, end: usize) {
         let kept = self.random.below(5_000) as usize;
         let connection = self.network.connections.get_mut(&id).expect("just found");
         connection.pipes[end].cut_after(kept);
@@ -222,8 +234,52 @@ impl World {
             self.write_unsent(host);
         }
         self.kill(host);
+        let kind = if fault == Fault::CrashTwice { self.prepare_sync(host) } else { fault };
         let at = self.time + self.random.within(1_000, 4_000_000);
-        self.schedule(at, Event::Restart { host, kind: fault });
+        self.schedule(at, Event::Restart { host, kind });
+    }
+
+    /// Sees to it that a host needs a sync when it comes back, in which it will be cut off.
+    fn prepare_sync(&mut self, host: usize) -> Fault {
+        self.hosts[host].to_cut_off = true;
+        let other = self.other(host);
+        if self.is_up(other) && self.random.chance(60) {
+            self.storm(other);
+            return Fault::CrashWarm;
+        }
+        Fault::CrashCold
+    }
+
+    /// A sync is under way, at one that is to be cut off in it.
+    pub(crate) fn await_sync(&mut self, host: usize) {
+        let Host { node: Some(node), to_cut_off, life, .. } = &mut self.hosts[host] else { return };
+        if *to_cut_off && node.is_syncing() {
+            *to_cut_off = false;
+            let life = *life;
+            let at = self.time + self.random.below(6 * self.plan.latency_us.1);
+            self.schedule(at, Event::CutOff { host, life });
+        }
+    }
+
+    pub(crate) fn cut_off(&mut self, host: usize, life: u64) {
+        if !self.runs(host, life) || self.at_rest {
+            return;
+        }
+        let syncs = self.hosts[host].node.as_ref().is_some_and(SimulatedNode::is_syncing);
+        self.count("syncs cut off", u64::from(syncs));
+        if self.random.chance(50) {
+            let is_delta = syncs && self.hosts[host].node.as_ref().is_some_and(SimulatedNode::is_warm);
+            self.count("delta syncs cut off by a kill", u64::from(is_delta));
+            self.kill(host);
+            let at = self.time + self.random.within(1_000, 1_000_000);
+            return self.schedule(at, Event::Restart { host, kind: Fault::CrashWarm });
+        }
+        for (id, end) in self.network.all_of(host, life) {
+            // One of them may have ended by another.
+            if self.network.connections.contains_key(&id) {
+                self.reset(id, end);
+            }
+        }
     }
 
     /// Keeps the bytes of an arena; the second time the host is killed, and gets them back.

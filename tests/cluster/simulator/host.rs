@@ -29,7 +29,9 @@ pub(crate) struct Host {
     /// What reads of this arena have shown, by key: nothing older may be shown later.
     pub(crate) shown: BTreeMap<Vec<u8>, Rank>,
     pub(crate) cleared: Rank,
-    /// What the others had when it came up with reads held: lives of hosts, and their vectors. Until it shows something.
+    /// Its next sync is to be cut off.
+    pub(crate) to_cut_off: bool,
+    /// While reads are held: what the others had when that began, by host, life and stream.
     pub(crate) to_confirm: Option<Vec<(usize, u64, Applied)>>,
 }
 
@@ -58,6 +60,7 @@ impl Host {
             leaving: false,
             shown: BTreeMap::new(),
             cleared: (0, 0),
+            to_cut_off: false,
             to_confirm: None,
         }
     }
@@ -68,6 +71,7 @@ impl Host {
             name: self.name.clone(),
             address: self.address,
             file: self.file.clone(),
+            capacity: if plan.huge_values { 8 << 20 } else { 1 << 20 },
             clock: ManualClock::new(),
             seed: mix(plan.seed ^ number as u64 ^ (self.life << 32)),
             entries_max: plan.entries_max,

@@ -17,6 +17,8 @@ pub(crate) const REACHED: &[&str] = &[
     "evicted_tombstones",
     "isolations",
     "former_life_replays",
+    "syncs_aborted",
+    "chunks_received",
 ];
 
 /// One run.
@@ -34,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) reads: u64,
     pub(crate) value_bytes: u64,
     pub(crate) large_values: bool,
+    /// Arenas with room for values that go out in chunks.
+    pub(crate) huge_values: bool,
     pub(crate) latency_us: (u64, u64),
     pub(crate) entries_max: Option<u64>,
     pub(crate) relay_bytes: usize,
@@ -89,6 +93,7 @@ impl Plan {
             verdicts_lost: *random.of(&[0, 20, 60]),
             one_seed: random.chance(30),
             late_join: random.chance(30),
+            huge_values: random.chance(4),
             faults,
         }
     }

@@ -33,7 +33,12 @@ impl World {
 
     fn value(&mut self, number: u64, host: usize) -> Vec<u8> {
         let large = self.plan.large_values && self.random.chance(5);
-        let bytes = if large { self.random.within(20_000, 60_000) } else { self.random.below(self.plan.value_bytes) };
+        let huge = self.plan.huge_values && self.random.chance(3);
+        let bytes = match () {
+            () if huge => self.random.within(260_000, 600_000),
+            () if large => self.random.within(20_000, 60_000),
+            () => self.random.below(self.plan.value_bytes),
+        };
         let mut value = format!("{number}/{host}/").into_bytes();
         value.resize(value.len() + bytes as usize, number as u8);
         value

@@ -65,6 +65,11 @@ pub(crate) enum Event {
     EndLeave {
         host: usize,
     },
+    /// In the middle of a sync.
+    CutOff {
+        host: usize,
+        life: u64,
+    },
     Merge,
 }
 
@@ -81,6 +86,7 @@ pub(crate) struct World {
     pub(crate) time: u64,
     queue: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
+    steps: u64,
     pub(crate) hosts: Vec<Host>,
     pub(crate) network: Network,
     pub(crate) ledger: Ledger,
@@ -95,6 +101,8 @@ pub(crate) struct World {
 const BEGIN_US: u64 = 10_000_000;
 /// After this long without a fault everything must have been said to everybody.
 const REST_US_MAX: u64 = 90_000_000;
+/// More than that are the same few for ever.
+const STEPS_MAX: u64 = 2_000_000;
 
 impl World {
     pub(crate) fn new(plan: Plan, is_told: bool) -> Self {
@@ -107,6 +115,7 @@ impl World {
             time: BEGIN_US,
             queue: BinaryHeap::new(),
             sequence: 0,
+            steps: 0,
             hosts,
             network: Network::default(),
             ledger: Ledger::default(),
@@ -193,6 +202,8 @@ impl World {
     /// The next event; `false` if there is none.
     fn step(&mut self) -> bool {
         let Some(Reverse((at, _, event))) = self.queue.pop() else { return false };
+        self.steps += 1;
+        assert!(self.steps < STEPS_MAX, "no end of events, at {} us: {event:?}, {}", self.time, self.unrest());
         self.time = self.time.max(at);
         self.fold(self.time);
         match event {
@@ -208,6 +219,7 @@ impl World {
             Event::Restart { host, kind } => self.restart(host, kind),
             Event::KeepArena { host } => self.keep_arena(host),
             Event::EndLeave { host } => self.end_leave(host),
+            Event::CutOff { host, life } => self.cut_off(host, life),
             Event::Merge => self.heal_network(),
         }
         true
@@ -258,6 +270,7 @@ impl World {
             }
         }
         self.check_confirmation(host);
+        self.await_sync(host);
         let Some(deadline) = self.hosts[host].node.as_ref().and_then(SimulatedNode::deadline) else { return };
         let at = self.hosts[host].global(deadline, self.time);
         // One that is past was dropped: the host was paused.
@@ -279,6 +292,7 @@ impl World {
         self.set_fresh_clock(host);
         self.hosts[host].node = Some(SimulatedNode::start(&settings(self.hosts[host].clock.clone())));
         self.tell(|| format!("{} starts life {}", self.hosts[host].name, self.hosts[host].life));
+        self.hosts[host].to_confirm = None;
         self.expect_confirmation(host);
         self.with(host, |node| node.seeds(&addresses));
         self.say_of(host, Verdict::Up, (0, 200_000));
