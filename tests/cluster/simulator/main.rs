@@ -11,8 +11,8 @@
 //!   checks    what must hold during and after a run
 //! ```
 //!
-//! `ALSO_CACHE_SEEDS=10000` sets how many seeds are run, `ALSO_CACHE_SEED=17` runs one and tells what happened. The profile
-//! `simulation` makes it fast: `cargo test --profile simulation --test simulator`.
+//! `ALSO_CACHE_SEEDS=10000` sets how many seeds are run, `ALSO_CACHE_FIRST_SEED=10001` which is the first, `ALSO_CACHE_SEED=17`
+//! runs one and tells what happened. The profile `simulation` makes it fast: `cargo test --profile simulation --test simulator`.
 
 mod checks;
 mod faults;
