@@ -21,7 +21,6 @@ mod member;
 mod policy;
 mod seed;
 mod stats;
-mod token;
 mod wait;
 
 pub use crate::replication::driver::waits::Acks;
@@ -34,4 +33,3 @@ pub use handle::Cluster;
 pub use member::{Lag, Member, MemberState, Readiness};
 pub use policy::{OnIsolated, OnOriginLost};
 pub use stats::ClusterStats;
-pub use token::{Token, TokenError};

@@ -46,12 +46,13 @@ pub use cache::{
 #[cfg(not(loom))]
 pub use cluster::{
     Acks, Cluster, ClusterBuilder, ClusterStats, Event, Events, Lag, LeaveError, Member, MemberState, OnIsolated,
-    OnOriginLost, Readiness, Resolver, StartError, SyncKind, Token, TokenError, WaitError,
+    OnOriginLost, Readiness, Resolver, StartError, SyncKind, WaitError,
 };
 #[cfg(not(loom))]
 pub use engine::recovery::{ColdReason, Recovery};
 pub use types::clock::ManualClock;
 pub use types::limits;
+pub use types::token::{Token, TokenError};
 pub use types::version::{Order, Version};
 
 /// Failpoints, for tests of this crate; exists in debug builds only.

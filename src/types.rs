@@ -5,6 +5,7 @@
 //!   key       key space + bytes, and their hash
 //!   version   stamps, what is newer than what
 //!   stream    who changed something, in which life, and how far
+//!   token     what one node had written, in a form that travels
 //!   clock     where stamps and the time of day of the cache come from
 //!   checksum  CRC32C over a frame
 //!   limits    every bound in one place
@@ -18,4 +19,5 @@ pub(crate) mod handle;
 pub(crate) mod key;
 pub mod limits;
 pub(crate) mod stream;
+pub(crate) mod token;
 pub(crate) mod version;

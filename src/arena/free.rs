@@ -343,10 +343,15 @@ impl Pages {
     /// Claims the next slots of a class that nobody has looked at in this run: page, first slot and count.
     pub(crate) fn claim_unprepared(&self, class: ClassId) -> Option<(PageId, u32, u32)> {
         self.turn.take();
-        if self.class(class).unprepared.load(Ordering::Relaxed) == 0 {
+        let state = self.class(class);
+        if state.unprepared.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        self.ids().find_map(|page| self.claim_unprepared_in(page, class))
+        let claim = |page| self.claim_unprepared_in(page, class);
+        // Slots of a page that was free are free; those of an inherited one are mostly in use.
+        let mut fresh = self.ids().filter(|page| !self.info(*page).is_inherited());
+        let claimed = if state.fresh() > 0 { fresh.find_map(claim) } else { None };
+        claimed.or_else(|| self.ids().find_map(claim))
     }
 
     /// The same within one page.

@@ -133,6 +133,15 @@ impl Ring {
         claim
     }
 
+    /// Starts to load what the next record will be written to, as far as can be told now.
+    #[inline]
+    pub(crate) fn prefetch(&self, region: View<'_>) {
+        // Relaxed: a guess.
+        let head = Position(self.head(region).load(Ordering::Relaxed));
+        region.prefetch_to_write(self.place(head).at);
+        region.prefetch_to_write(self.header_at + HEAD);
+    }
+
     /// Claims so many cells at the head, and padding before them where they would straddle a page.
     fn take(&self, region: View<'_>, cells: u64) -> Claim {
         loop {
@@ -140,7 +149,7 @@ impl Ring {
             let head = Position(self.head(region).load(Ordering::Acquire));
             let place = self.place(head);
             let word = region.word(place.at);
-            // Acquire: pairs with the Release below and the fence in `finish`. Who passes a claim on passes on what it saw.
+            // Acquire: pairs with the Release below and in `finish`. Who passes a claim on passes on what it saw.
             let found = Control(word.load(Ordering::Acquire));
             if found.is_of(head) {
                 if !bite("ring.no-helping") {
@@ -183,7 +192,7 @@ impl Ring {
     }
 
     /// Says whether the change of a claim was made. `false` if a lap went by meanwhile and the record is gone; a change that
-    /// was made then has to be written once more, by [`Ring::note`].
+    /// was made then has to be written once more, by [`Ring::note`]. A full fence stands between what was written and the return.
     #[must_use = "a record that is gone tells nobody"]
     pub(crate) fn finish(&self, region: View<'_>, claim: Claim, made: bool) -> bool {
         let to = claim.control.with_state(if made { State::Done } else { State::Void });
@@ -192,25 +201,23 @@ impl Ring {
             word.store(to.0, Ordering::Release);
             return true;
         }
-        // A longer record that begins before this one takes its cells without a look at its word. Whoever has seen the head
-        // go by before the change was made has seen nothing of the change, which then is written once more; whoever sees it
-        // go by from here on sees the change.
+        let release = if bite("ring.publish-relaxed") { Ordering::Relaxed } else { Ordering::Release };
+        // Release: pairs with the Acquire of the control word in `read`, which then sees the words. Relaxed: the record
+        // is somebody else's now.
+        let finished = word.compare_exchange(claim.control.0, to.0, release, Ordering::Relaxed).is_ok();
+        failpoint!("ring.finished");
         if !bite("ring.finish-unfenced") {
-            // Pairs with the Acquire of the control word in `read` too: who takes it from below sees the words.
             fence(Ordering::SeqCst);
         }
-        // Relaxed, as the exchange: by the fence, which stands between the words, the change and this look.
-        if !self.is_within_lap(Position(self.head(region).load(Ordering::Relaxed)), claim.position()) {
-            return false;
-        }
-        // Relaxed: if it fails, the record is somebody else's now.
-        let finished = word.compare_exchange(claim.control.0, to.0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        failpoint!("ring.finished");
-        finished
+        // A longer record that begins before this one takes its cells without a look at its word. Whoever has seen the head
+        // go by before the change was made has seen nothing of the change, which then is written once more; whoever sees it
+        // go by from here on sees the change. Relaxed: by the fence, which stands between the change and this look.
+        finished && self.is_within_lap(Position(self.head(region).load(Ordering::Relaxed)), claim.position())
     }
 
     /// Finishes a claim whose change was made, and writes it anew as often as a lap goes by meanwhile. A change that is
-    /// written anew stands behind changes that were made after it, which is why who sends one looks its key up.
+    /// written anew stands behind changes that were made after it, which is why who sends one looks its key up; a reader may
+    /// have read it before.
     pub(crate) fn finish_made(&self, region: View<'_>, mut claim: Claim, change: &NewChange<'_>) {
         while !self.finish(region, claim, true) {
             claim = self.claim(region, change);
@@ -230,7 +237,7 @@ impl Ring {
             return Read::NotYet;
         }
         let place = self.place(at);
-        // Acquire: pairs with the fence in `finish`, so that the words of a record that is DONE are seen.
+        // Acquire: pairs with the Release in `finish`, so that the words of a record that is DONE are seen.
         let control = Control(region.word(place.at).load(Ordering::Acquire));
         let is_there = self.is_within_lap(head, at) && self.base(region) <= at;
         if !is_there || !control.is_of(at) || control.cells() > place.room {

@@ -173,7 +173,7 @@ impl Cluster {
 
     /// Figures: what the network has done so far, and what the protocol has counted. Up to 50 ms old.
     pub fn stats(&self) -> ClusterStats {
-        ClusterStats::of(self.shared())
+        ClusterStats::of(self.shared(), self.store().former_changes())
     }
 
     /// Leaves the cluster: sends what is unsent, waits until every connected member has confirmed it, at most so long, and

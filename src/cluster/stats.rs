@@ -4,6 +4,7 @@
 
 use crate::replication::driver::counters::Counter;
 use crate::replication::driver::shared::Shared;
+use crate::replication::store::Settled;
 use std::fmt;
 use std::time::Duration;
 
@@ -59,6 +60,14 @@ pub struct ClusterStats {
     pub taken_for_dead: u64,
     /// Datagrams of other processes with this node's name.
     pub namesakes: u64,
+    /// Changes of the last life that the arena brought along, to be offered to the others.
+    pub former_changes: u64,
+    /// Of them: those whose writers died before they said that they had made them; they count as made.
+    pub former_taken_as_made: u64,
+    /// Changes of the last life whose writers died before they can have made them.
+    pub former_voided: u64,
+    /// Places in the ring of changes that the last life had taken and not yet gone past.
+    pub former_passed: u64,
     /// Bytes of heap for connections and for the changes of others, beside those of the cache.
     pub heap_bytes: usize,
     /// Between the clocks of this node and of any other no larger error is possible; zero without others.
@@ -68,7 +77,7 @@ pub struct ClusterStats {
 }
 
 impl ClusterStats {
-    pub(super) fn of(shared: &Shared) -> Self {
+    pub(super) fn of(shared: &Shared, former: Settled) -> Self {
         let status = shared.status();
         let get = |counter| shared.counters.get(counter);
         Self {
@@ -96,6 +105,10 @@ impl ClusterStats {
             resolves_failed: get(Counter::ResolvesFailed),
             taken_for_dead: status.membership.renewed,
             namesakes: status.membership.namesakes,
+            former_changes: former.changes,
+            former_taken_as_made: former.taken_as_made,
+            former_voided: former.voided,
+            former_passed: former.passed,
             heap_bytes: status.heap_bytes,
             clock_bound: Duration::from_micros(status.clock_bound_us),
             protocol: status.protocol.clone(),
@@ -129,6 +142,11 @@ impl fmt::Display for ClusterStats {
             f,
             "datagrams  {} in, {} out, {} refused, {} lost",
             self.datagrams_in, self.datagrams_out, self.datagrams_refused, self.datagrams_lost
+        )?;
+        writeln!(
+            f,
+            "last life  {} changes, {} of them taken as made, {} void, {} passed",
+            self.former_changes, self.former_taken_as_made, self.former_voided, self.former_passed
         )?;
         write!(
             f,

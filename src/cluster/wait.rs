@@ -16,12 +16,12 @@
 use crate::cache::{PinnedValue, Value};
 use crate::cluster::error::WaitError;
 use crate::cluster::handle::{Cluster, GRACE};
-use crate::cluster::token::Token;
 use crate::replication::driver::promise::Answer;
 use crate::replication::driver::shared::Refused;
 use crate::replication::driver::waits::{Acks, Goal, Waited};
 use crate::types::limits::WAITS_MAX;
 use crate::types::stream::Position;
+use crate::types::token::Token;
 use crate::types::version::Version;
 use std::future::Future;
 use std::time::Duration;
@@ -104,7 +104,7 @@ impl Cluster {
         async move { waiting?.finish().await }
     }
 
-    /// All that this node has written since it was started, as a token: whoever takes it to another node can wait there
+    /// As [`Cache::token`](crate::Cache::token): all that this node has written since it was started, as a token. Whoever takes it to another node can wait there
     /// until that one has applied it.
     ///
     /// ```
@@ -120,10 +120,7 @@ impl Cluster {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn token(&self) -> Token {
-        let (stream, end) = (self.store().stream(), self.store().end());
-        // Nothing yet: others may not even have heard of this life.
-        let nothing = self.store().streams().last().is_some_and(|own| own.first == end);
-        Token { stream, position: if nothing { Position::default() } else { end } }
+        self.cache().token()
     }
 
     /// Waits until this node has applied what a token covers, at most so long.

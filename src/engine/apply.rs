@@ -145,6 +145,7 @@ impl Engine {
             return Err(Refusal::TooLarge);
         }
         let Sought { key, hash, .. } = *sought;
+        self.prefetch_announcement(entry);
         let (mut guard, mut draft) = self.draft(guard, key, value.len() as u64, &entry.version)?;
         self.prefetch_old(sought);
         if value.len() > COPIED_UNDER_GUARD_MAX {

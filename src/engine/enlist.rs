@@ -107,7 +107,7 @@ impl Engine {
             return None;
         }
         let starts = |pages: &[(u64, PageId)]| pages.iter().map(|(_, page)| self.layout().page_start(*page)).collect();
-        let node = self.node_of(starts(floors), starts(changes), header.ranges(), origin);
+        let mut node = self.node_of(starts(floors), starts(changes), header.ranges(), origin);
         match node.ring.settle(self.region.view()) {
             // Where it ends is not known, so nothing can be put behind that end.
             Err(Damaged::Header { .. }) => return None,
@@ -116,7 +116,7 @@ impl Engine {
                 node.ring.reset(self.region.view(), node.ring.end(self.region.view()));
                 header.forget_lives();
             }
-            Ok(_) => {}
+            Ok(settled) => node.former = settled,
         }
         Some(node)
     }

@@ -3,6 +3,7 @@
 use crate::arena::change::{Change, Read};
 use crate::engine::Engine;
 use crate::types::stream::{Incarnation, Origin, Position, StreamId, StreamRange, Vector};
+use crate::types::token::Token;
 use crate::types::version::Stamp;
 
 impl Engine {
@@ -14,6 +15,14 @@ impl Engine {
     /// Behind the last own change.
     pub(crate) fn own_end(&self) -> Position {
         self.replicated().map_or(Position(0), |node| node.ring.end(self.region.view()))
+    }
+
+    /// What this life has written.
+    pub(crate) fn token(&self) -> Token {
+        let (stream, end) = (self.identity().unwrap_or_default(), self.own_end());
+        // Nothing yet: others may not even have heard of this life.
+        let nothing = self.own_streams().last().is_none_or(|own| own.first == end);
+        Token { stream, position: if nothing { Position::default() } else { end } }
     }
 
     /// Behind the own changes that are finished, from a position on.
@@ -53,6 +62,13 @@ impl Engine {
     pub(crate) fn raise_floor_of_range(&self, range: u32, stamp: Stamp) {
         if let Some(node) = self.replicated() {
             node.floors.raise(self.region.view(), range, stamp);
+        }
+    }
+
+    /// Raises the floors of all ranges, in one step.
+    pub(crate) fn raise_floor_of_all(&self, stamp: Stamp) {
+        if let Some(node) = self.replicated() {
+            node.floors.raise_all(self.region.view(), stamp);
         }
     }
 

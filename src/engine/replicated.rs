@@ -17,6 +17,7 @@ use crate::arena::change::{NewChange, Operation};
 use crate::arena::cluster_header::ClusterHeader;
 use crate::arena::floors::Floors;
 use crate::arena::frame::FrameKind;
+use crate::arena::ring::settle::Settled;
 use crate::arena::ring::{Claim, Ring};
 use crate::arena::slot::Slot;
 use crate::engine::Engine;
@@ -41,6 +42,8 @@ pub(crate) struct Replicated {
     sleeper: Arc<Sleeper>,
     /// Who writes the cluster header.
     pub(super) header: Mutex<()>,
+    /// What the last life had left in the ring.
+    pub(crate) former: Settled,
 }
 
 /// Who is woken by the doorbell; nobody between two starts of the cluster.
@@ -72,6 +75,7 @@ impl Replicated {
             doorbell: Doorbell::new(wake),
             sleeper,
             header: Mutex::new(()),
+            former: Settled::default(),
         }
     }
 
@@ -119,6 +123,7 @@ impl Pending<'_> {
         if !node.ring.finish(region, claim, made) && made {
             node.ring.note(region, &change);
         }
+        // Behind the full fence in `finish`.
         node.doorbell.ring();
     }
 }
@@ -155,6 +160,14 @@ impl Engine {
         let operation = if keyspace.is_some() { Operation::ClearKeyspace } else { Operation::ClearAll };
         let version = Version::instant(stamp, self.origin().0);
         self.claim(NewChange { operation, version, keyspace: keyspace.unwrap_or_default(), key: &[] })
+    }
+
+    /// Starts to load where a change of this node's caller will be announced.
+    #[inline]
+    pub(super) fn prefetch_announcement(&self, entry: &Entry) {
+        if let (Some(node), Source::Local) = (self.replicated(), entry.source) {
+            node.ring.prefetch(self.region.view());
+        }
     }
 
     #[inline]
@@ -239,28 +252,44 @@ impl Engine {
     }
 
     /// Takes out whatever is there of a key that is not newer than a version, which itself is not to be stored: first the
-    /// floor, then the word. Needs no memory. `Some`: a version that is there, not older, and stays.
+    /// floor, then the word. Needs no memory. `Some`: a version that is there, not older, and stays; what it says needs no
+    /// floor, which would keep out other keys.
     pub(super) fn void(&self, key: Key<'_>, hash: KeyHash, version: &Version) -> Option<Version> {
         use crate::engine::get::HasKey;
-        self.raise_floor(key, version.stamp);
         let check = HasKey { engine: self, key };
-        while let Some(found) = self.index.find(self.region.view(), hash, &check) {
-            let slot = self.slot(found.word.handle())?;
+        let mut is_raised = false;
+        if bite("floor.raised-for-present") {
+            self.raise_floor(key, version.stamp);
+        }
+        loop {
+            let found = self.index.find(self.region.view(), hash, &check);
+            let slot = found.as_ref().and_then(|found| self.slot(found.word.handle()));
+            let Some((found, slot)) = found.zip(slot) else {
+                if is_raised {
+                    return None;
+                }
+                // What was linked before the floor is seen by another look, what comes behind it sees the floor.
+                self.raise_floor(key, version.stamp);
+                is_raised = true;
+                continue;
+            };
             if !slot.control().is_readable(self.run) && !self.first_read(slot, &found) {
                 self.drop_entry(&found);
                 continue;
             }
             // SAFETY: callers hold a guard since before the search.
             let current = unsafe { slot.version() };
-            match version.relation(&current) {
-                Relation::Older | Relation::Same => return Some(current),
-                Relation::Newer | Relation::Unknown => {}
+            if matches!(version.relation(&current), Relation::Older | Relation::Same) {
+                return Some(current);
+            }
+            if !is_raised {
+                self.raise_floor(key, version.stamp);
+                is_raised = true;
             }
             if self.take_out_word(&found, slot) {
                 return None;
             }
         }
-        None
     }
 
     /// Takes a found word out, behind its floor, and retires its slot; `false` if it changed meanwhile.

@@ -11,7 +11,7 @@
 //!   arrivals   connections that begin and end            gossip     datagrams, membership, seeds
 //!   report     commands, status, the end                 resolving  names, on their own thread
 //!   sockets    sockets and their options                 connection, spill     one connection
-//!   shared, applied, log, promise, waits, wake, deadlines, counters, happening
+//!   shared, applied, log, promise, waits, wake, pace, deadlines, counters, happening
 //! ```
 //!
 //! The only user of mio. No decision about the protocol is taken here: bytes and times go in, and what comes out is done.
@@ -27,6 +27,7 @@ mod gossip;
 pub(crate) mod happening;
 pub(crate) mod log;
 mod net;
+mod pace;
 pub(crate) mod promise;
 mod report;
 mod resolving;
@@ -39,6 +40,7 @@ mod wake;
 
 use crate::replication::driver::gossip::Gossip;
 use crate::replication::driver::net::{ALARM, Net};
+use crate::replication::driver::pace::Pace;
 use crate::replication::driver::resolving::ResolvingThread;
 use crate::replication::driver::shared::Shared;
 use crate::replication::driver::sockets::Listening;
@@ -152,6 +154,7 @@ fn assemble(
     let gossip = Gossip::new(listening.udp, membership, datagrams);
     node.advertised = Some(advertised.unwrap_or(bound));
     node.seed = seed;
+    let seen = store.settled(store.streams().last().map_or(store.end(), |own| own.first));
     let mut net = Net {
         listener: listening.tcp,
         acceptable: true,
@@ -172,7 +175,8 @@ fn assemble(
         deadlines: Default::default(),
         waits: Default::default(),
         leaving: None,
-        seen: store.settled(store.streams().last().map_or(store.end(), |own| own.first)),
+        seen,
+        pace: Pace::new(now, seen),
         happened: Vec::new(),
         status_due: now,
         shared,

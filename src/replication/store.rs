@@ -19,7 +19,9 @@ use crate::types::key::{Key, KeyspaceId};
 use crate::types::limits::{CHUNK_BYTES, COPIED_VALUE_BYTES_MAX};
 use crate::types::stream::{Position, StreamId, StreamRange, Vector};
 use crate::types::version::{Stamp, Version};
+use std::ops::Range;
 
+pub(crate) use crate::arena::ring::settle::Settled;
 pub(crate) use crate::engine::apply::Applied;
 pub(crate) use crate::engine::enlist::{EnlistFailure, Origination};
 pub(crate) use crate::engine::filling::Filling;
@@ -64,6 +66,11 @@ impl Store {
     /// Entries that were there, and were not known to be right in this cluster; about.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// What the last life had left of its changes.
+    pub(crate) fn former_changes(&self) -> Settled {
+        self.engine.replicated().map_or_else(Settled::default, |node| node.former)
     }
 
     /// The lives of this arena whose changes are still there, oldest first; the last one is the current one.
@@ -119,7 +126,7 @@ impl Store {
 
     /// Makes entries at or before a stamp invisible: of one key space, or all. A stamp too far ahead counts as now.
     pub(crate) fn apply_clear(&self, keyspace: Option<KeyspaceId>, stamp: Stamp) {
-        let stamp = if self.engine.follow(stamp) { stamp } else { self.engine.stamp() };
+        let stamp = self.followed(stamp);
         match keyspace {
             None => self.engine.clear_all_until(stamp),
             Some(keyspace) => {
@@ -151,7 +158,23 @@ impl Store {
     /// Raises a floor; never lowers it. The clock follows, unless the stamp is too far ahead; one that it will not reach for
     /// long counts as now.
     pub(crate) fn raise_floor(&self, range: u32, stamp: Stamp) {
-        self.engine.raise_floor_of_range(range, self.engine.floor_stamp(stamp));
+        self.raise_floors(range..range + 1, stamp);
+    }
+
+    /// The same of several ranges.
+    pub(crate) fn raise_floors(&self, ranges: Range<u32>, stamp: Stamp) {
+        let stamp = self.engine.floor_stamp(stamp);
+        ranges.for_each(|range| self.engine.raise_floor_of_range(range, stamp));
+    }
+
+    /// The same of all ranges, in one step; a stamp too far ahead counts as now.
+    pub(crate) fn raise_all_floors(&self, stamp: Stamp) {
+        self.engine.raise_floor_of_all(self.followed(stamp));
+    }
+
+    /// A stamp too far ahead counts as now.
+    fn followed(&self, stamp: Stamp) -> Stamp {
+        if self.engine.follow(stamp) { stamp } else { self.engine.stamp() }
     }
 
     /// Visits entries from an index bucket on, until at least `want` were met; returns the bucket behind, `None` at the end.

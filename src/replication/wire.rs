@@ -40,7 +40,7 @@ pub(crate) mod verify;
 
 pub(crate) use chunk::{Chunk, ChunkHead};
 pub(crate) use error::DecodeError;
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub(crate) use header::{HEADER_BYTES, Kind};
 pub(crate) use header::{PROTOCOL, StreamChecksum, negotiate};
 pub(crate) use hello::{Hello, NodeFlags, Reason, Refuse};

@@ -7,8 +7,9 @@
 //!                                                                no: sleep
 //! ```
 //!
-//! Either the one that leaves work sees "asleep", or the one that wants to sleep sees the work. While the sleeper is awake, a
-//! ring costs the fence and one load of a word that nobody writes; it is woken once for each time that it went to sleep.
+//! Either the one that leaves work sees "asleep", or the one that wants to sleep sees the work. The fence is the caller's, who may
+//! have one already. While the sleeper is awake, a ring costs one load of a word that nobody writes; it is woken once for each
+//! time that it went to sleep.
 
 #![forbid(unsafe_code)]
 
@@ -28,14 +29,10 @@ impl Doorbell {
         Self { asleep: AtomicBool::new(false), wake: Box::new(wake) }
     }
 
-    /// Wakes the sleeper if it is asleep. The caller has left work.
+    /// Wakes the sleeper if it is asleep. The caller has left work, and has passed a full fence since.
     #[inline]
     pub(crate) fn ring(&self) {
-        if !bite("doorbell.ring-unfenced") {
-            // Pairs with the fence in `may_sleep`.
-            fence(Ordering::SeqCst);
-        }
-        // Relaxed: ordered by the fence.
+        // Relaxed: ordered by the caller's fence, which pairs with the one in `may_sleep`.
         if self.asleep.load(Ordering::Relaxed) {
             self.wake_up();
         }
@@ -60,7 +57,7 @@ impl Doorbell {
         // Relaxed: ordered by the fence.
         self.asleep.store(true, Ordering::Relaxed);
         if !bite("doorbell.sleep-unfenced") {
-            // Pairs with the fence in `ring`.
+            // Pairs with the fence of whoever left work, before `ring`.
             fence(Ordering::SeqCst);
         }
         let work = is_work_there();

@@ -114,6 +114,28 @@ fn a_node_that_comes_late_gets_what_was_there_before() {
 }
 
 #[test]
+fn a_node_that_comes_late_misses_nothing_for_what_others_read() {
+    const KEYS: u64 = 60_000;
+    let _watchdog = watched("a late node and hot entries");
+    let (one, other) = (cache(), cache());
+    let first = plain(&one, "a", None);
+    for number in 0..KEYS {
+        one.insert(number.to_le_bytes(), "v").expect("there is room");
+    }
+    // Some are hot before, others become so while they are sent.
+    let read = |step: usize| (0..KEYS).step_by(step).filter(|number| one.contains(number.to_le_bytes())).count() as u64;
+    assert_eq!((one.stats().entries, read(2)), (KEYS, KEYS / 2));
+    let second = plain(&other, "b", Some(&first));
+    let start = std::time::Instant::now();
+    while other.stats().entries < KEYS / 2 && start.elapsed() < PATIENCE {
+        read(3);
+    }
+    meet(&first, &second);
+    let missing = (0..KEYS).filter(|number| !other.contains(number.to_le_bytes())).count();
+    assert_eq!((missing, other.stats().entries), (0, KEYS), "{}", second.stats());
+}
+
+#[test]
 fn a_node_that_comes_back_warm_reads_nothing_old() {
     let _watchdog = watched("a warm restart");
     let directory = tempfile::tempdir().expect("a directory");

@@ -1,7 +1,9 @@
 //! The process that is killed: writers, one thread each for a share of the keys, until it dies.
 
-use crate::ledger::{ACKNOWLEDGED, ARMED, ENTRIES, EVICTIONS, Ledger, MOVES, SAMPLED_AT};
-use crate::scenario::{Random, Scenario, key_bytes, may_be, sequence_of, write};
+use crate::clustered;
+use crate::scenario::{ARMED, ENTRIES, EVICTIONS, MOVES, SAMPLED_AT, Scenario, write};
+use crate::support::Random;
+use crate::support::ledger::{ACKNOWLEDGED, Ledger, key_bytes, may_be, sequence_of};
 use also_cache::Cache;
 use also_cache::failpoint::{self, Action};
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ pub(crate) struct Orders {
     pub(crate) failpoint: Option<(String, u64)>,
     pub(crate) writes: u64,
     pub(crate) seed: u64,
+    /// To be a node: where another one listens, or an empty text if there is none.
+    pub(crate) peer: Option<String>,
 }
 
 impl Orders {
@@ -30,6 +34,7 @@ impl Orders {
             failpoint: failpoint.map(|name| (name, number("RESTART_PASSAGE").unwrap_or(1))),
             writes: number("RESTART_WRITES").unwrap_or(0),
             seed: number("RESTART_SEED").unwrap_or(1),
+            peer: std::env::var("RESTART_PEER").ok(),
         })
     }
 }
@@ -38,6 +43,13 @@ pub(crate) fn run(orders: &Orders) -> ! {
     failpoint::arm_from_environment();
     let ledger = orders.scenario.ledger(&orders.folder);
     let cache = orders.scenario.builder(&orders.folder).open().expect("the arena opens");
+    let _node = orders.peer.as_ref().map(|peer| {
+        let cluster = clustered::start(&cache, "a", Some(peer.clone()).filter(|peer| !peer.is_empty()));
+        if !peer.is_empty() {
+            clustered::wait_for_peer(&cluster, "the child");
+        }
+        cluster
+    });
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
             let (cache, ledger) = (&cache, &ledger);

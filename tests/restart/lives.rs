@@ -1,8 +1,9 @@
 //! The parent's side: start a child, have it killed, open what it left, check everything.
 
-use crate::ledger::{ACKNOWLEDGED, ARMED, ENTRIES, EVICTIONS, Ledger, MOVES, Mark, SAMPLED_AT};
-use crate::scenario::{Random, Scenario, key_bytes, may_be, sequence_of, write};
+use crate::scenario::{ARMED, ENTRIES, EVICTIONS, MOVES, SAMPLED_AT, Scenario, write};
 use crate::step;
+use crate::support::Random;
+use crate::support::ledger::{ACKNOWLEDGED, Ledger, Mark, key_bytes, key_of, may_be, sequence_of};
 use also_cache::inspect::Inspection;
 use also_cache::{Cache, ColdReason, Recovery, failpoint};
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 const WRITES: u64 = 10_000;
 /// A step that takes longer has hung.
 const WATCHDOG: Duration = Duration::from_secs(60);
-const SIGKILL: i32 = 9;
+pub(crate) const SIGKILL: i32 = 9;
 
 /// When a child dies.
 #[derive(Clone, Copy, Debug)]
@@ -131,21 +132,11 @@ impl Lives {
             std::thread::sleep(Duration::from_micros(self.random.next() % 20_000));
             let _ = child.kill();
         }
-        loop {
-            if let Some(status) = ended(&mut child) {
-                return status;
-            }
-            if start.elapsed() > WATCHDOG {
-                let _ = child.kill();
-                let _ = child.wait();
-                panic!("{story}: never reached\n{}", self.last_words());
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_for_death(&mut child, self.folder.path(), story)
     }
 
     fn last_words(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
+        last_words(self.folder.path())
     }
 
     /// Opens the arena and checks what is in it.
@@ -166,7 +157,7 @@ impl Lives {
         }
         let figures = self.read_all(&cache, scenario, ledger, story);
         for (key, found) in cache.iter().filter(|_| number.is_multiple_of(4)) {
-            let key = u64::from_le_bytes(key[8..16].try_into().expect("our keys have 20 bytes"));
+            let key = key_of(&key).expect("one of our keys");
             let sequence = sequence_of(key, &found).unwrap_or_else(|wrong| panic!("{story}: in a walk: {wrong}"));
             may_be(ledger, key, sequence).unwrap_or_else(|wrong| panic!("{story}: in a walk: {wrong}"));
         }
@@ -324,11 +315,35 @@ fn audit(cache: &Cache, figures: &Figures, story: &str) {
     assert!(pages + index + 4 >= stats.pages, "{story}: only {pages} pages and {index} of the index\n{stats}");
 }
 
+/// What a child has said on standard error.
+fn last_words(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("stderr")).unwrap_or_default()
+}
+
+/// Waits until a child has ended.
+pub(crate) fn wait_for_death(child: &mut Child, folder: &Path, story: &str) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = ended(child) {
+            if status.signal() != Some(SIGKILL) {
+                eprintln!("{story}: {}", last_words(folder));
+            }
+            return status;
+        }
+        if start.elapsed() > WATCHDOG {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{story}: never reached\n{}", last_words(folder));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn ended(child: &mut Child) -> Option<ExitStatus> {
     child.try_wait().expect("a child can be waited for")
 }
 
-fn child_command(folder: &Path, scenario: Scenario) -> Command {
+pub(crate) fn child_command(folder: &Path, scenario: Scenario) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this test has a path"));
     let output = || File::create(folder.join("stderr")).expect("a file for the child's words");
     command.args(["--exact", "child", "--nocapture", "--test-threads=1"]);
@@ -337,7 +352,7 @@ fn child_command(folder: &Path, scenario: Scenario) -> Command {
     command
 }
 
-fn in_memory() -> tempfile::TempDir {
+pub(crate) fn in_memory() -> tempfile::TempDir {
     let shared = Path::new("/dev/shm");
     if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.expect("a folder")
 }

@@ -7,14 +7,18 @@
 //!            nothing lost where everything fits;  after the sweep each slot exactly once;  then it is filled again
 //! ```
 //!
-//! Beside it, what a life leaves that ends in the middle of a sweep (`sweep`).
+//! Beside it, kills of a node in a cluster (`clustered`), and what a life leaves that ends in the middle of a sweep (`sweep`).
 //!
 //! `ALSO_CACHE_KILLS=n` makes it n kills instead of 100, `ALSO_CACHE_SEED=n` another sequence.
 
 #![cfg(debug_assertions)]
 
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "each test crate uses its part")]
+mod support;
+
 mod child;
-mod ledger;
+mod clustered;
 mod lives;
 mod scenario;
 mod sweep;
@@ -43,7 +47,7 @@ fn step(name: &str) -> (&'static str, Scenario) {
     }
 }
 
-/// An arena in no cluster has no ring of changes; what a kill leaves in one is made by hand in the ring's own tests.
+/// An arena in no cluster has no ring of changes; `clustered` kills there.
 pub(crate) fn is_of_arena(failpoint: &str) -> bool {
     !failpoint.starts_with("ring.")
 }

@@ -1,8 +1,15 @@
-//! Two workloads: one whose entries all fit, one that evicts and moves pages. Values describe themselves.
+//! Two workloads: one whose entries all fit, one that evicts and moves pages; and the words of the ledger that they keep.
 
-use crate::ledger::{Ledger, Mark};
-use also_cache::{Builder, Cache, InsertError};
+use crate::support::Random;
+use crate::support::ledger::{self, Ledger, Next};
+use also_cache::{Builder, Cache};
 use std::path::{Path, PathBuf};
+
+pub(crate) const ENTRIES: usize = 1;
+pub(crate) const EVICTIONS: usize = 2;
+pub(crate) const ARMED: usize = 3;
+pub(crate) const MOVES: usize = 4;
+pub(crate) const SAMPLED_AT: usize = 5;
 
 /// Which workload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,52 +77,6 @@ impl Scenario {
     }
 }
 
-/// A generator that needs no crate: splitmix64.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
-pub(crate) fn key_bytes(key: u64) -> [u8; 20] {
-    let mut bytes = *b"restart:............";
-    bytes[8..16].copy_from_slice(&key.to_le_bytes());
-    bytes
-}
-
-/// A value that says whose it is: key, sequence, length, and bytes that follow from them.
-pub(crate) fn value(key: u64, sequence: u64, bytes: usize) -> Vec<u8> {
-    let mut value = Vec::with_capacity(bytes + 8);
-    for word in [key, sequence, bytes as u64] {
-        value.extend_from_slice(&word.to_le_bytes());
-    }
-    let mut random = Random(key << 32 ^ sequence);
-    while value.len() < bytes {
-        value.extend_from_slice(&random.next().to_le_bytes());
-    }
-    value.truncate(bytes.max(24));
-    value
-}
-
-/// The sequence of a value, if each of its bytes is right.
-pub(crate) fn sequence_of(key: u64, found: &[u8]) -> Result<u64, String> {
-    let word = |at: usize| found.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-    let (Some(of), Some(sequence), Some(bytes)) = (word(0), word(8), word(16)) else {
-        return Err(format!("key {key}: a value of {} bytes", found.len()));
-    };
-    if of != key || bytes != found.len() as u64 || found != value(key, sequence, found.len()).as_slice() {
-        return Err(format!("key {key}: torn or foreign value: key {of}, sequence {sequence}, {bytes} bytes"));
-    }
-    Ok(sequence)
-}
-
 /// One write of a key by its one writer. `false` once the cache is closed.
 pub(crate) fn write(
     cache: &Cache,
@@ -125,35 +86,9 @@ pub(crate) fn write(
     random: &mut Random,
     written: u64,
 ) -> bool {
-    let sequence = ledger.begun(key).sequence.max(ledger.done(key).sequence) + 1;
-    if random.next() % 100 < 15 {
-        let mark = Mark { sequence, absent: true };
-        ledger.begin(key, mark);
-        if cache.remove(key_bytes(key)).is_err() {
-            return false;
-        }
-        ledger.finish(key, mark);
-        return true;
-    }
-    let bytes = scenario.value_bytes(key, random, written);
-    ledger.begin(key, Mark { sequence, absent: false });
-    let absent = match cache.insert(key_bytes(key), value(key, sequence, bytes)) {
-        Ok(_) => false,
-        Err(InsertError::Closed) => return false,
-        Err(InsertError::Busy { .. }) => true,
-        Err(error) => panic!("key {key}, {bytes} bytes: {error}"),
+    let next = match random.next() % 100 {
+        0..15 => Next::Remove,
+        _ => Next::Insert(scenario.value_bytes(key, random, written)),
     };
-    ledger.finish(key, Mark { sequence, absent });
-    true
-}
-
-/// Whether a value of this sequence may be what a key holds.
-pub(crate) fn may_be(ledger: &Ledger, key: u64, sequence: u64) -> Result<(), String> {
-    let (begun, done) = (ledger.begun(key), ledger.done(key));
-    let acknowledged = !done.absent && sequence == done.sequence;
-    let in_flight = !begun.absent && begun != done && sequence == begun.sequence;
-    if acknowledged || in_flight {
-        return Ok(());
-    }
-    Err(format!("key {key}: sequence {sequence} came back; acknowledged {done:?}, begun {begun:?}"))
+    ledger::write(cache, ledger, key, next)
 }

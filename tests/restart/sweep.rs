@@ -5,6 +5,8 @@
 //!   two seconds later:      swept, expired ones gone                | not looked at, the life ends here
 //!   next life, an hour later, nothing was read:                       these have to go by themselves
 //! ```
+//!
+//! And writes right after an open, before anything was looked at.
 
 use also_cache::{Cache, InsertOptions, ManualClock};
 use std::time::Duration;
@@ -45,4 +47,24 @@ fn a_sweep_cut_short_leaves_no_entry_behind_its_deadline() {
     clock.advance(HOUR);
     idle(&cache);
     assert_eq!(cache.len(), 0);
+}
+
+#[test]
+fn a_write_right_after_an_open_takes_a_free_page_before_it_looks_through_those_in_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = || {
+        let builder = Cache::builder().capacity(16 << 20).file(folder.path().join("arena"));
+        builder.background(false).open().expect("opens")
+    };
+    let cache = open();
+    // More than one write looks through.
+    (0..10_000_u64).for_each(|number| assert!(cache.insert(number.to_le_bytes(), [7; 64]).is_ok()));
+    let pages = |cache: &Cache| cache.stats().classes.iter().map(|class| class.pages).sum::<u64>();
+    let before = pages(&cache);
+    drop(cache);
+    let cache = open();
+    assert!(matches!(cache.recovery(), also_cache::Recovery::Warm { .. }));
+    (0..100_u64).for_each(|number| assert!(cache.insert(number.to_le_bytes(), [8; 64]).is_ok(), "write {number}"));
+    assert!(pages(&cache) <= before + 1, "{before} pages and {}", pages(&cache));
+    assert!((0..10_000_u64).all(|number| cache.contains(number.to_le_bytes())));
 }

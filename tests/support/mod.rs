@@ -1,5 +1,7 @@
 //! What several test crates share: random numbers, self-describing bytes, a watchdog, and what must hold at rest.
 
+pub(crate) mod ledger;
+
 use also_cache::{Cache, Stats};
 use std::sync::OnceLock;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};

@@ -15,7 +15,7 @@ RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
   -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address -Ccodegen-units=1 -Cdebug-assertions" \
   cargo build --release --quiet --target "$host"
-for target in ${*:-datagrams frames opener operations}; do
+for target in ${*:-datagrams frames opener operations peers}; do
     corpus="$CARGO_TARGET_DIR/corpus/$target"
     mkdir -p "$corpus"
     # A frame of each kind to begin with.

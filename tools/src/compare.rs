@@ -22,13 +22,14 @@ mod run;
 mod waste;
 mod workload;
 
-pub(crate) use run::measure;
+pub(crate) use report::print;
+pub(crate) use run::{Sample, measure};
 
 use crate::contestant::Kind;
 use crate::failure::{Failure, Result};
 use crate::{cell, interrupt, progress};
 use clap::{Args, ValueEnum};
-use run::{Question, Sample};
+use run::Question;
 use workload::Workload;
 
 /// Options of `compare`.
@@ -85,7 +86,7 @@ pub(crate) fn run(options: &CompareOptions) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    report::print(&samples, options.json)
+    print::<()>(&samples, &[], options.json)
 }
 
 fn workloads(options: &CompareOptions) -> Result<Vec<Workload>> {

@@ -1,5 +1,6 @@
 //! Why a subcommand ended early, in one line that says what was met and what to do.
 
+use also_cache::StartError;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,6 +14,9 @@ pub(crate) enum Failure {
     /// The cache could not be opened.
     #[error("the cache did not open: {0}")]
     Open(#[from] also_cache::OpenError),
+    /// The node could not be started.
+    #[error("the node did not start: {0}")]
+    Start(#[from] StartError),
     /// A system call on a file failed.
     #[error("{}: {doing} failed: {error}", path.display())]
     File { path: PathBuf, doing: &'static str, error: std::io::Error },
@@ -44,8 +48,25 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Option { .. } => ExitCode::from(2),
+            Self::Start(error) if is_of_an_option(error) => ExitCode::from(2),
             Self::Interrupted => ExitCode::from(130),
             _ => ExitCode::FAILURE,
         }
     }
+}
+
+/// Whether it is what was asked for that is wrong, not what was met.
+fn is_of_an_option(error: &StartError) -> bool {
+    matches!(
+        error,
+        StartError::Name { .. }
+            | StartError::ListenAddress { .. }
+            | StartError::Advertise { .. }
+            | StartError::Seed { .. }
+            | StartError::Seeds { .. }
+            | StartError::NoSecret { .. }
+            | StartError::Secrets { .. }
+            | StartError::SecretsAndPlaintext
+            | StartError::PlaintextAddress { .. }
+    )
 }

@@ -13,8 +13,8 @@ mod child;
 
 pub(crate) use child::{ChildOptions, Life, live};
 
-use crate::demo::Place;
 use crate::failure::{Failure, Result};
+use crate::place::Place;
 use crate::table::Table;
 use crate::{interrupt, machine, progress, size};
 use clap::Args;
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &ReopenOptions) -> Result<()> {
     let mut lives = Vec::new();
     for life in 0..=options.repetitions {
         bar.set_message(if life == 0 { "filling".to_owned() } else { format!("life {life}") });
-        lives.push(one_life(place.file(), capacity, entries)?);
+        lives.push(one_life(&place.file("reopen"), capacity, entries)?);
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -19,6 +19,7 @@ use crate::replication::driver::counters::Counter;
 use crate::replication::driver::deadlines::Deadlines;
 use crate::replication::driver::gossip::Gossip;
 use crate::replication::driver::happening::Happening;
+use crate::replication::driver::pace::{NAP, Pace};
 use crate::replication::driver::report::Leaving;
 use crate::replication::driver::shared::Shared;
 use crate::replication::driver::waits::Waits;
@@ -88,6 +89,7 @@ pub(super) struct Net {
     pub(super) leaving: Option<Leaving>,
     /// Behind the own changes that the node was told of.
     pub(super) seen: Position,
+    pub(super) pace: Pace,
     /// What happened in this round.
     pub(super) happened: Vec<Happening>,
     pub(super) status_due: Micros,
@@ -125,11 +127,12 @@ impl Net {
         let now = self.now();
         self.take_commands(now);
         self.take_changes(now);
-        self.meet_deadlines(now);
         self.accept(now);
         self.receive_datagrams(now);
         self.choose_order();
         self.each_in_turn(Self::read_turn);
+        // Behind the reads: what others have said while this thread had no processor is no silence.
+        self.meet_deadlines(now);
         self.act(now);
         self.each_in_turn(Self::write_turn);
         self.act(now);
@@ -170,6 +173,7 @@ impl Net {
             self.seen = settled;
             self.node.handle_changes(now);
         }
+        self.pace.note(now, settled);
     }
 
     fn meet_deadlines(&mut self, now: Micros) {
@@ -203,12 +207,17 @@ impl Net {
     /// Sleeps until something is to be done.
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
         let timeout = if self.is_busy() { Duration::ZERO } else { self.until_next_deadline() };
-        let Self { poll, store, seen, .. } = self;
+        let Self { poll, store, seen, pace, .. } = self;
         let node = store.engine().replicated();
-        // The writer of a change rings only who has said that it sleeps.
-        let may_sleep =
-            !timeout.is_zero() && node.is_none_or(|node| node.doorbell.may_sleep(|| store.settled(*seen) != *seen));
-        let polled = poll.poll(events, Some(if may_sleep { timeout } else { Duration::ZERO }));
+        let timeout = if pace.naps() {
+            timeout.min(NAP)
+        } else {
+            // The writer of a change rings only who has said that it sleeps.
+            let is_work_there = || store.settled(*seen) != *seen;
+            let may_sleep = !timeout.is_zero() && node.is_none_or(|node| node.doorbell.may_sleep(is_work_there));
+            if may_sleep { timeout } else { Duration::ZERO }
+        };
+        let polled = poll.poll(events, Some(timeout));
         if let Some(node) = node {
             node.doorbell.awake();
         }

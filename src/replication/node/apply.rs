@@ -99,13 +99,16 @@ impl Node {
             return Ok(());
         }
         let (Some(frame), RecordBody::Entry(entry)) = (record.entry()?, record.body) else { return Ok(()) };
-        if frame.kind == FrameKind::Invalidation || !self.has_to_wait(frame.key, &frame.version) {
+        let is_marker = frame.kind == FrameKind::Invalidation;
+        if is_marker && self.is_put_off(frame.key, &frame.version) && !bite("node.marker-before-entry") {
+            // A floor of this version would keep its own entry out.
+        } else if is_marker || !self.has_to_wait(frame.key, &frame.version) {
             let applied = self.store.apply(&frame);
             if applied == Applied::Closed {
                 return Err(Fault::Close(CloseReason::Leaving));
             }
             self.counters.applied(applied);
-        } else if !self.defer(stream, record.position, entry) {
+        } else if !self.defer(stream, record.position, &frame, entry) {
             self.refuse_for_join(frame.key, &frame.version);
         }
         self.keep(stream, record.position, operation_of(frame.kind), &frame.version, frame.key);

@@ -169,9 +169,7 @@ impl Node {
                 floor = floor.min(Stamp::from_micros(peer.incarnation.0));
             }
         }
-        for range in 0..self.store.floor_ranges() {
-            self.store.raise_floor(range, floor);
-        }
+        self.store.raise_all_floors(floor);
         self.store.end_join();
         self.standing.join();
         self.counters.founded += 1;

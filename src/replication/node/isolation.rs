@@ -27,7 +27,10 @@ pub(super) struct Isolation {
     /// When any peer was heard last.
     pub(super) heard: Micros,
     /// When this was judged last.
-    pub(super) ticked: Micros,
+    ticked: Micros,
+    /// Heartbeats of this node in a row between which nobody was heard. Counted, not timed: who was stopped oneself has
+    /// missed one at most.
+    silent: u64,
     expecting: bool,
     isolated: bool,
     /// When it was judged to be isolated last.
@@ -36,12 +39,20 @@ pub(super) struct Isolation {
 
 impl Isolation {
     pub(super) fn new(now: Micros) -> Self {
-        Self { heard: now, ticked: now, expecting: false, isolated: false, since: now }
+        Self { heard: now, ticked: now, silent: 0, expecting: false, isolated: false, since: now }
     }
 
     /// There is a peer, which is to be heard.
     pub(super) fn expect(&mut self, now: Micros) {
         (self.expecting, self.heard) = (true, now);
+    }
+
+    /// A heartbeat's time has come; how long after the last one, in microseconds.
+    pub(super) fn tick(&mut self, now: Micros) -> u64 {
+        self.silent = if self.heard >= self.ticked { 0 } else { self.silent + 1 };
+        let after = now.since(self.ticked);
+        self.ticked = now;
+        after
     }
 
     /// Whether somebody is to be heard.
@@ -67,12 +78,11 @@ impl Isolation {
 }
 
 impl Node {
-    /// Whether nobody was heard for too long. Not judged by a node that was asleep itself.
-    pub(super) fn judge_isolation(&mut self, now: Micros, overslept: bool) {
-        let timings = &self.config.timings;
-        let is_silent = now.since(self.isolation.heard) > timings.heartbeat_us * timings.heartbeats_missed;
+    /// Whether nobody was heard for too long.
+    pub(super) fn judge_isolation(&mut self, now: Micros) {
+        let is_silent = self.isolation.silent >= self.config.timings.heartbeats_missed;
         let is_judged = self.isolation.isolated || self.departure.is_some();
-        if !self.isolation.expecting || is_judged || !is_silent || overslept {
+        if !self.isolation.expecting || is_judged || !is_silent {
             return;
         }
         (self.isolation.isolated, self.isolation.since) = (true, now);

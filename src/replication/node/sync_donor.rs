@@ -3,19 +3,20 @@
 //! ```text
 //!   SYNC_REQUEST -> SYNC_BEGIN: vector, stamp, clears
 //!   Verifying    VERIFY -> newer here: the entry    gone here, and the floor is not below it: what the floor says
-//!   Entries      the index four times: hits 3, 2, 1, 0; in the last pass a marker for the others
+//!   Entries      the index four times: hits 3, 2, 1, 0; in the last pass a marker for those that were given
 //!   Floors       all of them, then SYNC_END
 //! ```
 //!
-//! Hits change between two passes, so an entry may be passed over in each of the first three. Its marker in the last one
-//! tells the receiver its version: should an older one come, it does not get in.
+//! Hits change between two passes: `given` knows what was given, so that nothing is passed over in all of them. A marker
+//! tells the receiver a version: should an older one come, it does not get in.
 //!
-//! One cursor and at most one scan's keys are kept per receiver. Each batch is made when it is asked for.
+//! One cursor, at most one scan's keys and a bit per slot are kept per receiver. Each batch is made when it is asked for.
 
 #![forbid(unsafe_code)]
 
 use super::Node;
 use super::api::ConnectionId;
+use super::given::Given;
 use super::key_queue::{KeyQueue, Task};
 use super::link::OutgoingValue;
 use super::outbound::{Choice, Put, put};
@@ -58,6 +59,8 @@ pub(super) struct Donor {
     has_verified: bool,
     /// What the last scan has found.
     found: KeyQueue,
+    /// What was given for its hits.
+    given: Given,
 }
 
 impl Donor {
@@ -68,7 +71,8 @@ impl Donor {
 
     /// Bytes of heap that are held.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.found.heap_bytes() + self.answers.iter().map(|(_, keys)| keys.heap_bytes()).sum::<usize>()
+        let answers: usize = self.answers.iter().map(|(_, keys)| keys.heap_bytes()).sum();
+        self.found.heap_bytes() + self.given.heap_bytes() + answers
     }
 }
 
@@ -76,6 +80,9 @@ impl Node {
     pub(super) fn handle_sync_request(&mut self, id: ConnectionId, request: &SyncRequest<'_>) -> Result<(), Fault> {
         if !self.standing.is_joined() {
             return Err(Fault::Order("a sync asked of a node that has nothing"));
+        }
+        if self.links.get(&id).is_some_and(|link| link.donor.is_some()) {
+            return Err(Fault::Order("a sync asked for while one is given"));
         }
         let vector = self.everything();
         let begin = SyncBegin {
@@ -92,6 +99,7 @@ impl Node {
             answers: VecDeque::new(),
             has_verified: !request.verifies,
             found: KeyQueue::default(),
+            given: Given::default(),
         });
         Ok(())
     }
@@ -223,12 +231,18 @@ impl Donor {
         let mut next = Some(bucket);
         while let Some(bucket) = next.filter(|_| self.found.is_empty() && *scans > 0) {
             *scans -= 1;
-            let (since, found) = (self.since, &mut self.found);
+            let (since, found, given) = (self.since, &mut self.found, &mut self.given);
             next = store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
                 if scanned.version.stamp > since {
                     match scanned.frequency.min(3) {
-                        frequency if frequency == hits => found.push(scanned.key, Task::Entry),
-                        _ if hits == 0 => found.push(scanned.key, Task::Marker),
+                        0 if hits == 0 => found.push(scanned.key, Task::Entry),
+                        _ if hits == 0 && (given.contains(scanned.offset) || bite("node.given-forgotten")) => {
+                            found.push(scanned.key, Task::Marker)
+                        }
+                        _ if hits == 0 => found.push(scanned.key, Task::Entry),
+                        frequency if frequency == hits && given.set(scanned.offset) => {
+                            found.push(scanned.key, Task::Entry);
+                        }
                         _ => {}
                     }
                 }

@@ -76,7 +76,7 @@ impl Node {
         (sync.floors, sync.moved) = (floors.first + floors.floors.len() as u32, now);
         for (range, stamp) in (floors.first..).zip(floors.floors.iter()) {
             if stamp > Stamp::ZERO && !bite("node.floors-not-adopted") {
-                fold(range, floors.total, own).for_each(|range| self.store.raise_floor(range, stamp));
+                self.store.raise_floors(fold(range, floors.total, own), stamp);
             }
         }
         Ok(())

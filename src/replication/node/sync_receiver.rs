@@ -18,30 +18,25 @@
 
 #![forbid(unsafe_code)]
 
+mod held;
+
 use super::Node;
 use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
+use super::put_off::PutOff;
 use super::receive::Fault;
 use crate::arena::frame::FrameKind;
 use crate::arena::received::ReceivedFrame;
 use crate::replication::session::time::Micros;
-use crate::replication::session::transmit::Transmit;
 use crate::replication::store::Applied;
-use crate::replication::wire::{Positions, Records, SyncBegin, SyncEntries, SyncRequest, Verified, VerifyBuilder};
+use crate::replication::wire::{Positions, Records, SyncBegin, SyncEntries, SyncRequest, Verified};
 use crate::sync::bite;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::stream::{Position, StreamId};
 use crate::types::version::{Stamp, Version};
+use std::collections::VecDeque;
 
 /// VERIFY frames that may be unanswered.
 pub(super) const VERIFIES_OPEN_MAX: u32 = 2;
-/// Entries that one scan looks at.
-const SCANNED_AT_ONCE: usize = 256;
-/// Scans of a survey between two looks at anything else.
-const SCANS_PER_BATCH: usize = 16;
-/// How much older than the newest entry here something may be that was missed before the last life ended.
-const MISSED_BEFORE_END_US: u64 = 10_000_000;
-/// Bytes of changes that are put off.
-const DEFERRED_BYTES_MAX: usize = 1 << 20;
 /// How long a donor may send nothing.
 pub(super) const DONOR_SILENT_US: u64 = 10_000_000;
 
@@ -70,11 +65,11 @@ pub(super) struct SyncReceiver {
     batch: u64,
     unanswered: u32,
     /// Entries of a bucket that did not fit into the last batch.
-    spare: Vec<(KeyspaceId, Vec<u8>, Version)>,
+    spare: VecDeque<(KeyspaceId, Vec<u8>, Version)>,
     pub(super) floors: u32,
     pub(super) floors_total: u32,
     entries: u64,
-    deferred: Vec<u8>,
+    deferred: PutOff,
 }
 
 impl Node {
@@ -97,11 +92,11 @@ impl Node {
             bucket: Some(0),
             batch: 0,
             unanswered: 0,
-            spare: Vec::new(),
+            spare: VecDeque::new(),
             floors: 0,
             floors_total: 0,
             entries: 0,
-            deferred: Vec::new(),
+            deferred: PutOff::default(),
         };
         self.tell(NodeEvent::SyncBegun { donor: sync.donor_name.clone(), kind });
         self.sync = Some(sync);
@@ -184,78 +179,6 @@ impl Node {
         Ok(())
     }
 
-    /// What the receiving side of a sync sends: VERIFY frames, as far as the window goes.
-    pub(super) fn fill_verify(&mut self, now: Micros, id: ConnectionId, transmit: &mut Transmit) {
-        if !self.has_sync_work(id) {
-            return;
-        }
-        if let Some(SyncReceiver { phase: Phase::Survey { .. }, .. }) = self.sync {
-            return self.survey(now, id);
-        }
-        let (Some(sync), Some(link)) = (&mut self.sync, self.links.get(&id)) else { return };
-        let (version, batch) = (link.session.version, sync.batch);
-        let mut builder = VerifyBuilder::new(transmit.bytes(), version, batch);
-        for (space, key, version) in sync.spare.drain(..) {
-            if let Some(key) = Key::new(space, &key) {
-                builder.push(key, &version);
-            }
-        }
-        while let Some(bucket) = sync.bucket.filter(|_| !builder.is_full()) {
-            sync.bucket = self.store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
-                if builder.is_full() {
-                    sync.spare.push((scanned.key.keyspace, scanned.key.bytes.to_vec(), scanned.version));
-                } else {
-                    builder.push(scanned.key, &scanned.version);
-                }
-            });
-        }
-        // The index is through, but the last entries go with the next batch.
-        let is_last = sync.bucket.is_none() && sync.spare.is_empty();
-        sync.bucket = if is_last { None } else { Some(sync.bucket.unwrap_or(u32::MAX)) };
-        let count = builder.count();
-        builder.finish();
-        self.counters.verified += u64::from(count);
-        sync.batch += 1;
-        sync.unanswered += u32::from(count > 0);
-        sync.moved = now;
-        if is_last && count > 0 {
-            self.end_of_verify(id, batch + 1);
-        }
-    }
-
-    /// Says that nothing more is held.
-    fn end_of_verify(&mut self, id: ConnectionId, batch: u64) {
-        if let Some(link) = self.links.get_mut(&id) {
-            link.session.say(|version, out| VerifyBuilder::new(out, version, batch).finish());
-        }
-    }
-
-    /// Looks for the newest entry that others have written: not much that was missed is older.
-    fn survey(&mut self, now: Micros, id: ConnectionId) {
-        let own = self.stream.origin.0;
-        let Some(sync) = &mut self.sync else { return };
-        let Phase::Survey { bucket, mut newest } = sync.phase else { return };
-        let mut next = Some(bucket);
-        for _ in 0..SCANS_PER_BATCH {
-            let Some(bucket) = next else { break };
-            next = self.store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
-                if scanned.version.origin != own {
-                    newest = newest.max(scanned.version.stamp);
-                }
-            });
-        }
-        sync.moved = now;
-        if let Some(bucket) = next {
-            sync.phase = Phase::Survey { bucket, newest };
-            // A sign of life, and so the driver comes back at once.
-            self.links.entry(id).and_modify(|link| link.session.heartbeat_due = true);
-            return;
-        }
-        sync.since = Stamp::from_micros(newest.micros().saturating_sub(MISSED_BEFORE_END_US));
-        sync.phase = Phase::Requested;
-        self.request();
-    }
-
     pub(super) fn handle_verified(
         &mut self,
         now: Micros,
@@ -318,7 +241,7 @@ impl Node {
             return Err(Fault::Order("an early end of a sync"));
         };
         if sync.since > Stamp::ZERO {
-            (0..self.store.floor_ranges()).for_each(|range| self.store.raise_floor(range, sync.since));
+            self.store.raise_all_floors(sync.since);
         }
         if !self.standing.is_joined() {
             self.store.end_join();
@@ -342,31 +265,30 @@ impl Node {
         Ok(())
     }
 
-    /// Puts a change off; `false` if there is no room.
-    pub(super) fn defer(&mut self, stream: StreamId, at: Position, entry: &[u8]) -> bool {
-        let Some(sync) = &mut self.sync else { return false };
-        let Some(row) = self.streams.rows.get_mut(&stream) else { return false };
-        if sync.deferred.len() + entry.len() > DEFERRED_BYTES_MAX {
-            return false;
-        }
-        row.put_off(at);
-        sync.deferred.extend_from_slice(&(entry.len() as u32).to_le_bytes());
-        sync.deferred.extend_from_slice(entry);
-        true
+    /// Whether a marker says no more than a change that was put off: that one was sent ahead of its place, and this is it.
+    pub(super) fn is_put_off(&self, key: Key<'_>, version: &Version) -> bool {
+        self.sync.as_ref().is_some_and(|sync| sync.deferred.is_last(key, version))
     }
 
-    fn apply_deferred(&mut self, mut deferred: &[u8]) -> Result<(), Fault> {
-        while let Some((length, rest)) = deferred.split_first_chunk::<4>() {
-            let Some((entry, rest)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize) else { break };
-            if let Ok(frame) = ReceivedFrame::read(entry) {
-                let applied = self.store.apply(&frame);
-                if applied == Applied::Closed {
-                    return Err(Fault::Close(CloseReason::Leaving));
-                }
-                self.counters.applied(applied);
-            }
-            deferred = rest;
+    /// Puts a change off; `false` if there is no room.
+    pub(super) fn defer(&mut self, stream: StreamId, at: Position, frame: &ReceivedFrame<'_>, entry: &[u8]) -> bool {
+        let Some(sync) = &mut self.sync else { return false };
+        let Some(row) = self.streams.rows.get_mut(&stream) else { return false };
+        let is_kept = sync.deferred.push(frame, entry);
+        if is_kept {
+            row.put_off(at);
         }
-        Ok(())
+        is_kept
+    }
+
+    fn apply_deferred(&mut self, deferred: &PutOff) -> Result<(), Fault> {
+        deferred.try_each(|frame| {
+            let applied = self.store.apply(frame);
+            if applied == Applied::Closed {
+                return Err(Fault::Close(CloseReason::Leaving));
+            }
+            self.counters.applied(applied);
+            Ok(())
+        })
     }
 }

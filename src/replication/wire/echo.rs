@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::header::{self, FrameHeader, HEADER_BYTES, Kind};
+use super::header::{FrameHeader, HEADER_BYTES, Kind};
 use super::messages::{self, Message};
 use super::records::{RecordBody, Records, RecordsBuilder};
 use super::verify::VerifyBuilder;
@@ -76,7 +76,7 @@ pub(super) fn mend(frame: &mut [u8], body_bytes: usize) -> bool {
 #[cfg(test)]
 pub(super) fn unknown(kind: u8, version: u8, body: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
-    header::encode(&mut frame, version, Kind::SyncEnd, |_| ());
+    super::header::encode(&mut frame, version, Kind::SyncEnd, |_| ());
     frame.extend_from_slice(body);
     frame[3] = kind;
     assert!(mend(&mut frame, body.len()), "a body of any bytes");

@@ -27,7 +27,7 @@ pub fn frames(bytes: &[u8]) {
 }
 
 /// Makes the checksums of as many frames right as can be told from each other.
-fn mend(bytes: &mut [u8]) {
+pub fn mend(bytes: &mut [u8]) {
     let mut at = 0;
     while let Some(header) = FrameHeader::read(&bytes[at..]) {
         let body = header.body_bytes();

@@ -115,7 +115,7 @@ impl FrameReader {
     }
 
     /// Bytes that have been put into the buffer and not been handed out.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {
         self.end - self.start
     }

@@ -116,7 +116,7 @@ impl<'a> Record<'a> {
 
 impl<'a> Records<'a> {
     /// How many are still to come.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.left as usize
     }
@@ -289,7 +289,7 @@ impl<'o> RecordsBuilder<'o> {
     }
 
     /// Pushes an entry of so many bytes, to be sent behind what is in the buffer when this returns.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn push_elsewhere(&mut self, position: Position, bytes: usize) {
         self.push_with(position, |_| Placed::Elsewhere(bytes));
     }

@@ -8,12 +8,12 @@ use crate::table::Table;
 use serde::Serialize;
 use std::io::Write as _;
 
-/// Prints medians as a table, or medians and samples as JSON.
-pub(super) fn print(samples: &[Sample], json: bool) -> Result<()> {
+/// Prints medians as a table, or medians, samples and who is absent as JSON.
+pub(crate) fn print<A: Serialize>(samples: &[Sample], absent: &[A], json: bool) -> Result<()> {
     let medians = medians(samples);
     let mut out = std::io::stdout().lock();
     if json {
-        serde_json::to_writer_pretty(&mut out, &Report { medians: &medians, samples })?;
+        serde_json::to_writer_pretty(&mut out, &Report { medians: &medians, absent, samples })?;
         writeln!(out)?;
     } else {
         writeln!(out, "\n{}", table(&medians))?;
@@ -26,8 +26,9 @@ pub(super) fn print(samples: &[Sample], json: bool) -> Result<()> {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct Report<'a, A> {
     medians: &'a [Median],
+    absent: &'a [A],
     samples: &'a [Sample],
 }
 

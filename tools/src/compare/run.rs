@@ -22,10 +22,10 @@ pub(crate) struct Question {
 /// What came out: figures by name, so that the report needs to know none of them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sample {
-    pub(super) workload: String,
-    pub(super) contestant: String,
-    pub(super) round: u16,
-    pub(super) figures: Vec<(String, f64)>,
+    pub(crate) workload: String,
+    pub(crate) contestant: String,
+    pub(crate) round: u16,
+    pub(crate) figures: Vec<(String, f64)>,
 }
 
 /// Measures in this process.

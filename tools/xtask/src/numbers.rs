@@ -1,7 +1,7 @@
 //! `numbers`: each goal beside what was measured, and whether it is reached.
 //!
 //! ```text
-//!   measure.rs   also-cache compare | replay | reopen, cargo bench   --json files-->   figures.rs   by name
+//!   measure.rs   also-cache compare | replay | reopen | replication, cargo bench   --json files-->   figures.rs   by name
 //!   goals.rs     what is to be reached                                --judge.rs-->    lines
 //!   tables.rs    what has no goal and is worth knowing: every size of hits, the same engine with values on the heap
 //!   page.rs      all of it as docs/PERFORMANCE.md, with docs/performance-notes.md, which people write, at its end
@@ -96,9 +96,12 @@ Measures, and prints goal by goal what came out, beside the best peer of the sam
   --only TEXT       only measurements whose name contains the text
   --from FOLDER     take the figures that a run kept instead of measuring
 
-Measurements: speed, memory, reopen, hits, batches; with traces replay, replay-4-threads, replay-16MiB.
+Measurements: speed, memory, reopen, hits, batches; cluster-insert, -rates, -visible, -rejoin, -deaths, -partition and
+-allocations; with traces replay, replay-4-threads, replay-16MiB. Without valkey-server or redis-server what is held against
+their replica is not measured, and says so.
 
 Examples:
   cargo xtask numbers --quick
+  cargo xtask numbers --only cluster
   cargo xtask numbers --traces FOLDER --write
   cargo xtask numbers --from target/numbers --write";

@@ -115,3 +115,20 @@ fn entries_of_before_a_loss_go_one_by_one_where_the_policy_says_so() {
         assert_eq!(one.store.engine().len(), 1);
     }
 }
+
+#[test]
+fn who_was_stopped_oneself_has_missed_nothing() {
+    let clock = ManualClock::new();
+    let (mut one, mut other) = (Host::made("a", 1, &clock, &FENCED), Host::new("b", 2, &clock));
+    let id = connect(&mut one, &mut other, 1);
+    pass(&mut one, &mut other, id, Duration::from_secs(1));
+    for stopped_ms in [60, 160, 210, 300, 500, 700, 1_400] {
+        clock.advance(Duration::from_millis(stopped_ms));
+        // Deadlines first, as of a process that goes on: what others have said meanwhile is read after.
+        one.tick();
+        assert_eq!(one.node.counters().isolations, 0, "stopped for {stopped_ms} ms");
+        pass(&mut one, &mut other, id, Duration::from_millis(400));
+    }
+    silence(&mut one, id);
+    assert_eq!(one.node.counters().isolations, 1, "the others were stopped");
+}

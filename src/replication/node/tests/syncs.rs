@@ -108,3 +108,125 @@ fn a_life_that_its_own_node_forgets_before_the_sync_is_missed_by_nobody() {
     assert!(joiner.has(b"of the former life"));
     assert_eq!(donor.node.counters().syncs_given, 1);
 }
+
+#[test]
+fn an_entry_that_was_sent_ahead_of_its_place_is_not_lost_in_a_join() {
+    let clock = ManualClock::new();
+    let [mut donor, mut origin, mut joiner] =
+        [("a", 1), ("b", 2), ("c", 3)].map(|(name, at)| Host::new(name, at, &clock));
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    let between = connect(&mut origin, &mut donor, 1);
+    pass(&mut origin, &mut donor, between, Duration::from_secs(1));
+    let to_donor = connect(&mut joiner, &mut donor, 2);
+    let to_origin = connect(&mut joiner, &mut origin, 3);
+    // The newer entry goes in the place of the older change, in its own place a marker.
+    origin.insert(b"k");
+    origin.insert(b"k");
+    clock.advance(Duration::from_millis(1));
+    for _ in 0..2 {
+        let said = donor.said(to_donor);
+        joiner.hears(to_donor, &said);
+        if joiner.node.join_stamp().is_none() {
+            let said = joiner.said(to_donor);
+            donor.hears(to_donor, &said);
+        }
+    }
+    assert!(joiner.node.join_stamp().is_some() && !joiner.node.standing.is_joined());
+    exchange(&mut joiner, &mut origin, to_origin);
+    assert_eq!(origin.node.counters().conflations, 2);
+    assert!(!joiner.has(b"k"), "nobody knows yet whether the donor has removed it");
+    exchange(&mut joiner, &mut donor, to_donor);
+    assert!(joiner.node.standing.is_joined() && joiner.has(b"k"), "{:?}", joiner.node.counters());
+}
+
+#[test]
+fn entries_that_become_hot_while_they_are_given_arrive() {
+    const ENTRIES: usize = 5_000;
+    let clock = ManualClock::new();
+    let made = Made { capacity: 8 << 20, ..Made::default() };
+    let (mut donor, mut joiner) = (Host::made("a", 1, &clock, &made), Host::made("b", 2, &clock, &made));
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    let keys: Vec<Vec<u8>> = (0..ENTRIES).map(|number| format!("key {number}").into_bytes()).collect();
+    keys.iter().for_each(|key| donor.insert(key));
+    assert!(keys.iter().step_by(3).all(|key| donor.has(key)));
+    let id = connect(&mut joiner, &mut donor, 1);
+    let mut batches = 0;
+    let mut transmit = Transmit::default();
+    while joiner.node.readiness() != Readiness::Complete {
+        let said = joiner.said(id);
+        donor.hears(id, &said);
+        while donor.node.wants_to_send(id) && donor.node.poll_transmit(donor.now(), id, &mut transmit) {
+            let bytes: Vec<u8> = transmit.slices().flatten().copied().collect();
+            transmit.clear();
+            joiner.hears(id, &bytes);
+            batches += 1;
+            assert!(keys.iter().skip(batches % 7).step_by(7).all(|key| donor.has(key)));
+        }
+        assert!(batches < 10_000, "it comes to its end");
+    }
+    let missing = keys.iter().filter(|key| !joiner.has(key)).count();
+    assert_eq!(missing, 0, "{batches} batches; {:?}", joiner.node.counters());
+}
+
+#[test]
+fn entries_with_long_keys_are_compared_in_several_batches() {
+    let clock = ManualClock::new();
+    let made = Made { capacity: 8 << 20, ..Made::default() };
+    let mut donor = Host::made("a", 1, &clock, &made);
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    let mut joiner = Host::made("b", 2, &clock, &made);
+    let key = |number: usize, length: usize| format!("{number:0length$}").into_bytes();
+    for (number, length) in [100, 230, 600, 1_024].into_iter().flat_map(|length| (0..500).map(move |n| (n, length))) {
+        joiner.insert(&key(number, length));
+    }
+    let id = connect(&mut joiner, &mut donor, 1);
+    pass(&mut joiner, &mut donor, id, Duration::from_secs(5));
+    assert_eq!(joiner.node.readiness(), Readiness::Complete);
+    assert!(joiner.has(&key(499, 1_024)) && donor.has(&key(499, 1_024)) && donor.has(&key(0, 100)));
+    assert!(joiner.node.counters().verified >= 2_000, "{}", joiner.node.counters().verified);
+}
+
+#[test]
+fn a_scan_of_an_empty_index_ends_soon_and_a_sync_goes_on_behind_it() {
+    let clock = ManualClock::new();
+    let made = Made { capacity: 32 << 20, ..Made::default() };
+    let (mut donor, mut joiner) = (Host::made("a", 1, &clock, &made), Host::made("b", 2, &clock, &made));
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    for host in [&mut donor, &mut joiner] {
+        (0..60_000_u32).for_each(|number| host.insert(&number.to_be_bytes()));
+        host.store.engine().clear_all();
+        while host.store.engine().sweep_step() {}
+        host.insert(b"after");
+        let mut met = 0;
+        assert!(host.store.scan(0, usize::MAX, &mut |_| met += 1).is_some_and(|next| next < 10_000), "{met}");
+    }
+    let id = connect(&mut joiner, &mut donor, 1);
+    pass(&mut joiner, &mut donor, id, Duration::from_secs(5));
+    assert!(joiner.node.readiness() == Readiness::Complete && joiner.has(b"after") && donor.has(b"after"));
+    assert!(joiner.node.counters().verified >= 1);
+}
+
+#[test]
+fn whoever_asks_and_reads_nothing_is_left() {
+    let clock = ManualClock::new();
+    let (mut one, mut other) = (Host::new("a", 1, &clock), Host::new("b", 2, &clock));
+    clock.advance(Duration::from_secs(3));
+    one.tick();
+    let id = connect(&mut other, &mut one, 1);
+    exchange(&mut other, &mut one, id);
+    let ask = |stream: u16| {
+        let mut out = Vec::new();
+        let origin = crate::types::stream::Origin(stream);
+        let stream = StreamId { origin, incarnation: crate::types::stream::Incarnation(1) };
+        crate::replication::wire::Subscribe { stream, from: crate::types::stream::Position(1) }.encode(1, &mut out);
+        out
+    };
+    let asked: Vec<u8> = (0..20_000).flat_map(ask).collect();
+    one.hears(id, &asked);
+    assert_eq!(one.node.counters().choked_closed, 1);
+    assert!(one.node.heap_bytes() < 2 << 20, "{} bytes", one.node.heap_bytes());
+}

@@ -17,17 +17,21 @@ pub(super) type Name = (String, String, String);
 
 /// All figures of a run.
 #[derive(Default)]
-pub(super) struct Figures(BTreeMap<Name, Figure>);
+pub(super) struct Figures {
+    known: BTreeMap<Name, Figure>,
+    /// By workload: who could not be measured, and why.
+    absent: BTreeMap<String, String>,
+}
 
 impl Figure {
     /// Each figure over several runs: the median of the medians, with the least and the most of them. Of one run it is what
     /// that says itself.
     pub(super) fn medians(runs: &[Figures]) -> BTreeMap<Name, Self> {
         if let [run] = runs {
-            return run.0.clone();
+            return run.known.clone();
         }
         let mut values: BTreeMap<Name, Vec<f64>> = BTreeMap::new();
-        for (name, figure) in runs.iter().flat_map(|run| &run.0) {
+        for (name, figure) in runs.iter().flat_map(|run| &run.known) {
             values.entry(name.clone()).or_default().push(figure.median);
         }
         let over = |mut values: Vec<f64>| {
@@ -41,7 +45,7 @@ impl Figure {
 impl Figures {
     /// The figure of one contestant.
     pub(super) fn of(&self, workload: &str, figure: &str, contestant: &str) -> Option<Figure> {
-        self.0.get(&(workload.to_owned(), figure.to_owned(), contestant.to_owned())).copied()
+        self.known.get(&(workload.to_owned(), figure.to_owned(), contestant.to_owned())).copied()
     }
 
     /// The contestant among `names` with the highest median, `None` if none was measured.
@@ -58,14 +62,23 @@ impl Figures {
         names.iter().filter_map(move |name| Some(((*name).to_owned(), self.of(workload, figure, name)?)))
     }
 
-    /// Takes an answer with medians.
+    /// Why somebody beside ours was not measured.
+    pub(super) fn why_absent(&self, workload: &str) -> Option<&str> {
+        self.absent.get(workload).map(String::as_str)
+    }
+
+    /// Takes an answer with medians, and with who is absent.
     pub(super) fn add_medians(&mut self, text: &str) -> Result<(), String> {
         let report: Value = serde_json::from_str(text).map_err(|error| format!("its JSON: {error}"))?;
+        for absent in report["absent"].as_array().into_iter().flatten() {
+            let word = |name: &str| absent[name].as_str().unwrap_or_default().to_owned();
+            self.absent.insert(word("workload"), word("reason"));
+        }
         for median in report["medians"].as_array().ok_or("its JSON has no medians")? {
             let word = |name: &str| median[name].as_str().unwrap_or_default().to_owned();
             let number = |name: &str| median[name].as_f64().unwrap_or(f64::NAN);
             let figure = Figure { median: number("median"), least: number("least"), most: number("most") };
-            self.0.insert((word("workload"), word("figure"), word("contestant")), figure);
+            self.known.insert((word("workload"), word("figure"), word("contestant")), figure);
         }
         Ok(())
     }
@@ -95,7 +108,7 @@ impl Figures {
 
     fn add(&mut self, workload: &str, figure: &str, contestant: &str, value: f64) {
         let key = (workload.to_owned(), figure.to_owned(), contestant.to_owned());
-        self.0.insert(key, Figure { median: value, least: value, most: value });
+        self.known.insert(key, Figure { median: value, least: value, most: value });
     }
 
     /// Takes the estimates that criterion left, if it was run: nanoseconds become millions a second.
@@ -127,7 +140,7 @@ impl Figures {
             least: rate(&interval["upper_bound"])?,
             most: rate(&interval["lower_bound"])?,
         };
-        self.0.insert((path.to_owned(), "criterion".to_owned(), contestant.to_owned()), figure);
+        self.known.insert((path.to_owned(), "criterion".to_owned(), contestant.to_owned()), figure);
         Some(())
     }
 }
@@ -147,6 +160,15 @@ mod tests {
         let (name, best) = figures.best("churn", "M ops/s, 1 thread", &["moka", "quick_cache", "foyer"]).expect("two");
         assert_eq!((name.as_str(), best.median), ("quick_cache", 4.0));
         assert!(figures.of("churn", "M ops/s, 1 thread", "foyer").is_none());
+    }
+
+    #[test]
+    fn who_is_absent_is_known_with_the_reason() {
+        let mut figures = Figures::default();
+        let text =
+            r#"{"medians": [], "absent": [{"workload": "w", "contestant": "valkey", "reason": "it is not there"}]}"#;
+        figures.add_medians(text).expect("well-formed");
+        assert_eq!((figures.why_absent("w"), figures.why_absent("v")), (Some("it is not there"), None));
     }
 
     #[test]

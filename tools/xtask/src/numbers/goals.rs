@@ -1,6 +1,7 @@
 //! The goals, by topic, each with the figure that it is about, and what each topic means.
 
 use super::judge::{Goal, PEERS, Wish};
+use super::measure::ALLOCATIONS;
 
 /// A group of goals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,11 +12,12 @@ pub(super) enum Topic {
     Memory,
     HitRatio,
     Restart,
+    Cluster,
 }
 
 impl Topic {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Reads, Self::Writes, Self::Latency, Self::Memory, Self::HitRatio, Self::Restart];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Reads, Self::Writes, Self::Latency, Self::Memory, Self::HitRatio, Self::Restart, Self::Cluster];
 
     pub(super) fn title(self) -> &'static str {
         match self {
@@ -25,6 +27,7 @@ impl Topic {
             Self::Memory => "Memory",
             Self::HitRatio => "Hit ratio",
             Self::Restart => "After SIGKILL",
+            Self::Cluster => "Cluster",
         }
     }
 
@@ -65,13 +68,25 @@ impl Topic {
                  those that the next life reads and finds right. The p99 of reads in the second after the first hit is divided\n\
                  by that of a second in which everything has been looked at."
             }
+            Self::Cluster => {
+                "Nodes on loopback, each in a process of its own, in plaintext unless sealed (Noise) is said. `insert`: processor\n\
+                 time of an insert of 256 B on the thread that makes it, 20,000 a second, with three peers of which one is\n\
+                 stopped, beside the same without a cluster. Updates of 64 B and 64 KiB: distinct keys, from the first insert\n\
+                 until the peer has confirmed the last; beside them SETs in a pipeline until a replica has confirmed the last,\n\
+                 and a loop of writev over a socket. Visible: from an insert to a read on the peer that finds it, one a\n\
+                 millisecond, beside round trips of 64 B between two threads. Restart: a node of a million entries is killed,\n\
+                 1 % change meanwhile; from the start of its process until it is confirmed and serves. Join: from the start of\n\
+                 an empty node until nothing is missing, beside the change stream of the same entries, and beside the socket.\n\
+                 Missed: from SIGKILL, or SIGSTOP, to the event on another node. Healed: two nodes, one writes 5,000 a second,\n\
+                 all between them is lost for a minute; from its end until the other one has all that was written before."
+            }
         }
     }
 }
 
 /// All of them.
 pub(super) fn goals() -> Vec<Goal> {
-    [reads(), writes(), latency(), memory(), hit_ratio(), restart()].into_iter().flatten().collect()
+    [reads(), writes(), latency(), memory(), hit_ratio(), restart(), cluster()].into_iter().flatten().collect()
 }
 
 fn reads() -> Vec<Goal> {
@@ -157,10 +172,38 @@ fn restart() -> Vec<Goal> {
     ]
 }
 
+fn cluster() -> Vec<Goal> {
+    let row = |what: &str, workload: &str, figure, wish| goal(Topic::Cluster, what, workload, figure, wish);
+    let sealed = |goal| Goal { ours: "also-cache sealed", ..goal };
+    let (updates, bytes) = ("k updates/s", "MB/s");
+    vec![
+        row("insert, CPU, ns", "cluster/insert", "CPU of an insert, ns", Wish::WithinTimesOf(1.2, &["no cluster"])),
+        row("allocations per 1,000 inserts", ALLOCATIONS, "per 1,000 inserts", Wish::AtMost(1.0)),
+        row("of them overwrites", ALLOCATIONS, "per 1,000 overwrites", Wish::WithinTimesOf(1.1, &["no cluster"])),
+        row("updates of 64 B, thousands/s", "cluster/64B", updates, Wish::TimesOf(3.0, SERVERS)),
+        sealed(row("the same, sealed", "cluster/64B", updates, Wish::Said(SERVERS))),
+        row("conflated of them, %", "cluster/64B", "conflated, %", Wish::Said(&[])),
+        row("updates of 64 KiB, MB/s", "cluster/64KiB", bytes, Wish::TimesOf(0.6, TCP)),
+        sealed(row("the same, sealed", "cluster/64KiB", bytes, Wish::Said(TCP))),
+        row("visible on the peer, p50, us", "cluster/visible", "p50, us", Wish::WithinTimesOf(2.0, TCP)),
+        row("visible on the peer, p99, us", "cluster/visible", "p99, us", Wish::WithinTimesOf(4.0, TCP)),
+        sealed(row("the same p50, sealed", "cluster/visible", "p50, us", Wish::Said(TCP))),
+        row("warm restart, ms", "cluster/restart", "start to serving, ms", Wish::AtMost(300.0)),
+        row("its entries, % of the origin's", "cluster/restart", "entries, % of the origin's", Wish::AtLeast(100.0)),
+        row("join, 64 B, thousands/s", "cluster/join-64B", "k entries/s", Wish::TimesOf(0.5, &["change stream"])),
+        row("join, 64 KiB, MB/s", "cluster/join-64KiB", bytes, Wish::TimesOf(0.5, TCP)),
+        row("killed, missed after, p99, ms", "cluster/killed", "missed after, p99, ms", Wish::AtMost(3_000.0)),
+        row("stopped, missed after, p99, ms", "cluster/silent", "missed after, p99, ms", Wish::AtMost(3_000.0)),
+        row("cut for 60 s, healed after, ms", "cluster/partition", "healed after, ms", Wish::AtMost(2_000.0)),
+    ]
+}
+
 fn goal(topic: Topic, what: impl Into<String>, workload: &str, figure: &'static str, wish: Wish) -> Goal {
     Goal { topic, what: what.into(), workload: workload.to_owned(), figure, ours: "also-cache", wish }
 }
 
+const SERVERS: &[&str] = &["valkey", "redis"];
+const TCP: &[&str] = &["TCP"];
 const BY_WEIGHT: &[&str] =
     &["quick_cache by weight", "moka by weight", "foyer by weight", "tinyufo by weight", "segcache by weight"];
 const GETS: [(&str, &str); 2] = [("1 thread", "M gets/s, 1 thread"), ("2 threads", "M gets/s, 2 threads")];

@@ -26,6 +26,12 @@ pub(super) enum Wish {
     AtMost(f64),
     /// Not above the lowest of the peers.
     NotAbovePeers,
+    /// At least so many times the best of these.
+    TimesOf(f64, &'static [&'static str]),
+    /// At most so many times the lowest of these.
+    WithinTimesOf(f64, &'static [&'static str]),
+    /// No goal: said all the same, beside one of these.
+    Said(&'static [&'static str]),
 }
 
 /// A goal and what became of it.
@@ -36,7 +42,7 @@ pub(super) struct Line {
     pub(super) ours: String,
     pub(super) beside: String,
     pub(super) spread: String,
-    pub(super) verdict: &'static str,
+    pub(super) verdict: String,
     /// What measures it.
     pub(super) command: String,
 }
@@ -58,9 +64,9 @@ pub(super) fn print(lines: &[Line]) {
         if at == 0 || lines[at - 1].topic != line.topic {
             println!("\n  {}", line.topic.title());
         }
-        row([&line.what, &line.wish, &line.ours, &line.beside, &line.spread, line.verdict]);
+        row([&line.what, &line.wish, &line.ours, &line.beside, &line.spread, &line.verdict]);
     }
-    let count = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();
+    let count = |verdict: &str| lines.iter().filter(|line| line.verdict.starts_with(verdict)).count();
     println!("\n  {} reached, {} not, {} not measured", count(YES), count(NO), count(UNKNOWN));
 }
 
@@ -69,7 +75,10 @@ impl Goal {
         let ours = figures.of(&self.workload, self.figure, self.ours);
         let peer = match &self.wish {
             Wish::Times(_) => figures.best(&self.workload, self.figure, PEERS),
-            Wish::Plus(_, names) => figures.best(&self.workload, self.figure, names),
+            Wish::Plus(_, names) | Wish::TimesOf(_, names) | Wish::Said(names) => {
+                figures.best(&self.workload, self.figure, names)
+            }
+            Wish::WithinTimesOf(_, names) => figures.least(&self.workload, self.figure, names),
             // What has to be at least so much is ours alone, or means something else where there is no budget.
             Wish::AtLeast(_) => None,
             Wish::AtMost(_) | Wish::NotAbovePeers => figures.least(&self.workload, self.figure, PEERS),
@@ -84,8 +93,17 @@ impl Goal {
             beside: peer.map_or("-".to_owned(), |(name, figure)| format!("{name} {}", number(figure.median))),
             spread: ours.map_or("-".to_owned(), spread),
             command: command_of(&self.workload),
-            verdict: reached.map_or(UNKNOWN, |reached| if reached { YES } else { NO }),
+            verdict: match (reached, &self.wish) {
+                (Some(true), _) => YES.to_owned(),
+                (Some(false), _) => NO.to_owned(),
+                (None, Wish::Said(_)) if ours.is_some() => "-".to_owned(),
+                (None, _) => self.why_unknown(figures),
+            },
         }
+    }
+
+    fn why_unknown(&self, figures: &Figures) -> String {
+        figures.why_absent(&self.workload).map_or(UNKNOWN.to_owned(), |reason| format!("{UNKNOWN}: {reason}"))
     }
 }
 
@@ -98,6 +116,9 @@ impl Wish {
             Self::AtLeast(bound) => ours >= *bound,
             Self::AtMost(bound) => ours <= *bound,
             Self::NotAbovePeers => ours <= beside?,
+            Self::TimesOf(factor, _) => ours >= beside? * factor,
+            Self::WithinTimesOf(factor, _) => ours <= beside? * factor,
+            Self::Said(_) => return None,
         })
     }
 
@@ -109,6 +130,9 @@ impl Wish {
             Self::AtLeast(bound) => format!(">= {bound}"),
             Self::AtMost(bound) => format!("<= {bound}"),
             Self::NotAbovePeers => "<= best peer".to_owned(),
+            Self::TimesOf(factor, names) => format!(">= {factor} x {}", names.join(" or ")),
+            Self::WithinTimesOf(factor, names) => format!("<= {factor} x {}", names.join(" or ")),
+            Self::Said(_) => "-".to_owned(),
         }
     }
 }
@@ -136,10 +160,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_goal_beside_somebody_who_is_not_there_says_why() {
+        let mut figures = Figures::default();
+        let text = r#"{"medians": [{"workload": "cluster/64B", "figure": "k updates/s", "contestant": "also-cache",
+            "median": 9.0, "least": 9.0, "most": 9.0}],
+            "absent": [{"workload": "cluster/64B", "contestant": "valkey", "reason": "no server"}]}"#;
+        figures.add_medians(text).expect("well-formed");
+        let lines = lines(&figures);
+        let verdicts = || lines.iter().map(|line| line.verdict.as_str());
+        assert_eq!(verdicts().filter(|verdict| *verdict == "not measured: no server").count(), 3);
+        assert!(verdicts().filter(|verdict| *verdict == UNKNOWN).count() > 40);
+    }
+
+    #[test]
     fn a_wish_relative_to_nobody_is_not_judged() {
         assert_eq!(Wish::Times(2.0).is_reached(5.0, None), None);
         assert_eq!(Wish::Times(2.0).is_reached(5.0, Some(2.5)), Some(true));
         assert_eq!(Wish::Plus(0.4, PEERS).is_reached(48.3, Some(48.0)), Some(false));
+        assert_eq!(Wish::TimesOf(3.0, &["redis"]).is_reached(5.0, Some(2.0)), Some(false));
+        assert_eq!(Wish::WithinTimesOf(2.0, &["TCP"]).is_reached(5.0, Some(2.5)), Some(true));
         assert_eq!(Wish::NotAbovePeers.is_reached(1.0, Some(2.0)), Some(true));
         assert_eq!(
             (Wish::AtMost(1.0).is_reached(1.0, None), Wish::AtLeast(1.0).is_reached(0.9, None)),

@@ -18,6 +18,8 @@ enum How {
     Medians(Vec<String>),
     /// Words of `also-cache replay`; if they fail, the others are tried.
     Replay(Vec<String>, Option<Vec<String>>),
+    /// A program of the tools whose answer has medians.
+    Program(&'static str),
     /// A filter of the bench `get_hit`, and how often it is run.
     Bench(&'static str, u32),
 }
@@ -40,6 +42,12 @@ pub(super) fn all(options: &Options) -> Result<Vec<Measurement>, String> {
         Measurement { name: "memory", how: compare("drift,overhead,waste", "1") },
         Measurement { name: "reopen", how: How::Medians(reopen) },
     ];
+    all.extend(CLUSTER.map(|(name, only)| {
+        let mut words = words(&["replication", "--json", "--only", only, "--rounds", rounds]);
+        words.extend(quick.then(|| "--quick".to_owned()));
+        Measurement { name, how: How::Medians(words) }
+    }));
+    all.push(Measurement { name: "cluster-allocations", how: How::Program("also-cache-allocations") });
     if !quick {
         // Every size once; what goals are about again and again, and its medians count.
         all.push(Measurement { name: "hits", how: How::Bench(HITS, 1) });
@@ -81,6 +89,7 @@ impl Measurement {
         let started = Instant::now();
         let text = match &self.how {
             How::Medians(words) | How::Replay(words, None) => also_cache(words)?,
+            How::Program(name) => program(name, &["--json".to_owned()])?,
             How::Replay(words, Some(instead)) => also_cache(words).or_else(|problem| {
                 eprintln!("xtask: {}: {problem}; without the peers of tools/peers:", self.name);
                 also_cache(instead)
@@ -96,7 +105,7 @@ impl Measurement {
     /// Sorts an answer into the figures.
     pub(super) fn hand_over(&self, text: &str, figures: &mut Figures) -> Result<(), String> {
         match &self.how {
-            How::Medians(_) | How::Bench(..) => figures.add_medians(text),
+            How::Medians(_) | How::Program(_) | How::Bench(..) => figures.add_medians(text),
             How::Replay(..) => figures.add_replay(self.name, text),
         }
     }
@@ -120,10 +129,15 @@ fn traces(folder: &Path) -> Result<Vec<String>, String> {
 
 /// What the `also-cache` command prints.
 fn also_cache(words: &[String]) -> Result<String, String> {
+    program("also-cache", words)
+}
+
+/// What a program of the tools prints.
+fn program(name: &str, words: &[String]) -> Result<String, String> {
     let mut command = Command::new("cargo");
-    command.args(["run", "--quiet", "--release", "-p", "also-cache-tools", "--"]).args(words);
+    command.args(["run", "--quiet", "--release", "-p", "also-cache-tools", "--bin", name, "--"]).args(words);
     let shown: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.ends_with(".u32.zst")).collect();
-    eprintln!("==> also-cache {}", shown.join(" "));
+    eprintln!("==> {name} {}", shown.join(" "));
     output(command)
 }
 
@@ -177,6 +191,10 @@ pub(super) fn command_of(workload: &str) -> String {
         "replay-4-threads" => "also-cache replay --sweep --alone --threads 4 FOLDER/*.u32.zst".to_owned(),
         "replay-16MiB" => format!("also-cache replay {} --against all FOLDER/*.u32.zst", SMALL.join(" ")),
         "reopen" => "also-cache reopen".to_owned(),
+        "cluster" if workload == ALLOCATIONS => {
+            "cargo run --release -p also-cache-tools --bin also-cache-allocations".to_owned()
+        }
+        "cluster" => format!("also-cache replication --only {workload}"),
         _ => format!("also-cache compare --only {}", quoted(workload)),
     }
 }
@@ -190,6 +208,16 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 const SMALL: [&str; 6] = ["--capacity-bytes", "16MiB", "--value-bytes", "64..4096", "--by-logarithm", "--equal-memory"];
+/// Measurements of nodes, and the workloads of each.
+const CLUSTER: [(&str, &str); 6] = [
+    ("cluster-insert", "cluster/insert"),
+    ("cluster-rates", "cluster/64B,cluster/64KiB"),
+    ("cluster-visible", "cluster/visible"),
+    ("cluster-rejoin", "cluster/restart,cluster/join"),
+    ("cluster-deaths", "cluster/killed,cluster/silent"),
+    ("cluster-partition", "cluster/partition"),
+];
+pub(super) const ALLOCATIONS: &str = "cluster/allocations";
 const HITS: &str = "get_hit/(10k|1M|4M)x";
 const TWO: &str = "quick_cache,moka";
 const BATCHES: &str = "get_hit/(4Mx64|1Mx256)/zipf/1t/(also-cache get_many 16|quick_cache)$";

@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 /// Everything that a node had written at one moment. Printable and readable: fit for a cookie or a header.
 ///
-/// Made by [`crate::Cluster::token`]; at most 38 characters.
+/// Made by [`crate::Cache::token`]; at most 38 characters.
 ///
 /// ```
 /// use also_cache::Token;
@@ -30,8 +30,8 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Token {
-    pub(super) stream: StreamId,
-    pub(super) position: Position,
+    pub(crate) stream: StreamId,
+    pub(crate) position: Position,
 }
 
 /// A text that is no token.
