@@ -155,18 +155,19 @@ impl Store {
         self.engine.floor_of(key)
     }
 
-    /// Raises a floor; never lowers it. The clock follows; a stamp too far ahead counts as now.
+    /// Raises a floor; never lowers it. The clock follows, unless the stamp is too far ahead; one that it will not reach for
+    /// long counts as now.
     pub(crate) fn raise_floor(&self, range: u32, stamp: Stamp) {
         self.raise_floors(range..range + 1, stamp);
     }
 
     /// The same of several ranges.
     pub(crate) fn raise_floors(&self, ranges: Range<u32>, stamp: Stamp) {
-        let stamp = self.followed(stamp);
+        let stamp = self.engine.floor_stamp(stamp);
         ranges.for_each(|range| self.engine.raise_floor_of_range(range, stamp));
     }
 
-    /// The same of all ranges, in one step.
+    /// The same of all ranges, in one step; a stamp too far ahead counts as now.
     pub(crate) fn raise_all_floors(&self, stamp: Stamp) {
         self.engine.raise_floor_of_all(self.followed(stamp));
     }
