@@ -3,15 +3,15 @@
 //! ```text
 //!   warm   a node with a million entries is killed, 1 % of them change, it is started again on its file
 //!          process start ... open ... confirmed, serving ... complete
-//!   cold   a node without anything joins one that has it all:  start of the node ... complete
+//!   cold   a node without anything joins one that has it all:  open, then start of the node ... complete
 //! ```
 
 use super::node::{self, Birth, Order};
 use super::peer::Peer;
 use super::workload::{Contestant, Figures, figure};
 use super::{stream, tcp};
-use crate::demo::Place;
 use crate::failure::{Failure, Result};
+use crate::place::Place;
 use crate::value;
 use also_cache::{Acks, Cache, Cluster};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) fn warm(quick: bool) -> Result<Figures> {
     let birth = Birth {
         name: "peer".to_owned(),
         capacity: CAPACITY,
-        file: Some(place.file().to_owned()),
+        file: Some(place.file("peer")),
         seeds,
         wait: true,
         ..Birth::default()
@@ -88,8 +88,16 @@ pub(super) fn cold_large(contestant: Contestant, quick: bool) -> Result<Figures>
 /// Entries a second of a join, from the start of the node until nothing is missing.
 fn cold(entries: u64, value_bytes: usize) -> Result<(f64, u64)> {
     let (cache, cluster) = origin(entries, value_bytes)?;
-    let seeds = vec![cluster.local_address()];
-    let birth = Birth { name: "peer".to_owned(), capacity: CAPACITY, seeds, wait: true, ..Birth::default() };
+    // The open backs a file with memory, so that the join does not have to.
+    let place = Place::find(CAPACITY, false)?;
+    let birth = Birth {
+        name: "peer".to_owned(),
+        capacity: CAPACITY,
+        file: Some(place.file("peer")),
+        seeds: vec![cluster.local_address()],
+        wait: true,
+        ..Birth::default()
+    };
     let mut peer = Peer::start(birth)?;
     let there = peer.tell(&Order::Survey { count: entries })?;
     let here = node::survey(&cache, entries);

@@ -48,7 +48,8 @@ pub(super) fn small(contestant: Contestant, quick: bool) -> Result<Figures> {
 pub(super) fn changes(quick: bool, keys: u64, value_bytes: usize) -> Result<Figures> {
     let mut rate = 0.0;
     let keys = if quick { keys / 5 } else { keys };
-    let run = Run { contestant: Contestant::Ours, capacity: 1 << 30, value_bytes, keys, passes: 1, ahead: AHEAD_CELLS };
+    let run = Run { contestant: Contestant::Ours, capacity: 1 << 30, value_bytes, keys, passes: 2, ahead: AHEAD_CELLS };
+    // The first pass has touched all pages; the second is what counts.
     run.measure(&mut |pass| rate = pass.stored as f64 / pass.took.as_secs_f64())?;
     Ok(vec![figure("k entries/s", rate / 1e3)])
 }
