@@ -1,56 +1,62 @@
-//! `demo`: the main job in half a minute, with a SIGKILL in the middle of it.
+//! `demo`: the main job in half a minute: three nodes, and a SIGKILL of one of them in the middle of it.
 //!
 //! ```text
-//!   this process                          the child
-//!   ------------                          ---------
-//!   place.rs   arena in /dev/shm
-//!   victim.rs  start  ------------------> child.rs     several threads: read, write, remove
-//!   ledger.rs  note what was acknowledged <--pipe-- protocol.rs
-//!   victim.rs  SIGKILL -----------------> x
-//!   demo.rs    open the same arena, first hit
-//!   survey.rs  look up every key, check every byte
-//!   workload.rs go on, warm
+//!   this process                              three children: a, b, c, a node each
+//!   ------------                              -----------------------------------
+//!   place      arenas in /dev/shm
+//!   process.rs start, tell  ---------------->  child.rs    fill, serve, survey      workload.rs
+//!   ledger.rs  what was acknowledged  <-pipe-- protocol.rs
+//!   process.rs SIGKILL      ---------------->  x  b
+//!   process.rs start it again  ------------->  b, warm: it catches up, and goes on
+//!   survey.rs  every key on every node, held against what was acknowledged
 //!   report.rs  text | JSON
 //! ```
 //!
-//! The arena is large enough for all keys, so that nothing has to be evicted and the survivors can be held against what
-//! was acknowledged, key by key.
+//! The arenas are large enough for all keys, so that nothing has to be evicted and every node can be held against what was
+//! acknowledged, key by key.
 
 mod child;
 mod ledger;
+mod process;
 mod protocol;
 mod report;
 mod survey;
-mod victim;
 mod workload;
 
 pub(crate) use child::{ChildOptions, serve};
 
 use crate::failure::{Failure, Result};
+use crate::loopback::free_address;
+use crate::node::parse_rate;
 use crate::place::Place;
-use crate::{interrupt, machine, progress, size, value};
+use crate::{interrupt, machine, progress, size};
 use also_cache::limits::CAPACITY_MAX;
-use also_cache::{Cache, Recovery};
 use clap::Args;
-use report::{Opened, Report, Served, Warm};
+use ledger::Ledger;
+use process::Process;
+use report::{Caught, Report, Wrote};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use victim::Victim;
-use workload::{Silent, Workload};
+use survey::Survey;
+use workload::{LAPS, SEQUENCE_AFTER_RESTART, SEQUENCE_OF_SERVING, Workload};
 
 /// Options of `demo`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DemoOptions {
-    /// Size of the arena, everything included, from 8MiB.
-    #[arg(long, default_value = "256MiB", value_name = "BYTES", value_parser = parse_capacity)]
+    /// Size of each of the three arenas, everything included, from 8MiB.
+    #[arg(long, default_value = "64MiB", value_name = "BYTES", value_parser = parse_capacity)]
     capacity: u64,
-    /// Threads that serve. [default: as many as processors, 2 to 4]
+    /// Operations a second on each node.
+    #[arg(long, default_value = "10k/s", value_name = "N/s", value_parser = parse_rate)]
+    load: u64,
+    /// Threads that serve on each node. [default: as many as processors, 1 to 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
     /// Seconds of serving before the kill.
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Keep the arena file afterwards.
+    /// Keep the arenas' files afterwards.
     #[arg(long)]
     keep: bool,
     /// Print the report as JSON.
@@ -60,26 +66,49 @@ pub(crate) struct DemoOptions {
 
 const EXAMPLES: &str = "\
 Examples:
-  also-cache demo                                   about ten seconds, 256 MiB
-  also-cache demo --capacity 4GiB --seconds 30
+  also-cache demo                                   about fifteen seconds, three nodes of 64 MiB
+  also-cache demo --capacity 1GiB --seconds 30 --load 30k/s
   also-cache demo --threads 8 --keep --json
 
-The exit status is 1 if the arena did not open warm, a value was wrong, or less than 99.9 % came back.";
+The exit status is 1 if the killed node did not come back warm, if a value was wrong anywhere, if an acknowledged write
+was lost, or if a node misses a key without having counted why.";
 
-/// Serves, kills, reopens, checks, goes on, reports.
+/// Starts three nodes, writes, reads, serves, kills one, restarts it, checks all, reports.
 pub(crate) fn run(options: &DemoOptions) -> Result<()> {
     interrupt::catch();
-    let place = Place::find(options.capacity, options.keep)?;
-    let workload = Workload::fitting(options.capacity, threads(options));
-    report::title(options.json, &place, &workload);
+    let place = Place::find(options.capacity * NODES.len() as u64, options.keep)?;
+    let mut demo = Demo::new(options, &place)?;
+    report::title(options.json, &place, &demo.workload(0));
 
-    let served = serve_and_kill(options, &place, &workload)?;
-    let (cache, opened) = open(options, &place)?;
-    let survey = survey::survey(&cache, &served.ledger, options.json)?;
-    let warm = go_on(&cache, &workload, options.json)?;
-    drop(cache.close());
+    let started = demo.start_all()?;
+    let wrote = demo.write_and_read()?;
+    let served = demo.serve()?;
+    let (mut ledger, down) = demo.kill()?;
+    let caught = demo.restart()?;
+    let warm = demo.go_on()?;
+    let (surveys, lost) = demo.check(&mut ledger)?;
 
-    let report = Report::new(options.capacity, &workload, &place, &served, opened, survey, warm);
+    let report = Report {
+        folder: place.folder().to_owned(),
+        capacity_bytes: options.capacity,
+        keys: demo.keys,
+        load_per_s: options.load,
+        start_seconds: started.as_secs_f64(),
+        wrote,
+        serve_seconds: served.as_secs_f64(),
+        operations: ledger.operations,
+        writes_acknowledged: ledger.writes,
+        removals_acknowledged: ledger.removals,
+        writes_refused: ledger.refused,
+        wrong_while_serving: ledger.wrong,
+        down_seconds: down.as_secs_f64(),
+        caught,
+        warm_seconds: warm.0.as_secs_f64(),
+        warm_reads: warm.1.0,
+        warm_hits: warm.1.1,
+        surveys,
+        lost_everywhere: lost,
+    };
     report.print(options.json, options.keep)?;
     match report.wrong() {
         None => Ok(()),
@@ -87,66 +116,163 @@ pub(crate) fn run(options: &DemoOptions) -> Result<()> {
     }
 }
 
-fn threads(options: &DemoOptions) -> u16 {
-    options.threads.unwrap_or_else(|| machine::processors().clamp(2, 4) as u16)
+/// The nodes, and what they are to do.
+struct Demo<'a> {
+    options: &'a DemoOptions,
+    place: &'a Place,
+    addresses: Vec<SocketAddr>,
+    keys: u64,
+    nodes: Vec<Process>,
 }
 
-fn serve_and_kill(options: &DemoOptions, place: &Place, workload: &Workload) -> Result<Served> {
-    let mut victim = Victim::start(&place.file("demo"), options.capacity, workload)?;
-    let filling = progress::bar(workload.keys, "fill", options.json);
-    while !victim.progress().is_filled() {
-        victim.check_alive()?;
-        filling.set_position(victim.progress().entries());
-        pause()?;
+impl<'a> Demo<'a> {
+    fn new(options: &'a DemoOptions, place: &'a Place) -> Result<Self> {
+        let addresses = NODES.iter().map(|_| free_address()).collect::<std::io::Result<_>>()?;
+        Ok(Self { options, place, addresses, keys: workload::key_count(options.capacity), nodes: Vec::new() })
     }
-    filling.finish_and_clear();
 
-    let wanted = Duration::from_secs(options.seconds);
-    let serving = progress::bar(wanted.as_millis() as u64, "serve", options.json);
-    let started = Instant::now();
-    while started.elapsed() < wanted {
-        victim.check_alive()?;
-        serving.set_position(started.elapsed().as_millis() as u64);
-        serving.set_message(format!("{} operations", size::rough(victim.progress().operations() as f64)));
-        pause()?;
+    fn workload(&self, node: usize) -> Workload {
+        let threads = self.options.threads.unwrap_or_else(|| machine::processors().clamp(1, 4) as u16);
+        Workload { keys: self.keys, threads, node: node as u16, nodes: NODES.len() as u16, load: self.options.load }
     }
-    let took = started.elapsed();
-    serving.finish_and_clear();
-    Ok(Served { took, ledger: victim.kill()? })
-}
 
-fn open(options: &DemoOptions, place: &Place) -> Result<(Cache, Opened)> {
-    let started = Instant::now();
-    let cache = Cache::builder().capacity(options.capacity).file(place.file("demo")).open()?;
-    let took = started.elapsed();
-    let keys = workload::key_count(options.capacity);
-    let hit = (0..keys).any(|number| cache.contains(value::key(number)));
-    let first_hit = hit.then(|| started.elapsed());
-    let warm = matches!(cache.recovery(), Recovery::Warm { .. });
-    let recovery = cache.recovery().to_string();
-    Ok((cache, Opened { took, first_hit, warm, recovery }))
-}
+    fn start(&self, node: usize) -> Result<Process> {
+        let file = self.place.file(NODES[node]);
+        Process::start(NODES[node], (&file, self.options.capacity), &self.addresses, &self.workload(node))
+    }
 
-fn go_on(cache: &Cache, workload: &Workload, quiet: bool) -> Result<Warm> {
-    let bar = progress::bar(WARM_SECONDS * 1000, "go on warm", quiet);
-    let started = Instant::now();
-    let tally = workload.run(cache, workload::SEQUENCE_AFTER_RESTART, |_| Silent, &|| {
-        bar.set_position(started.elapsed().as_millis() as u64);
-        started.elapsed() >= Duration::from_secs(WARM_SECONDS) || interrupt::requested()
-    });
-    bar.finish_and_clear();
-    interrupt::check()?;
-    Ok(Warm { took: started.elapsed(), tally })
-}
+    fn start_all(&mut self) -> Result<Duration> {
+        let began = Instant::now();
+        for node in 0..NODES.len() {
+            self.nodes.push(self.start(node)?);
+        }
+        self.nodes.iter_mut().try_for_each(|node| node.until("ready", |told| told.ready.is_some()))?;
+        Ok(began.elapsed())
+    }
 
-fn pause() -> Result<()> {
-    std::thread::sleep(Duration::from_millis(20));
-    interrupt::check()
+    /// Writes all keys on `a`, reads them on the others; then single writes, each waited for.
+    fn write_and_read(&mut self) -> Result<Wrote> {
+        let keys = self.keys;
+        let bar = progress::bar(keys, "write", self.options.json);
+        let began = Instant::now();
+        self.nodes[0].ask("fill");
+        self.nodes[0].until("full", |told| {
+            bar.set_position(told.ledger.writes);
+            if told.ledger.writes == keys {
+                bar.set_message("until b and c have them all");
+            }
+            told.filled_ns.is_some()
+        })?;
+        let write_seconds = began.elapsed().as_secs_f64();
+        bar.finish_and_clear();
+        let written = self.nodes[0].told().ledger.writes;
+        let began = Instant::now();
+        let mut surveys = Vec::new();
+        for node in [1, 2] {
+            let (copies, reasons) = self.nodes[node].survey()?;
+            surveys.push(Survey::of(NODES[node], &self.nodes[0].told().ledger, &copies, reasons));
+        }
+        let read_seconds = began.elapsed().as_secs_f64();
+        self.nodes[0].ask("laps");
+        self.nodes[0].until("through with its single writes", |told| told.laps_ns.len() == LAPS as usize)?;
+        let told = self.nodes[0].told();
+        let mut laps = told.laps_ns.clone();
+        laps.sort_unstable();
+        let microseconds = |percent: usize| laps[(laps.len() - 1) * percent / 100] as f64 / 1e3;
+        Ok(Wrote {
+            write_seconds,
+            written,
+            confirmed_after_ms: told.filled_ns.unwrap_or_default() as f64 / 1e6,
+            read_seconds,
+            surveys,
+            single_p50_us: microseconds(50),
+            single_p99_us: microseconds(99),
+        })
+    }
+
+    fn serve(&mut self) -> Result<Duration> {
+        self.nodes.iter_mut().for_each(|node| node.ask(&format!("serve {SEQUENCE_OF_SERVING}")));
+        self.watch("serve", Duration::from_secs(self.options.seconds))
+    }
+
+    /// Lets all go on for a while; fails if one of them ends.
+    fn watch(&mut self, title: &'static str, wanted: Duration) -> Result<Duration> {
+        let bar = progress::bar(wanted.as_millis() as u64, title, self.options.json);
+        let began = Instant::now();
+        while began.elapsed() < wanted {
+            self.nodes.iter_mut().try_for_each(Process::check_alive)?;
+            bar.set_position(began.elapsed().as_millis() as u64);
+            let operations: u64 = self.nodes.iter().map(|node| node.told().ledger.operations).sum();
+            bar.set_message(format!("{} operations", size::rough(operations as f64)));
+            std::thread::sleep(Duration::from_millis(20));
+            interrupt::check()?;
+        }
+        bar.finish_and_clear();
+        Ok(began.elapsed())
+    }
+
+    /// Kills `b` under load, while the others go on for a while.
+    fn kill(&mut self) -> Result<(Ledger, Duration)> {
+        let ledger = self.nodes.remove(VICTIM).kill()?;
+        Ok((ledger, self.watch("without b", DOWN)?))
+    }
+
+    /// Starts `b` again on its arena.
+    fn restart(&mut self) -> Result<Caught> {
+        let mut back = self.start(VICTIM)?;
+        back.until("ready again", |told| told.ready.is_some())?;
+        back.ask(&format!("serve {SEQUENCE_AFTER_RESTART}"));
+        let caught = {
+            let told = back.told();
+            let (warm, open_ns) = told.opened.unwrap_or_default();
+            let (changes, ready_ns) = told.ready.unwrap_or_default();
+            let ms = |ns: u64| ns as f64 / 1e6;
+            Caught {
+                warm,
+                open_ms: ms(open_ns),
+                first_hit_ms: told.first_hit_ns.map(ms),
+                confirmed_ms: told.confirmed_ns.map(ms),
+                complete_ms: ms(ready_ns),
+                changes,
+            }
+        };
+        self.nodes.insert(VICTIM, back);
+        Ok(caught)
+    }
+
+    /// All three again; then rest. Reads and hits of `b`.
+    fn go_on(&mut self) -> Result<(Duration, (u64, u64))> {
+        let took = self.watch("go on", WARM)?;
+        self.nodes.iter_mut().for_each(|node| node.ask("stop"));
+        self.nodes.iter_mut().try_for_each(|node| node.until("at rest", |told| told.stopped.is_some()))?;
+        let tally = self.nodes[VICTIM].told().stopped;
+        Ok((took, tally.unwrap_or_default()))
+    }
+
+    /// Every key on every node. What the killed process had acknowledged comes in, and all of it goes out.
+    fn check(&mut self, killed: &mut Ledger) -> Result<(Vec<Survey>, u64)> {
+        let surveyed = self.nodes.iter_mut().map(Process::survey).collect::<Result<Vec<_>>>()?;
+        // First what `a` wrote for all, then what each wrote of its own; the second life of `b` after the first.
+        let mut ledger = Ledger::new(self.keys);
+        ledger.overlay(&self.nodes[0].told().ledger);
+        ledger.overlay(killed);
+        self.nodes[1..].iter().for_each(|node| ledger.overlay(&node.told().ledger));
+        let surveys = NODES.iter().zip(&surveyed);
+        let surveys = surveys.map(|(name, (copies, reasons))| Survey::of(name, &ledger, copies, *reasons)).collect();
+        let copies: Vec<_> = surveyed.into_iter().map(|(copies, _)| copies).collect();
+        let lost = survey::lost(&ledger, &copies);
+        *killed = ledger;
+        Ok((surveys, lost))
+    }
 }
 
 fn parse_capacity(text: &str) -> std::result::Result<u64, String> {
     size::within(size::parse_bytes(text)?, CAPACITY_MIN, CAPACITY_MAX)
 }
 
+const NODES: [&str; 3] = ["a", "b", "c"];
+/// `b`.
+const VICTIM: usize = 1;
 const CAPACITY_MIN: u64 = 8 << 20;
-const WARM_SECONDS: u64 = 2;
+const DOWN: Duration = Duration::from_secs(1);
+const WARM: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! The `also-cache` command: try the cache, replay real traces through it, compare it with others.
 //!
 //! ```text
-//!   demo      serve, kill -9, reopen, check every value, go on warm
+//!   demo      three nodes: write on one, read on the others, kill -9 one, warm restart, check every value
 //!   node      one node of a cluster, from flags
 //!   cluster   nodes as processes of this machine, load, faults, a verdict
 //!   replay    access traces through the real cache, beside quick_cache, moka and S3-FIFO
@@ -10,8 +10,8 @@
 //!   replication   changes a second and how soon, restarts, deaths, cuts: beside a Redis replica and plain TCP
 //!   inspect   what is in the file of an arena             verify    what is wrong with it
 //!
-//!   machine  failure  interrupt  place  progress  table       what every subcommand uses
-//!   random   value                                     keys and values that can be checked
+//!   machine  failure  interrupt  place  loopback  progress  table       what every subcommand uses
+//!   random   value   pace                                    keys and values that can be checked
 //!   contestant/                                        one trait, one file per cache
 //!   cell                                               one measurement in a process of its own
 //! ```
@@ -26,8 +26,10 @@ mod demo;
 mod failure;
 mod inspect;
 mod interrupt;
+mod loopback;
 mod machine;
 mod node;
+mod pace;
 mod place;
 mod progress;
 mod random;
@@ -52,7 +54,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve, kill -9 in the middle, reopen, check every value, go on warm.
+    /// Three nodes: write on one, read on the others, kill -9 one under load, restart it warm, check every value.
     Demo(demo::DemoOptions),
     /// Run several nodes on this machine under load, with faults at chosen times, and compare them at the end.
     Cluster(cluster::ClusterOptions),
@@ -70,7 +72,7 @@ enum Command {
     Inspect(inspect::InspectOptions),
     /// Every index word, slot and checksum of an arena's file.
     Verify(verify::VerifyOptions),
-    /// The process that `demo` kills.
+    /// A node of `demo`.
     #[command(hide = true)]
     DemoChild(demo::ChildOptions),
     /// The process that `reopen` kills.

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use crate::{machine, size};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A folder of this process for its arenas, removed when this is dropped unless it is to be kept.
 #[derive(Debug)]
@@ -30,6 +30,11 @@ impl Place {
         let made = std::fs::create_dir(&folder);
         made.map_err(|error| Failure::File { path: folder.clone(), doing: "making the folder", error })?;
         Ok(Self { folder, keep })
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The file of one arena.

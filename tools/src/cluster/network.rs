@@ -12,8 +12,9 @@
 //! A connection that begins while the two are cut leads nowhere, and is closed when they are not any more.
 
 use super::schedule::NodeIndex;
+use crate::loopback::bind;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -95,24 +96,6 @@ impl Links {
                 .any(|link| link.as_os_str() == wanted.as_str())
         })
     }
-}
-
-/// A free port, TCP and UDP, on loopback.
-pub(super) fn free_address() -> io::Result<SocketAddr> {
-    let (listener, _) = bind()?;
-    listener.local_addr()
-}
-
-fn bind() -> io::Result<(TcpListener, UdpSocket)> {
-    let mut last = None;
-    for _ in 0..TRIES {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        match UdpSocket::bind(listener.local_addr()?) {
-            Ok(socket) => return Ok((listener, socket)),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
 }
 
 fn open_gate(node: NodeIndex, links: &Arc<Links>) -> io::Result<SocketAddr> {
@@ -200,11 +183,11 @@ fn inode(local: u16, remote: u16) -> Option<u64> {
 }
 
 const LOOK: Duration = Duration::from_millis(2);
-const TRIES: u32 = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
 
     /// This process is every node: node 0 listens here, node 1 dials.
     fn network() -> (TcpListener, UdpSocket, UdpSocket, Network) {

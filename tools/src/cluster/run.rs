@@ -8,13 +8,14 @@
 use super::ClusterOptions;
 use super::board::{Board, News, State};
 use super::done::Done;
-use super::network::{Network, free_address};
+use super::network::Network;
 use super::process::{Heard, Process};
 use super::schedule::{Fault, NodeIndex, Schedule, Step};
 use super::screen::Screen;
 use super::verdict::{Compared, Verdict};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
+use crate::loopback::free_address;
 use crate::node::{Digest, SECRET_VARIABLE};
 use crate::place::Place;
 use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! What the child acknowledged, key by key: the parent's memory of what must be in the arena.
+//! What the nodes acknowledged, key by key: the parent's memory of what must be on each of them.
 //!
 //! ```text
 //!   Never --wrote--> Written(s) --removing--> Open(s) --removed--> Removed(s) --wrote--> Written(s')
@@ -22,7 +22,7 @@ pub(super) enum Known {
     Removed(u64),
 }
 
-/// All keys, and the sums that the child reported.
+/// All keys, and the sums that a process reported.
 #[derive(Debug)]
 pub(super) struct Ledger {
     keys: Vec<Known>,
@@ -68,13 +68,28 @@ impl Ledger {
             Record::Wrong { .. } => self.wrong += 1,
             Record::Status { entries, evicted } => (self.entries, self.evicted) = (entries, evicted),
             Record::Operations { count } => self.operations += count,
-            Record::Filled => {}
+            // Not about what was acknowledged.
+            _ => {}
         }
     }
 
     /// What is known of each key, by number.
     pub(super) fn keys(&self) -> &[Known] {
         &self.keys
+    }
+
+    /// Takes what a later process, or the one that these keys belong to, had acknowledged.
+    pub(super) fn overlay(&mut self, later: &Self) {
+        for (known, later) in self.keys.iter_mut().zip(&later.keys) {
+            if *later != Known::Never {
+                *known = *later;
+            }
+        }
+        self.operations += later.operations;
+        self.writes += later.writes;
+        self.removals += later.removals;
+        self.refused += later.refused;
+        self.wrong += later.wrong;
     }
 
     fn know(&mut self, number: u64, known: Known) {
@@ -99,5 +114,17 @@ mod tests {
         assert_eq!(ledger.keys()[1], Known::Removed(5));
         ledger.note(Record::Wrote { number: 99, sequence: 1 });
         assert_eq!((ledger.writes, ledger.removals), (2, 1));
+    }
+
+    #[test]
+    fn a_later_ledger_lies_over_an_earlier_one() {
+        let mut earlier = Ledger::new(3);
+        (0..3).for_each(|number| earlier.note(Record::Wrote { number, sequence: 1 }));
+        let mut later = Ledger::new(3);
+        later.note(Record::Wrote { number: 0, sequence: 9 });
+        later.note(Record::Removed { number: 1, sequence: 10 });
+        earlier.overlay(&later);
+        assert_eq!(earlier.keys(), [Known::Written(9), Known::Removed(10), Known::Written(1)]);
+        assert_eq!((earlier.writes, earlier.removals), (4, 1));
     }
 }

@@ -5,10 +5,16 @@
 //!        +-------------------+------+-----------+
 //!        | a, little endian  | kind | b         |     a: 56 bits, b: 64 bits
 //!        +-------------------+------+-----------+
-//!   kind    1 wrote     2 removing  3 removed   4 refused   5 wrong    6 status            7 operations  8 filled
-//!   a       key number  key number  key number  key number  key number entries             count         -
-//!   b       sequence    sequence    sequence    -           -          evicted so far      -             -
+//!   kind    1 wrote     2 removing  3 removed   4 refused   5 wrong    6 status            7 operations
+//!   a       key number  key number  key number  key number  key number entries             count
+//!   b       sequence    sequence    sequence    -           -          evicted so far      -
+//!
+//!   kind    8 filled    9 opened    10 first hit  11 confirmed  12 ready  13 lap    14 stopped  15 found    16 damaged  17 surveyed
+//!   a       -           1: warm     -             -             changes   -         reads       key number  key number  left out
+//!   b       ns          ns          ns            ns            ns        ns        hits        sequence    -           evicted
 //! ```
+//!
+//! Nanoseconds of `first hit`, `confirmed` and `ready` count from before the process was started.
 //!
 //! A write or removal is acknowledged when its record has reached the pipe, after the call returned. A removal is also
 //! announced before the call: killed in between, the key may be there or not, and both are right.
@@ -36,8 +42,26 @@ pub(super) enum Record {
     Status { entries: u64, evicted: u64 },
     /// So many operations since the last record of this kind.
     Operations { count: u64 },
-    /// Every key has been written once.
-    Filled,
+    /// Every key has been written once, and all other nodes had them after so long.
+    Filled { ns: u64 },
+    /// The arena was opened, in so long.
+    Opened { warm: bool, ns: u64 },
+    /// A read found something.
+    FirstHit { ns: u64 },
+    /// The entries of the earlier life are right.
+    Confirmed { ns: u64 },
+    /// Nothing is missing, after so many changes of others.
+    Ready { changes: u64, ns: u64 },
+    /// A single write was on all other nodes after so long.
+    Lap { ns: u64 },
+    /// It serves no more, and the others have all that it wrote.
+    Stopped { reads: u64, hits: u64 },
+    /// A key's value is there.
+    Found { number: u64, sequence: u64 },
+    /// A key's value is there, and has wrong bytes.
+    Damaged { number: u64 },
+    /// All keys were looked up. So many changes of others were left out, so many entries evicted, since the start.
+    Surveyed { left_out: u64, evicted: u64 },
 }
 
 impl Record {
@@ -51,7 +75,16 @@ impl Record {
             Self::Wrong { number } => (5, number, 0),
             Self::Status { entries, evicted } => (6, entries, evicted),
             Self::Operations { count } => (7, count, 0),
-            Self::Filled => (8, 0, 0),
+            Self::Filled { ns } => (8, 0, ns),
+            Self::Opened { warm, ns } => (9, u64::from(warm), ns),
+            Self::FirstHit { ns } => (10, 0, ns),
+            Self::Confirmed { ns } => (11, 0, ns),
+            Self::Ready { changes, ns } => (12, changes, ns),
+            Self::Lap { ns } => (13, 0, ns),
+            Self::Stopped { reads, hits } => (14, reads, hits),
+            Self::Found { number, sequence } => (15, number, sequence),
+            Self::Damaged { number } => (16, number, 0),
+            Self::Surveyed { left_out, evicted } => (17, left_out, evicted),
         };
         debug_assert!(a >> 56 == 0, "{a} does not fit 56 bits");
         let mut bytes = [0; RECORD_BYTES];
@@ -75,7 +108,16 @@ impl Record {
             5 => Self::Wrong { number: a },
             6 => Self::Status { entries: a, evicted: b },
             7 => Self::Operations { count: a },
-            8 => Self::Filled,
+            8 => Self::Filled { ns: b },
+            9 => Self::Opened { warm: a == 1, ns: b },
+            10 => Self::FirstHit { ns: b },
+            11 => Self::Confirmed { ns: b },
+            12 => Self::Ready { changes: a, ns: b },
+            13 => Self::Lap { ns: b },
+            14 => Self::Stopped { reads: a, hits: b },
+            15 => Self::Found { number: a, sequence: b },
+            16 => Self::Damaged { number: a },
+            17 => Self::Surveyed { left_out: a, evicted: b },
             _ => return None,
         })
     }
@@ -127,7 +169,16 @@ mod tests {
             Record::Wrong { number: 9 },
             Record::Status { entries: 5, evicted: 6 },
             Record::Operations { count: 77 },
-            Record::Filled,
+            Record::Filled { ns: 1 },
+            Record::Opened { warm: true, ns: 2 },
+            Record::FirstHit { ns: 3 },
+            Record::Confirmed { ns: 4 },
+            Record::Ready { changes: 5, ns: 6 },
+            Record::Lap { ns: 7 },
+            Record::Stopped { reads: 8, hits: 9 },
+            Record::Found { number: 10, sequence: 11 },
+            Record::Damaged { number: 12 },
+            Record::Surveyed { left_out: 13, evicted: 14 },
         ] {
             assert_eq!(Record::decode(&record.encode()), Some(record));
         }

@@ -1,8 +1,7 @@
-//! What `demo` says: a step a line while it happens to be read, or all of it as JSON.
+//! What `demo` says: a step a line, or all of it as JSON.
 
-use super::ledger::Ledger;
 use super::survey::Survey;
-use super::workload::{READS_PERCENT, Tally, VALUE_BYTES, WRITES_PERCENT, Workload};
+use super::workload::{READS_PERCENT, VALUE_BYTES, WRITES_PERCENT, Workload};
 use crate::failure::Result;
 use crate::place::Place;
 use crate::size::{bytes, count, duration, rough};
@@ -11,128 +10,84 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The run up to the kill.
-pub(super) struct Served {
-    pub(super) took: Duration,
-    pub(super) ledger: Ledger,
+/// The first writes, on one node, read on the others.
+#[derive(Serialize)]
+pub(super) struct Wrote {
+    pub(super) write_seconds: f64,
+    pub(super) written: u64,
+    /// From the last write to the moment when all others had them all.
+    pub(super) confirmed_after_ms: f64,
+    pub(super) read_seconds: f64,
+    pub(super) surveys: Vec<Survey>,
+    /// From a single write to the moment when both others had it.
+    pub(super) single_p50_us: f64,
+    pub(super) single_p99_us: f64,
 }
 
-/// The restart.
-pub(super) struct Opened {
-    pub(super) took: Duration,
-    pub(super) first_hit: Option<Duration>,
+/// The restart; all times but that of the open from before the process was started.
+#[derive(Serialize)]
+pub(super) struct Caught {
     pub(super) warm: bool,
-    pub(super) recovery: String,
-}
-
-/// The run after the restart.
-pub(super) struct Warm {
-    pub(super) took: Duration,
-    pub(super) tally: Tally,
+    pub(super) open_ms: f64,
+    pub(super) first_hit_ms: Option<f64>,
+    pub(super) confirmed_ms: Option<f64>,
+    pub(super) complete_ms: f64,
+    /// Changes of others that were applied by then.
+    pub(super) changes: u64,
 }
 
 /// All figures of a run, in the order in which they came.
 #[derive(Serialize)]
 pub(super) struct Report {
-    file: PathBuf,
-    capacity_bytes: u64,
-    keys: u64,
-    threads: u16,
-    serve_seconds: f64,
-    operations: u64,
-    writes_acknowledged: u64,
-    removals_acknowledged: u64,
-    writes_refused: u64,
-    entries_before_kill: u64,
-    evicted_before_kill: u64,
-    open_seconds: f64,
-    first_hit_seconds: Option<f64>,
-    opened_warm: bool,
-    recovery: String,
-    check_seconds: f64,
-    acknowledged_and_present: u64,
-    survived: u64,
-    survived_percent: f64,
-    lost: u64,
-    values_checked: u64,
-    damaged: u64,
-    stale: u64,
-    resurrected: u64,
-    wrong_before_kill: u64,
-    first_wrong: Option<String>,
-    warm_seconds: f64,
-    warm_operations: u64,
-    warm_hit_percent: f64,
-    warm_wrong: u64,
-    warm_refused: u64,
+    pub(super) folder: PathBuf,
+    pub(super) capacity_bytes: u64,
+    pub(super) keys: u64,
+    pub(super) load_per_s: u64,
+    pub(super) start_seconds: f64,
+    pub(super) wrote: Wrote,
+    pub(super) serve_seconds: f64,
+    /// Of all processes, up to the end.
+    pub(super) operations: u64,
+    pub(super) writes_acknowledged: u64,
+    pub(super) removals_acknowledged: u64,
+    pub(super) writes_refused: u64,
+    pub(super) wrong_while_serving: u64,
+    pub(super) down_seconds: f64,
+    pub(super) caught: Caught,
+    pub(super) warm_seconds: f64,
+    pub(super) warm_reads: u64,
+    pub(super) warm_hits: u64,
+    pub(super) surveys: Vec<Survey>,
+    /// Acknowledged writes that no node holds.
+    pub(super) lost_everywhere: u64,
 }
 
 impl Report {
-    pub(super) fn new(
-        capacity_bytes: u64,
-        workload: &Workload,
-        place: &Place,
-        served: &Served,
-        opened: Opened,
-        survey: Survey,
-        warm: Warm,
-    ) -> Self {
-        let ledger = &served.ledger;
-        Self {
-            file: place.file("demo"),
-            capacity_bytes,
-            keys: workload.keys,
-            threads: workload.threads,
-            serve_seconds: served.took.as_secs_f64(),
-            operations: ledger.operations,
-            writes_acknowledged: ledger.writes,
-            removals_acknowledged: ledger.removals,
-            writes_refused: ledger.refused,
-            entries_before_kill: ledger.entries,
-            evicted_before_kill: ledger.evicted,
-            open_seconds: opened.took.as_secs_f64(),
-            first_hit_seconds: opened.first_hit.map(|took| took.as_secs_f64()),
-            opened_warm: opened.warm,
-            recovery: opened.recovery,
-            check_seconds: survey.took.as_secs_f64(),
-            acknowledged_and_present: survey.expected,
-            survived: survey.survived,
-            survived_percent: survey.survived_percent(),
-            lost: survey.lost,
-            values_checked: survey.found,
-            damaged: survey.damaged,
-            stale: survey.stale,
-            resurrected: survey.resurrected,
-            wrong_before_kill: ledger.wrong,
-            first_wrong: survey.example,
-            warm_seconds: warm.took.as_secs_f64(),
-            warm_operations: warm.tally.operations,
-            warm_hit_percent: 100.0 * warm.tally.hits as f64 / warm.tally.reads.max(1) as f64,
-            warm_wrong: warm.tally.wrong,
-            warm_refused: warm.tally.refused,
-        }
-    }
-
     /// What did not hold, `None` if everything did.
     pub(super) fn wrong(&self) -> Option<String> {
-        let bad = self.wrong_values();
-        if bad > 0 {
-            let example = self.first_wrong.as_deref().unwrap_or("no example");
-            return Some(format!("{bad} values were wrong after the restart; the first: {example}"));
+        let all = || self.wrote.surveys.iter().chain(&self.surveys);
+        if let Some(example) = all().find_map(|survey| survey.example.as_deref()) {
+            let wrong: u64 = all().map(Survey::wrong).sum();
+            return Some(format!("{wrong} values were wrong; the first: {example}"));
         }
-        if self.wrong_before_kill + self.warm_wrong > 0 {
-            return Some(format!("{} values were wrong while serving", self.wrong_before_kill + self.warm_wrong));
+        if self.wrong_while_serving > 0 {
+            return Some(format!("{} values were wrong while serving", self.wrong_while_serving));
         }
-        if !self.opened_warm {
-            return Some(format!("the arena did not open warm: {}", self.recovery));
+        if !self.caught.warm {
+            return Some("the killed node did not come back warm".to_owned());
         }
-        if self.acknowledged_and_present == 0 {
-            return Some("no write had been acknowledged before the kill, so nothing was shown".to_owned());
+        if self.caught.first_hit_ms.is_none() || self.warm_hits == 0 {
+            return Some("nothing was read on the killed node after its restart".to_owned());
         }
-        // What the cache evicted by its own decision is not lost by the kill.
-        let unexplained = self.lost.saturating_sub(self.evicted_before_kill);
-        let allowed = self.acknowledged_and_present / 1000;
-        (unexplained > allowed).then(|| format!("{unexplained} entries were lost, {allowed} (0.1 %) may be"))
+        if let Some(survey) = all().find(|survey| survey.expected == 0) {
+            return Some(format!("nothing was acknowledged that {} could hold, so nothing was shown", survey.node));
+        }
+        let evicted: u64 = self.surveys.iter().map(|survey| survey.evicted).sum();
+        if self.lost_everywhere > evicted {
+            return Some(format!("{} acknowledged writes were lost", self.lost_everywhere));
+        }
+        let misses = all().find(|survey| survey.unexplained() > 0)?;
+        Some(format!("{} keys are missing on {} without a reason that it counted", misses.unexplained(), misses.node))
     }
 
     /// Prints it.
@@ -143,86 +98,105 @@ impl Report {
             writeln!(out)?;
             return Ok(());
         }
-        for (step, name, took, text) in self.steps() {
-            let took = took.map_or(String::new(), seconds);
-            writeln!(out, "  {step}  {name:<11} {took:>8}   {}", text[0])?;
-            text[1..].iter().try_for_each(|line| writeln!(out, "{:28}{line}", ""))?;
+        for (step, (name, took, text)) in (1..).zip(self.steps()) {
+            let took = took.map_or(String::new(), |took| duration(Duration::from_secs_f64(took)));
+            writeln!(out, "  {step}  {name:<8} {took:>8}   {}", text[0])?;
+            text[1..].iter().try_for_each(|line| writeln!(out, "{:25}{line}", ""))?;
         }
         writeln!(out)?;
         match self.wrong() {
-            None => writeln!(out, "  Everything held: the process was killed, the cache was not.")?,
+            None => writeln!(out, "  Everything held: a process was killed, the cache was not.")?,
             Some(_) => writeln!(out, "  SOMETHING DID NOT HOLD.")?,
         }
         if kept {
-            writeln!(out, "  The arena stays at {}.", self.file.display())?;
+            writeln!(out, "  The arenas stay in {}.", self.folder.display())?;
         }
         Ok(())
     }
 
-    fn steps(&self) -> [Step; 5] {
-        let mut checked = vec![
-            format!(
-                "{:.3} % of {} acknowledged entries came back",
-                self.survived_percent,
-                count(self.acknowledged_and_present)
-            ),
-            format!(
-                "{} values read back byte by byte, {} wrong",
-                count(self.values_checked),
-                count(self.wrong_values())
-            ),
-        ];
-        if self.survived < self.acknowledged_and_present {
-            let lost = self.acknowledged_and_present - self.survived;
-            checked.push(format!("{} did not", count(lost)));
-        }
-        if self.evicted_before_kill > 0 {
-            checked.push(format!("{} had been evicted before the kill", count(self.evicted_before_kill)));
-        }
-        let (open, first_hit) = (self.recovery.clone(), self.first_hit_seconds);
-        let first_hit = first_hit.map_or("no hit at all".to_owned(), |s| format!("first hit after {}", seconds(s)));
+    fn steps(&self) -> [Step; 8] {
+        let (wrote, caught) = (&self.wrote, &self.caught);
+        let confirmed = milliseconds(wrote.confirmed_after_ms);
+        let first_hit = caught.first_hit_ms.map_or("no hit at all".to_owned(), milliseconds);
+        let missed = count(caught.changes);
+        let (operations, writes) = (rough(self.operations as f64), count(self.writes_acknowledged));
+        let refused = match self.writes_refused {
+            0 => String::new(),
+            refused => format!(", {} refused", count(refused)),
+        };
+        let hits = 100.0 * self.warm_hits as f64 / self.warm_reads.max(1) as f64;
         [
-            (1, "serve", Some(self.serve_seconds), self.served()),
+            ("start", Some(self.start_seconds), vec!["three processes: each holds the whole cache".to_owned()]),
             (
-                2,
-                "kill -9",
-                None,
-                vec![format!("in the middle of it, with {} entries", count(self.entries_before_kill))],
+                "write",
+                Some(wrote.write_seconds),
+                vec![format!("{} values on a; b and c have them all {confirmed} after the last", count(wrote.written))],
             ),
-            (3, "open", Some(self.open_seconds), vec![open, first_hit]),
-            (4, "check", Some(self.check_seconds), checked),
-            (5, "go on warm", Some(self.warm_seconds), self.went_on()),
+            ("read", Some(wrote.read_seconds), self.read()),
+            (
+                "serve",
+                Some(self.serve_seconds),
+                vec![
+                    format!("{} operations a second on each node", rough(self.load_per_s as f64)),
+                    format!("{operations} of them to the end of the demo; {writes} writes acknowledged{refused}"),
+                ],
+            ),
+            ("kill -9", Some(self.down_seconds), vec!["b, in the middle of it; a and c go on without it".to_owned()]),
+            (
+                "restart",
+                Some(caught.complete_ms / 1e3),
+                vec![
+                    format!("b opened its arena in {}, {}", milliseconds(caught.open_ms), warm(caught.warm)),
+                    format!("first hit {first_hit} after the start of the process"),
+                    format!(
+                        "nothing missing any more after {}: {missed} changes caught up",
+                        milliseconds(caught.complete_ms)
+                    ),
+                ],
+            ),
+            ("go on", Some(self.warm_seconds), vec![format!("{hits:.1} % of the reads on b hit")]),
+            ("check", None, self.checked()),
         ]
     }
 
-    fn served(&self) -> Vec<String> {
-        let (operations, rate) = rates(self.operations, self.serve_seconds);
-        let acknowledged = count(self.writes_acknowledged);
-        let done = format!("{operations} operations, {rate} a second");
-        vec![done, format!("{acknowledged} writes acknowledged{}", refused(self.writes_refused))]
+    fn read(&self) -> Vec<String> {
+        let wrote = &self.wrote;
+        let found: Vec<String> =
+            wrote.surveys.iter().map(|survey| format!("{} on {}", count(survey.held), survey.node)).collect();
+        let wrong: u64 = wrote.surveys.iter().map(Survey::wrong).sum();
+        let (p50, p99) = (milliseconds(wrote.single_p50_us / 1e3), milliseconds(wrote.single_p99_us / 1e3));
+        vec![
+            format!("{}, byte by byte, {} wrong", found.join(" and "), count(wrong)),
+            format!("a single write is on both after {p50}, p99 {p99}"),
+        ]
     }
 
-    fn went_on(&self) -> Vec<String> {
-        let (operations, rate) = rates(self.warm_operations, self.warm_seconds);
-        let hit_percent = self.warm_hit_percent;
-        let done = format!("{operations} operations, {rate} a second");
-        vec![done, format!("{hit_percent:.1} % of the reads hit{}", refused(self.warm_refused))]
-    }
-
-    fn wrong_values(&self) -> u64 {
-        self.damaged + self.stale + self.resurrected
+    fn checked(&self) -> Vec<String> {
+        let expected = self.surveys.first().map_or(0, |survey| survey.expected);
+        let wrong: u64 = self.surveys.iter().map(Survey::wrong).sum();
+        let values: u64 = self.surveys.iter().map(|survey| survey.found).sum();
+        let mut lines = vec![
+            format!("{} acknowledged entries, {} lost", count(expected), count(self.lost_everywhere)),
+            format!("{} values read on three nodes byte by byte, {} wrong", count(values), count(wrong)),
+        ];
+        for survey in self.surveys.iter().filter(|survey| survey.absent > 0) {
+            let Survey { node, absent, left_out, evicted, .. } = survey;
+            let reasons = format!("{} left out below a floor, {} evicted", count(*left_out), count(*evicted));
+            lines.push(format!("{node} misses {} of them: {reasons}", count(*absent)));
+        }
+        lines
     }
 }
 
-/// Number, name, seconds if they mean anything, lines of text.
-type Step = (u8, &'static str, Option<f64>, Vec<String>);
+/// Name, seconds if they mean anything, lines of text.
+type Step = (&'static str, Option<f64>, Vec<String>);
 
-fn rates(operations: u64, seconds: f64) -> (String, String) {
-    (rough(operations as f64), rough(operations as f64 / seconds.max(1e-9)))
+fn milliseconds(ms: f64) -> String {
+    duration(Duration::from_secs_f64(ms / 1e3))
 }
 
-fn seconds(seconds: f64) -> String {
-    duration(Duration::from_secs_f64(seconds))
+fn warm(warm: bool) -> &'static str {
+    if warm { "warm" } else { "COLD" }
 }
 
 /// The lines above the steps.
@@ -232,17 +206,10 @@ pub(super) fn title(json: bool, place: &Place, workload: &Workload) {
     }
     let removes = 100 - READS_PERCENT - WRITES_PERCENT;
     println!("\n  also-cache demo\n");
-    println!("  arena     {}", place.file("demo").display());
+    println!("  arenas    {}", place.folder().display());
     println!(
-        "  workload  {} threads: {READS_PERCENT} % reads, {WRITES_PERCENT} % writes, {removes} % removals\n            {} keys, values of {} to {}\n",
-        workload.threads,
-        count(workload.keys),
-        bytes(VALUE_BYTES.0),
-        bytes(VALUE_BYTES.1)
+        "  nodes     three, {} threads each: {READS_PERCENT} % reads, {WRITES_PERCENT} % writes, {removes} % removals",
+        workload.threads
     );
-}
-
-/// What a line says of refused writes, if there were any.
-fn refused(writes: u64) -> String {
-    if writes > 0 { format!(", {} refused", count(writes)) } else { String::new() }
+    println!("  keys      {}, values of {} to {}\n", count(workload.keys), bytes(VALUE_BYTES.0), bytes(VALUE_BYTES.1));
 }

@@ -1,20 +1,32 @@
-//! After the restart: every key is looked up, every byte checked, and held against the ledger.
+//! What a node holds, key by key, held against what was acknowledged.
 
 use super::ledger::{Known, Ledger};
-use crate::failure::Result;
-use crate::{interrupt, progress, value};
-use also_cache::Cache;
-use std::time::{Duration, Instant};
+use serde::Serialize;
 
-/// What the survey found.
-#[derive(Clone, Debug, Default)]
+/// What was met under a key on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Met {
+    #[default]
+    Absent,
+    /// The value of this write.
+    Value(u64),
+    /// Wrong bytes.
+    Damaged,
+}
+
+/// What the survey of a node found.
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Survey {
+    pub(super) node: &'static str,
     /// Keys whose last acknowledged operation was a write.
     pub(super) expected: u64,
-    /// Those of them that are still there, right and not older than acknowledged.
-    pub(super) survived: u64,
+    /// Those of them that are there, right and not older than acknowledged.
+    pub(super) held: u64,
     /// Those of them that are not there.
-    pub(super) lost: u64,
+    pub(super) absent: u64,
+    /// Reasons for that which the node has counted: changes left out below a floor, and entries evicted.
+    pub(super) left_out: u64,
+    pub(super) evicted: u64,
     /// Values that are there, the ones beyond the ledger included.
     pub(super) found: u64,
     /// Values with wrong bytes.
@@ -25,83 +37,94 @@ pub(super) struct Survey {
     pub(super) resurrected: u64,
     /// The first thing found wrong, in words.
     pub(super) example: Option<String>,
-    /// How long it took.
-    pub(super) took: Duration,
 }
 
 impl Survey {
-    /// Survivors in percent of what was acknowledged and not removed.
-    pub(super) fn survived_percent(&self) -> f64 {
-        if self.expected == 0 { 0.0 } else { 100.0 * self.survived as f64 / self.expected as f64 }
+    /// Holds what a node holds against what was acknowledged.
+    pub(super) fn of(node: &'static str, ledger: &Ledger, copies: &[Met], (left_out, evicted): (u64, u64)) -> Self {
+        let mut survey = Self { node, left_out, evicted, ..Self::default() };
+        for (number, (known, met)) in (0_u64..).zip(ledger.keys().iter().zip(copies)) {
+            survey.note(number, *known, *met);
+        }
+        survey
     }
 
-    fn note(&mut self, number: u64, known: Known, met: Option<std::result::Result<u64, value::Flaw>>) {
+    /// Values that must not be there.
+    pub(super) fn wrong(&self) -> u64 {
+        self.damaged + self.stale + self.resurrected
+    }
+
+    /// Keys that are missing without a reason that the node has counted.
+    pub(super) fn unexplained(&self) -> u64 {
+        self.absent.saturating_sub(self.left_out + self.evicted)
+    }
+
+    fn note(&mut self, number: u64, known: Known, met: Met) {
         self.expected += u64::from(matches!(known, Known::Written(_)));
-        self.found += u64::from(met.is_some());
+        self.found += u64::from(met != Met::Absent);
         let problem = match (known, met) {
-            (Known::Written(_), None) => {
-                self.lost += 1;
+            (Known::Written(_), Met::Absent) => {
+                self.absent += 1;
                 return;
             }
-            (_, Some(Err(flaw))) => {
+            (_, Met::Damaged) => {
                 self.damaged += 1;
-                flaw.to_string()
+                "its bytes are wrong".to_owned()
             }
-            (Known::Written(acknowledged), Some(Ok(sequence))) if sequence < acknowledged => {
+            (Known::Written(acknowledged), Met::Value(sequence)) if sequence < acknowledged => {
                 self.stale += 1;
                 format!("write {sequence} is there, write {acknowledged} was acknowledged")
             }
-            (Known::Removed(removal), Some(Ok(sequence))) if sequence <= removal => {
+            (Known::Removed(removal), Met::Value(sequence)) if sequence <= removal => {
                 self.resurrected += 1;
                 format!("write {sequence} is there, removal {removal} was acknowledged")
             }
-            (Known::Written(_), Some(Ok(_))) => {
-                self.survived += 1;
+            (Known::Written(_), Met::Value(_)) => {
+                self.held += 1;
                 return;
             }
             _ => return,
         };
-        self.example.get_or_insert(format!("key {number}: {problem}"));
+        self.example.get_or_insert(format!("key {number} on {}: {problem}", self.node));
     }
 }
 
-/// Looks up every key of the ledger.
-pub(super) fn survey(cache: &Cache, ledger: &Ledger, quiet: bool) -> Result<Survey> {
-    let bar = progress::bar(ledger.keys().len() as u64, "check", quiet);
-    let mut survey = Survey::default();
-    let started = Instant::now();
-    for (number, known) in (0_u64..).zip(ledger.keys()) {
-        let met = cache.read(value::key(number), |bytes| value::check(bytes, number));
-        survey.note(number, *known, met);
-        if number % KEYS_PER_LOOK == 0 {
-            bar.set_position(number);
-            interrupt::check()?;
-        }
-    }
-    survey.took = started.elapsed();
-    bar.finish_and_clear();
-    Ok(survey)
+/// Acknowledged writes that no node holds.
+pub(super) fn lost(ledger: &Ledger, copies: &[Vec<Met>]) -> u64 {
+    let is_gone =
+        |number: usize| copies.iter().all(|of_node| of_node.get(number).is_none_or(|met| *met == Met::Absent));
+    let written = ledger.keys().iter().enumerate().filter(|(_, known)| matches!(known, Known::Written(_)));
+    written.filter(|(number, _)| is_gone(*number)).count() as u64
 }
-
-const KEYS_PER_LOOK: u64 = 4096;
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::Record;
     use super::*;
 
     #[test]
     fn each_kind_of_damage_is_told_apart() {
-        let mut survey = Survey::default();
-        survey.note(0, Known::Written(5), Some(Ok(6)));
-        survey.note(1, Known::Written(5), None);
-        survey.note(2, Known::Written(5), Some(Ok(4)));
-        survey.note(3, Known::Removed(5), Some(Ok(4)));
-        survey.note(4, Known::Removed(5), Some(Ok(6)));
-        survey.note(5, Known::Open, Some(Err(value::Flaw::Header)));
-        survey.note(6, Known::Open, None);
-        survey.note(7, Known::Never, Some(Ok(1)));
-        assert_eq!((survey.expected, survey.survived, survey.lost, survey.found), (3, 1, 1, 6));
-        assert_eq!((survey.damaged, survey.stale, survey.resurrected), (1, 1, 1));
-        assert!(survey.example.expect("the first is kept").starts_with("key 2"));
+        let mut survey = Survey { node: "b", ..Survey::default() };
+        survey.note(0, Known::Written(5), Met::Value(6));
+        survey.note(1, Known::Written(5), Met::Absent);
+        survey.note(2, Known::Written(5), Met::Value(4));
+        survey.note(3, Known::Removed(5), Met::Value(4));
+        survey.note(4, Known::Removed(5), Met::Value(6));
+        survey.note(5, Known::Open, Met::Damaged);
+        survey.note(6, Known::Open, Met::Absent);
+        survey.note(7, Known::Never, Met::Value(1));
+        assert_eq!((survey.expected, survey.held, survey.absent, survey.found), (3, 1, 1, 6));
+        assert_eq!((survey.damaged, survey.stale, survey.resurrected, survey.wrong()), (1, 1, 1, 3));
+        assert_eq!(survey.unexplained(), 1);
+        assert!(survey.example.expect("the first is kept").starts_with("key 2 on b"));
+    }
+
+    #[test]
+    fn what_one_node_still_holds_is_not_lost() {
+        let mut ledger = Ledger::new(3);
+        (0..2).for_each(|number| ledger.note(Record::Wrote { number, sequence: 1 }));
+        let copies = [vec![Met::Absent, Met::Value(1), Met::Absent], vec![Met::Absent; 3]];
+        assert_eq!(lost(&ledger, &copies), 1);
+        assert_eq!(Survey::of("a", &ledger, &copies[0], (1, 0)).unexplained(), 0);
     }
 }

@@ -1,19 +1,26 @@
-//! The mixed workload, the same before the kill and after it: zipf reads of all keys, writes and removals of one's own.
+//! The mixed workload of a node, at a pace: zipf reads of all keys, writes and removals of its own.
 //!
-//! Each key is written by one thread only, with rising sequence numbers, so "newer" has a meaning without a clock.
+//! Once it serves, each key is written by one thread of one node only, with rising sequence numbers, so that "newer" has a
+//! meaning without a clock.
 
 use super::protocol::Record;
+use crate::pace::Pace;
 use crate::random::{Random, Zipf, mix};
 use crate::value;
-use also_cache::Cache;
+use also_cache::{Cache, Version};
 
 /// Shape of the workload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Workload {
     /// Keys are the numbers below this.
     pub(super) keys: u64,
-    /// Threads that run it.
+    /// Threads that run it on each node.
     pub(super) threads: u16,
+    /// This node, and how many there are.
+    pub(super) node: u16,
+    pub(super) nodes: u16,
+    /// Operations a second on each node.
+    pub(super) load: u64,
 }
 
 /// What a thread, or all of them, did.
@@ -36,21 +43,8 @@ pub(super) trait Journal: Send {
     fn flush(&mut self);
 }
 
-/// Nobody.
-pub(super) struct Silent;
-
-impl Journal for Silent {
-    fn note(&mut self, _record: Record) {}
-    fn flush(&mut self) {}
-}
-
 impl Workload {
-    /// As many keys as fit the arena with room to spare, so that none has to be evicted.
-    pub(super) fn fitting(capacity: u64, threads: u16) -> Self {
-        Self { keys: key_count(capacity), threads }
-    }
-
-    /// Writes every key once.
+    /// Writes every key once, whoever's it is.
     pub(super) fn fill<J: Journal>(&self, cache: &Cache, journal: impl Fn(u16) -> J + Sync) -> Tally {
         self.spread(|thread| {
             let mut worker = Worker::new(self, cache, thread, 0, journal(thread));
@@ -59,6 +53,18 @@ impl Workload {
             }
             worker.finish()
         })
+    }
+
+    /// Writes a key of this node, waits as it is told to, and again, [`LAPS`] times.
+    pub(super) fn laps<J: Journal>(&self, cache: &Cache, journal: J, wait: impl Fn(Version) -> Option<u64>) {
+        let mut worker = Worker::new(self, cache, 0, SEQUENCE_OF_LAPS, journal);
+        for _ in 0..LAPS {
+            let number = worker.random.below(self.keys);
+            if let Some(ns) = worker.write(worker.own(number)).and_then(&wait) {
+                worker.journal.note(Record::Lap { ns });
+            }
+        }
+        worker.finish();
     }
 
     /// Runs until `stop` says so. Sequence numbers begin after `sequence`.
@@ -71,8 +77,9 @@ impl Workload {
     ) -> Tally {
         self.spread(|thread| {
             let mut worker = Worker::new(self, cache, thread, sequence, journal(thread));
+            let mut pace = Pace::new(self.load / u64::from(self.threads));
             while !stop() {
-                (0..STEPS_PER_LOOK).for_each(|_| worker.step());
+                (0..pace.wait()).for_each(|_| worker.step());
             }
             worker.finish()
         })
@@ -127,7 +134,7 @@ impl<'a, J: Journal> Worker<'a, J> {
         Self {
             workload,
             cache,
-            thread: u64::from(thread),
+            thread: u64::from(workload.node) * u64::from(workload.threads) + u64::from(thread),
             sequence,
             random: Random::new(mix(u64::from(thread) ^ sequence) ^ u64::from(std::process::id())),
             zipf: Zipf::new(workload.keys, 0.99),
@@ -143,7 +150,7 @@ impl<'a, J: Journal> Worker<'a, J> {
         let number = mix(self.zipf.next(&mut self.random)) % self.workload.keys;
         match self.random.below(100) {
             0..READS_PERCENT => self.read(number),
-            READS_PERCENT..WRITES_BELOW_PERCENT => self.write(self.own(number)),
+            READS_PERCENT..WRITES_BELOW_PERCENT => drop(self.write(self.own(number))),
             _ => self.remove(self.own(number)),
         }
     }
@@ -159,23 +166,25 @@ impl<'a, J: Journal> Worker<'a, J> {
                 self.journal.note(Record::Wrong { number });
             }
             // Cache-aside: a miss is filled by the one thread that may write the key.
-            None if number == self.own(number) => self.write(number),
+            None if number == self.own(number) => drop(self.write(number)),
             None => {}
         }
     }
 
-    fn write(&mut self, number: u64) {
+    fn write(&mut self, number: u64) -> Option<Version> {
         self.count();
         self.sequence += 1;
         let length = value::length(number, self.sequence, VALUE_BYTES.0, VALUE_BYTES.1);
         value::write(&mut self.buffer, number, self.sequence, length);
-        if self.cache.insert(value::key(number), &self.buffer).is_ok() {
+        let written = self.cache.insert(value::key(number), &self.buffer).ok();
+        if written.is_some() {
             self.tally.writes += 1;
             self.journal.note(Record::Wrote { number, sequence: self.sequence });
         } else {
             self.tally.refused += 1;
             self.journal.note(Record::Refused { number });
         }
+        written
     }
 
     fn remove(&mut self, number: u64) {
@@ -207,9 +216,9 @@ impl<'a, J: Journal> Worker<'a, J> {
         self.announced = self.tally.operations;
     }
 
-    /// The key of this thread that is nearest below a number.
+    /// The key of this thread that is nearest to a number.
     fn own(&self, number: u64) -> u64 {
-        let threads = u64::from(self.workload.threads);
+        let threads = u64::from(self.workload.threads) * u64::from(self.workload.nodes);
         let own = number - number % threads + self.thread;
         if own < self.workload.keys { own } else { self.thread }
     }
@@ -224,9 +233,15 @@ pub(super) const READS_PERCENT: u64 = 70;
 /// Writes in percent of all operations; the rest removes.
 pub(super) const WRITES_PERCENT: u64 = 28;
 
-/// Above every sequence number that a run before the kill can have reached.
+/// Single writes, each waited for.
+pub(super) const LAPS: u32 = 200;
+
+/// Before the first write of a run in a process's first life: above those of the fill and of the laps.
+pub(super) const SEQUENCE_OF_SERVING: u64 = 1 << 40;
+
+/// The same in its second life: above every one that the first can have reached.
 pub(super) const SEQUENCE_AFTER_RESTART: u64 = 1 << 48;
 
 const WRITES_BELOW_PERCENT: u64 = READS_PERCENT + WRITES_PERCENT;
-const STEPS_PER_LOOK: u32 = 64;
+const SEQUENCE_OF_LAPS: u64 = 1 << 36;
 const OPERATIONS_PER_RECORD: u64 = 1024;

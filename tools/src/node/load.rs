@@ -7,13 +7,14 @@
 //!
 //! It is paced: what was not done in time is made up for, but never more than a tenth of a second of it.
 
+use crate::pace::Pace;
 use crate::random::{Random, Zipf, mix};
 use crate::value;
 use also_cache::{Cache, Cluster, Readiness};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The shape of a load.
 #[derive(Clone, Copy, Debug)]
@@ -97,8 +98,7 @@ impl<'a> Worker<'a> {
     fn run(mut self, cluster: &Cluster) {
         let mut pace = Pace::new(self.shape.operations_per_s);
         while !self.tally.end.load(Ordering::Relaxed) {
-            std::thread::sleep(TICK);
-            let due = pace.due(Instant::now());
+            let due = pace.wait();
             if self.tally.on.load(Ordering::Relaxed) && cluster.readiness() >= Readiness::Serving {
                 (0..due).for_each(|_| self.step());
             }
@@ -143,44 +143,6 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Says how many operations are due.
-struct Pace {
-    per_s: u64,
-    began: Instant,
-    done: u64,
-}
-
-impl Pace {
-    fn new(per_s: u64) -> Self {
-        Self { per_s, began: Instant::now(), done: 0 }
-    }
-
-    /// Operations that are due since the last call.
-    fn due(&mut self, now: Instant) -> u64 {
-        let wanted = (now.duration_since(self.began).as_secs_f64() * self.per_s as f64) as u64;
-        let due = wanted.saturating_sub(self.done);
-        self.done = wanted;
-        due.min(self.per_s.div_ceil(DEBT_DIVISOR))
-    }
-}
-
 fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-const TICK: Duration = Duration::from_millis(1);
-/// A tenth of a second is made up for.
-const DEBT_DIVISOR: u64 = 10;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_is_made_up_for_in_part() {
-        let mut pace = Pace::new(1000);
-        let after = |ms| pace.began + Duration::from_millis(ms);
-        let moments = [after(10), after(10), after(50), after(5000), after(5001)];
-        assert_eq!(moments.map(|moment| pace.due(moment)), [10, 0, 40, 100, 1]);
-    }
 }
