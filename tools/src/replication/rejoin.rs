@@ -13,7 +13,7 @@ use super::{stream, tcp};
 use crate::failure::{Failure, Result};
 use crate::place::Place;
 use crate::value;
-use also_cache::{Acks, Cache, Cluster};
+use also_cache::{Cache, Cluster, Event, Readiness};
 use std::time::Duration;
 
 /// A warm restart.
@@ -112,7 +112,9 @@ fn origin(entries: u64, value_bytes: usize) -> Result<(Cache, Cluster)> {
     let cache = node::open(CAPACITY, None)?;
     let cluster = node::start(&cache, &Birth { name: "origin".to_owned(), ..Birth::default() })?;
     fill(&cache, 0..entries, 0, value_bytes)?;
-    cluster.flush(Acks::All, node::PATIENCE).map_err(|error| Failure::Wrong(error.to_string()))?;
+    // It knows that it is the first one: until then it can give nobody anything.
+    let complete = |event| matches!(event, Event::Readiness(Readiness::Complete)).then_some(());
+    node::await_event(&mut cluster.events(), complete)?;
     Ok((cache, cluster))
 }
 
