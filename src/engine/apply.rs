@@ -94,8 +94,10 @@ impl Engine {
 
     /// Lets the clock follow a stamp made elsewhere; `false`, and nothing, if that is too far ahead.
     pub(crate) fn follow(&self, stamp: Stamp) -> bool {
-        let ahead = stamp.micros().saturating_sub(self.clock.fine_us());
-        if ahead > STAMP_SKEW_MAX_US && !crate::sync::bite("clock.follows-any") {
+        let is_ahead = |now_us: u64| stamp.micros().saturating_sub(now_us) > STAMP_SKEW_MAX_US;
+        // The coarse clock is late, never early: what is not too far ahead of it is none of the fine one either.
+        let is_ahead = is_ahead(self.clock.coarse_us()) && is_ahead(self.clock.fine_us());
+        if is_ahead && !crate::sync::bite("clock.follows-any") {
             return false;
         }
         self.clock.observe(stamp, self.region.view().word(live::CEILING));

@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 pub(crate) mod api;
 mod apply;
 mod book;

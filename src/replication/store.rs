@@ -25,6 +25,7 @@ pub(crate) use crate::arena::ring::settle::Settled;
 pub(crate) use crate::engine::apply::Applied;
 pub(crate) use crate::engine::enlist::{EnlistFailure, Origination};
 pub(crate) use crate::engine::filling::Filling;
+pub(crate) use crate::engine::get::Sought;
 pub(crate) use crate::engine::outgoing::{Outgoing, OutgoingBody, PinnedFrame, Scanned};
 
 /// One node's entries and changes. Cheap to clone.
@@ -91,6 +92,22 @@ impl Store {
     /// Reads the own change at a position.
     pub(crate) fn read_change(&self, at: Position, into: &mut Change) -> Read<Position> {
         self.engine.read_own_change(at, into)
+    }
+
+    /// Starts to load the entries of own changes from a position on; returns the position behind those. `scratch` is
+    /// anything then.
+    pub(crate) fn approach_changes(&self, from: Position, scratch: &mut Change) -> Position {
+        self.engine.approach_changes(from, scratch)
+    }
+
+    /// Starts to load where a key is looked up, for [`Store::approach_entry`] a while later.
+    pub(crate) fn approach<'k>(&self, key: Key<'k>) -> Sought<'k> {
+        self.engine.approach(key)
+    }
+
+    /// Starts to load what applying a frame of the key will touch.
+    pub(crate) fn approach_entry(&self, sought: &Sought<'_>) {
+        self.engine.approach_entry(sought);
     }
 
     /// The frame of a key as it is now: small ones are appended to `into`, large ones pinned, where the budget allows.

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 use super::Node;
+use super::ahead::Ahead;
 use super::api::{CloseReason, ConnectionId};
 use super::receive::Fault;
 use super::relay::Relayed;
@@ -46,7 +47,9 @@ impl Node {
         let (stream, next) = (changes.stream, changes.next);
         let Place::Next = self.place(now, id, stream, changes.first) else { return Ok(()) };
         self.relays.begin(stream, changes.first);
+        let mut ahead = Ahead::of(&changes.records, &self.store);
         for record in changes.records {
+            ahead.step(&self.store);
             self.apply_record(stream, &record)?;
         }
         self.relays.settle(stream, next);

@@ -21,6 +21,7 @@
 mod held;
 
 use super::Node;
+use super::ahead::Ahead;
 use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
 use super::put_off::PutOff;
 use super::receive::Fault;
@@ -207,7 +208,9 @@ impl Node {
     }
 
     fn take_entries(&mut self, now: Micros, records: Records<'_>, verified: bool) -> Result<(), Fault> {
+        let mut ahead = Ahead::of(&records, &self.store);
         for record in records {
+            ahead.step(&self.store);
             let Some(frame) = record.entry()? else { continue };
             let applied = self.store.apply_from_donor(&frame);
             if applied == Applied::Closed {
