@@ -4,6 +4,7 @@
 
 mod addresses;
 mod clocks;
+mod confirm;
 mod isolation;
 mod leaving;
 mod streams;
@@ -175,6 +176,18 @@ fn exchange(one: &mut Host, other: &mut Host, id: ConnectionId) {
         }
         other.hears(id, &there);
         one.hears(id, &back);
+    }
+}
+
+/// Lets time pass over connections, each of two hosts by their places.
+fn pass_all(hosts: &mut [Host], links: &[(usize, usize, ConnectionId)], by: Duration) {
+    for _ in 0..by.as_millis() / 10 {
+        hosts[0].clock.advance(Duration::from_millis(10));
+        hosts.iter_mut().for_each(Host::tick);
+        for &(one, other, id) in links {
+            let (before, behind) = hosts.split_at_mut(one.max(other));
+            exchange(&mut before[one.min(other)], &mut behind[0], id);
+        }
     }
 }
 
