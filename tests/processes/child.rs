@@ -193,6 +193,8 @@ impl Parts {
             "rest" => self.loads.rest(),
             "wrote" => self.loads.wrote(),
             "audit" => self.audit(),
+            // Keys that were acknowledged and are not here.
+            "gone" => (0..self.keys).filter(|key| self.is_gone(*key)).map(|key| format!("{key} ")).collect(),
             "hits" => self.reader.hits(),
             "readiness" => self.cluster().readiness().to_string(),
             "members" => self.members(),
@@ -222,13 +224,16 @@ impl Parts {
         }
     }
 
+    fn is_gone(&self, key: u64) -> bool {
+        is_settled(&self.ledger, key).is_some_and(|done| !done.absent) && !self.cache.contains(key_bytes(key))
+    }
+
     /// Every key: what is wrong, how many are there, how many are missing, and a sum over keys and versions.
     fn audit(&self) -> String {
         let (mut present, mut missing, mut sum, mut wrong) = (0_u64, 0_u64, 0_u64, None);
         for key in 0..self.keys {
-            let (begun, done) = (self.ledger.begun(key), self.ledger.done(key));
             let Some(found) = self.cache.get(key_bytes(key)) else {
-                missing += u64::from(begun == done && !done.absent);
+                missing += u64::from(self.is_gone(key));
                 continue;
             };
             present += 1;

@@ -21,6 +21,7 @@
 mod held;
 
 use super::Node;
+use super::ahead::Ahead;
 use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
 use super::put_off::PutOff;
 use super::receive::Fault;
@@ -31,7 +32,7 @@ use crate::replication::store::Applied;
 use crate::replication::wire::{Positions, Records, SyncBegin, SyncEntries, SyncRequest, Verified};
 use crate::sync::bite;
 use crate::types::key::{Key, KeyspaceId};
-use crate::types::stream::{Position, StreamId, Vector};
+use crate::types::stream::{Position, StreamId};
 use crate::types::version::{Stamp, Version};
 use std::collections::VecDeque;
 
@@ -166,43 +167,17 @@ impl Node {
             sync.bucket = None;
         }
         for (keyspace, stamp) in begin.clears.iter().filter(|(_, stamp)| *stamp > Stamp::ZERO) {
-            self.store.apply_clear(keyspace, stamp);
+            if !bite("node.sync-without-clears") {
+                self.store.apply_clear(keyspace, stamp);
+            }
         }
-        self.aim(&begin.vector.to_vector());
+        let target = self.target(id, begin.vector.to_vector());
+        self.aim(&target);
         if self.sync.as_ref().is_some_and(|sync| sync.bucket.is_none()) {
             self.end_of_verify(id, 0);
         }
         self.review_due = true;
         Ok(())
-    }
-
-    /// Lets each stream go on from where the donor is, unless it goes on exactly from where it is.
-    fn aim(&mut self, target: &Vector) {
-        let mut all: Vec<_> = target.iter().filter(|(stream, _)| *stream != self.stream).collect();
-        // Where not all have room, those have that somebody writes.
-        all.sort_by_key(|(stream, _)| !self.streams.written.contains(stream));
-        for (stream, to) in all {
-            let own = self.position_of(stream);
-            if !self.streams.is_forgotten(stream, to) && !self.take_in(stream) {
-                self.streams.pass_over(stream, to);
-            }
-            let claimed = self.streams.applied.get(stream).unwrap_or_default();
-            let Some(row) = self.streams.rows.get_mut(&stream) else { continue };
-            match row.base {
-                None if row.source.is_some() || own >= to => {}
-                None => row.jump(to),
-                Some(base) if base <= to && to <= row.position => {}
-                Some(_) if claimed >= to => row.go_back(claimed),
-                Some(_) => row.jump(to),
-            }
-        }
-        // What the donor knows nothing of was not brought by the sync before either.
-        let applied = &self.streams.applied;
-        for (stream, row) in
-            self.streams.rows.iter_mut().filter(|(stream, row)| row.base.is_some() && target.get(**stream).is_none())
-        {
-            row.go_back(applied.get(*stream).unwrap_or_default());
-        }
     }
 
     pub(super) fn handle_verified(
@@ -233,7 +208,9 @@ impl Node {
     }
 
     fn take_entries(&mut self, now: Micros, records: Records<'_>, verified: bool) -> Result<(), Fault> {
+        let mut ahead = Ahead::of(&records, &self.store);
         for record in records {
+            ahead.step(&self.store);
             let Some(frame) = record.entry()? else { continue };
             let applied = self.store.apply_from_donor(&frame);
             if applied == Applied::Closed {
@@ -273,7 +250,9 @@ impl Node {
             self.store.end_join();
             self.standing.join();
         }
-        self.apply_deferred(&sync.deferred)?;
+        if !bite("node.deferred-lost") {
+            self.apply_deferred(&sync.deferred)?;
+        }
         self.streams.claim_all();
         for (stream, position) in self.streams.applied.iter() {
             self.store.save_applied(stream, position);

@@ -76,6 +76,40 @@ fn nothing_of_a_stream_is_taken_between_two_syncs() {
 }
 
 #[test]
+fn a_life_that_its_own_node_forgets_before_the_sync_is_missed_by_nobody() {
+    let (clock, directory) = (ManualClock::new(), tempfile::tempdir().expect("a directory"));
+    let file = directory.path().join("arena");
+    let made = Made { file: Some(&file), ..Made::default() };
+    let alone = |host: &mut Host| {
+        clock.advance(Duration::from_secs(3));
+        host.tick();
+        assert_eq!(host.node.readiness(), Readiness::Complete);
+    };
+    let mut former = Host::made("donor", 1, &clock, &made);
+    alone(&mut former);
+    former.insert(b"of the former life");
+    drop(former);
+    let mut donor = Host::made("donor", 1, &clock, &made);
+    alone(&mut donor);
+    assert_eq!(donor.store.streams().len(), 2);
+    let mut joiner = Host::new("joiner", 2, &clock);
+    let id = connect(&mut joiner, &mut donor, 1);
+    // The joiner hears of the former life, and then the donor's ring has no place for it any more.
+    let said = donor.said(id);
+    joiner.hears(id, &said);
+    (0..2_000).for_each(|number| _ = donor.writes(format!("key {number}").as_bytes()));
+    assert_eq!(donor.store.streams().len(), 1);
+    for _ in 0..200 {
+        let (there, back) = (joiner.said(id), donor.said(id));
+        donor.hears(id, &there);
+        joiner.hears(id, &back);
+    }
+    assert_eq!(joiner.node.readiness(), Readiness::Complete);
+    assert!(joiner.has(b"of the former life"));
+    assert_eq!(donor.node.counters().syncs_given, 1);
+}
+
+#[test]
 fn an_entry_that_was_sent_ahead_of_its_place_is_not_lost_in_a_join() {
     let clock = ManualClock::new();
     let [mut donor, mut origin, mut joiner] =
