@@ -19,6 +19,7 @@
 //! - Whoever wins the CAS that takes a word out of the index retires its slot and does the accounting; nobody else.
 //! - A write that is refused leaves its key absent.
 
+pub(crate) mod ahead;
 pub(crate) mod allocate;
 pub(crate) mod apply;
 pub(crate) mod changes;
@@ -174,10 +175,7 @@ pub(crate) struct Parts {
 }
 
 /// Free pages that are kept for classes that have none.
-#[cfg(not(loom))]
-const PAGES_SPARE: u32 = 2;
-#[cfg(loom)]
-const PAGES_SPARE: u32 = 0;
+const PAGES_SPARE: u32 = if cfg!(loom) { 0 } else { 2 };
 
 impl Engine {
     /// Puts an engine together; its pages are still unknown. Single-threaded, as are the next two.

@@ -47,7 +47,7 @@ impl Hit {
 pub(crate) struct Sought<'k> {
     pub(super) key: Key<'k>,
     pub(crate) hash: KeyHash,
-    home: Home,
+    pub(super) home: Home,
 }
 
 /// The same with the slot on the way that is likely to be the key's.

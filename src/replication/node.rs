@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 pub(crate) mod api;
 mod apply;
 mod book;
@@ -223,6 +224,12 @@ impl Node {
     /// How far the node has come.
     pub(crate) fn readiness(&self) -> Readiness {
         self.standing.readiness(self.sync.is_some())
+    }
+
+    /// Whether what was missed is on its way from a donor.
+    #[cfg(debug_assertions)]
+    pub(crate) fn is_syncing(&self) -> bool {
+        self.sync.is_some()
     }
 
     /// How far each stream of another node has been applied.

@@ -19,11 +19,13 @@ use crate::types::key::{Key, KeyspaceId};
 use crate::types::limits::{CHUNK_BYTES, COPIED_VALUE_BYTES_MAX};
 use crate::types::stream::{Position, StreamId, StreamRange, Vector};
 use crate::types::version::{Stamp, Version};
+use std::ops::Range;
 
 pub(crate) use crate::arena::ring::settle::Settled;
 pub(crate) use crate::engine::apply::Applied;
 pub(crate) use crate::engine::enlist::{EnlistFailure, Origination};
 pub(crate) use crate::engine::filling::Filling;
+pub(crate) use crate::engine::get::Sought;
 pub(crate) use crate::engine::outgoing::{Outgoing, OutgoingBody, PinnedFrame, Scanned};
 
 /// One node's entries and changes. Cheap to clone.
@@ -92,6 +94,22 @@ impl Store {
         self.engine.read_own_change(at, into)
     }
 
+    /// Starts to load the entries of own changes from a position on; returns the position behind those. `scratch` is
+    /// anything then.
+    pub(crate) fn approach_changes(&self, from: Position, scratch: &mut Change) -> Position {
+        self.engine.approach_changes(from, scratch)
+    }
+
+    /// Starts to load where a key is looked up, for [`Store::approach_entry`] a while later.
+    pub(crate) fn approach<'k>(&self, key: Key<'k>) -> Sought<'k> {
+        self.engine.approach(key)
+    }
+
+    /// Starts to load what applying a frame of the key will touch.
+    pub(crate) fn approach_entry(&self, sought: &Sought<'_>) {
+        self.engine.approach_entry(sought);
+    }
+
     /// The frame of a key as it is now: small ones are appended to `into`, large ones pinned, where the budget allows.
     /// `None`: there is none. Entries that reads do not see (tombstones, expired ones) are there too.
     pub(crate) fn outgoing(&self, key: Key<'_>, into: &mut Vec<u8>) -> Option<Outgoing> {
@@ -125,7 +143,7 @@ impl Store {
 
     /// Makes entries at or before a stamp invisible: of one key space, or all. A stamp too far ahead counts as now.
     pub(crate) fn apply_clear(&self, keyspace: Option<KeyspaceId>, stamp: Stamp) {
-        let stamp = if self.engine.follow(stamp) { stamp } else { self.engine.stamp() };
+        let stamp = self.followed(stamp);
         match keyspace {
             None => self.engine.clear_all_until(stamp),
             Some(keyspace) => {
@@ -154,10 +172,26 @@ impl Store {
         self.engine.floor_of(key)
     }
 
-    /// Raises a floor; never lowers it. The clock follows; a stamp too far ahead counts as now.
+    /// Raises a floor; never lowers it. The clock follows, unless the stamp is too far ahead; one that it will not reach for
+    /// long counts as now.
     pub(crate) fn raise_floor(&self, range: u32, stamp: Stamp) {
-        let stamp = if self.engine.follow(stamp) { stamp } else { self.engine.stamp() };
-        self.engine.raise_floor_of_range(range, stamp);
+        self.raise_floors(range..range + 1, stamp);
+    }
+
+    /// The same of several ranges.
+    pub(crate) fn raise_floors(&self, ranges: Range<u32>, stamp: Stamp) {
+        let stamp = self.engine.floor_stamp(stamp);
+        ranges.for_each(|range| self.engine.raise_floor_of_range(range, stamp));
+    }
+
+    /// The same of all ranges, in one step; a stamp too far ahead counts as now.
+    pub(crate) fn raise_all_floors(&self, stamp: Stamp) {
+        self.engine.raise_floor_of_all(self.followed(stamp));
+    }
+
+    /// A stamp too far ahead counts as now.
+    fn followed(&self, stamp: Stamp) -> Stamp {
+        if self.engine.follow(stamp) { stamp } else { self.engine.stamp() }
     }
 
     /// Visits entries from an index bucket on, until at least `want` were met; returns the bucket behind, `None` at the end.

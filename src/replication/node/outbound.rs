@@ -148,12 +148,15 @@ impl Outlet<'_> {
     fn fill(&mut self, from: &mut Subscription, transmit: &mut Transmit, sent: &mut StreamChecksum) -> Filled {
         let (bytes, pins) = transmit.parts();
         let mut builder = RecordsBuilder::changes(bytes, self.version, from.stream, from.told);
-        let mut filled = Filled::Some;
+        let (mut filled, mut approached) = (Filled::Some, from.cursor);
         while !builder.is_full()
             && !has_slices_enough(pins.len())
             && builder.buffer().len() + pins.bytes() < BATCH_BYTES
         {
             let at = from.cursor;
+            if at >= approached && matches!(from.source, Source::Own { .. }) {
+                approached = self.store.approach_changes(at, self.change);
+            }
             match self.read(from) {
                 Read::Nothing { next } => from.cursor = next,
                 Read::Change { next } => match self.send(from, &mut builder, pins, at) {
@@ -270,7 +273,7 @@ fn choose(change: &Change, outgoing: Option<&Outgoing>, counters: &mut NodeCount
                 Operation::Set => counters.evicted_values += 1,
                 _ => {}
             }
-            marker
+            if bite("node.evicted-unsaid") { Choice::Nothing } else { marker }
         }
     }
 }

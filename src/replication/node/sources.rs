@@ -19,6 +19,7 @@ use super::streams::Room;
 use crate::replication::session::peer::Peer;
 use crate::replication::session::time::Micros;
 use crate::replication::wire::{NotCovered, Subscribe, Unsubscribe};
+use crate::sync::bite;
 use crate::types::stream::{Position, StreamId};
 use std::cmp::Reverse;
 
@@ -109,8 +110,8 @@ impl Node {
         let candidate = |(id, link): (&ConnectionId, &Link)| {
             let peer = link.peer()?;
             let reach = peer.reach(stream)?;
-            let is_of_use = reach > position || peer.stream() == stream;
             let is_origin = peer.is_origin_of(stream);
+            let is_of_use = (reach > position && (is_origin || !bite("node.never-relays"))) || peer.stream() == stream;
             (is_of_use && !refused.contains(id)).then_some(Candidate { id: *id, is_origin, reach })
         };
         let rank = |candidate: &Candidate| (candidate.is_origin, candidate.reach, Reverse(candidate.id));

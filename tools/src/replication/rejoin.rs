@@ -3,7 +3,7 @@
 //! ```text
 //!   warm   a node with a million entries is killed, 1 % of them change, it is started again on its file
 //!          process start ... open ... confirmed, serving ... complete
-//!   cold   a node without anything joins one that has it all:  start of the node ... complete
+//!   cold   a node without anything joins one that has it all:  open, then start of the node ... complete
 //! ```
 
 use super::node::{self, Birth, Order};
@@ -13,7 +13,7 @@ use super::{stream, tcp};
 use crate::failure::{Failure, Result};
 use crate::place::Place;
 use crate::value;
-use also_cache::{Acks, Cache, Cluster};
+use also_cache::{Cache, Cluster, Event, Readiness};
 use std::time::Duration;
 
 /// A warm restart.
@@ -88,8 +88,16 @@ pub(super) fn cold_large(contestant: Contestant, quick: bool) -> Result<Figures>
 /// Entries a second of a join, from the start of the node until nothing is missing.
 fn cold(entries: u64, value_bytes: usize) -> Result<(f64, u64)> {
     let (cache, cluster) = origin(entries, value_bytes)?;
-    let seeds = vec![cluster.local_address()];
-    let birth = Birth { name: "peer".to_owned(), capacity: CAPACITY, seeds, wait: true, ..Birth::default() };
+    // The open backs a file with memory, so that the join does not have to.
+    let place = Place::find(CAPACITY, false)?;
+    let birth = Birth {
+        name: "peer".to_owned(),
+        capacity: CAPACITY,
+        file: Some(place.file("peer")),
+        seeds: vec![cluster.local_address()],
+        wait: true,
+        ..Birth::default()
+    };
     let mut peer = Peer::start(birth)?;
     let there = peer.tell(&Order::Survey { count: entries })?;
     let here = node::survey(&cache, entries);
@@ -104,7 +112,9 @@ fn origin(entries: u64, value_bytes: usize) -> Result<(Cache, Cluster)> {
     let cache = node::open(CAPACITY, None)?;
     let cluster = node::start(&cache, &Birth { name: "origin".to_owned(), ..Birth::default() })?;
     fill(&cache, 0..entries, 0, value_bytes)?;
-    cluster.flush(Acks::All, node::PATIENCE).map_err(|error| Failure::Wrong(error.to_string()))?;
+    // It knows that it is the first one: until then it can give nobody anything.
+    let complete = |event| matches!(event, Event::Readiness(Readiness::Complete)).then_some(());
+    node::await_event(&mut cluster.events(), complete)?;
     Ok((cache, cluster))
 }
 

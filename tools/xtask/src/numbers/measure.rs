@@ -43,6 +43,8 @@ pub(super) fn all(options: &Options) -> Result<Vec<Measurement>, String> {
         Measurement { name: "reopen", how: How::Medians(reopen) },
     ];
     all.extend(CLUSTER.map(|(name, only)| {
+        // Of a cut that lasts a minute, and of tens of deaths, one round is enough.
+        let rounds = if only.contains("partition") || only.contains("killed") { "1" } else { rounds };
         let mut words = words(&["replication", "--json", "--only", only, "--rounds", rounds]);
         words.extend(quick.then(|| "--quick".to_owned()));
         Measurement { name, how: How::Medians(words) }

@@ -1,4 +1,5 @@
-//! Where figures come from: commit, date and machine, in a file beside them, so that `--from` tells those of the run.
+//! Where figures come from: commit, date and machine, in a file beside them, so that `--from` tells those of the run. A run of
+//! a part has a file of its own, and leaves that of the others.
 
 use super::Options;
 use std::fs::read_to_string;
@@ -9,15 +10,27 @@ pub(super) fn keep(options: &Options) -> Result<(), String> {
     if options.from.is_some() {
         return Ok(());
     }
-    let path = options.folder().join(FILE);
+    let part = options.only.as_ref().map_or(String::new(), |part| format!("-{part}"));
+    let path = options.folder().join(format!("{FILE}{part}{ENDING}"));
     let written = std::fs::create_dir_all(options.folder()).and_then(|()| std::fs::write(&path, here()));
     written.map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Where the figures in the folder come from.
+/// Where the figures in the folder come from: those of runs of all, then those of runs of a part.
 pub(super) fn of(options: &Options) -> String {
-    let text = read_to_string(options.folder().join(FILE)).unwrap_or_default();
-    if text.trim().is_empty() { "not yet".to_owned() } else { text.trim().to_owned() }
+    let mut all: Vec<(String, String)> = Vec::new();
+    for file in std::fs::read_dir(options.folder()).into_iter().flatten().flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        if let Some(part) = name.strip_prefix(FILE).and_then(|rest| rest.strip_suffix(ENDING)) {
+            let text = read_to_string(file.path()).unwrap_or_default();
+            all.push((part.trim_start_matches('-').to_owned(), text.trim().to_owned()));
+        }
+    }
+    all.sort();
+    let said =
+        |(part, text): &(String, String)| if part.is_empty() { text.clone() } else { format!("`{part}`: {text}") };
+    let lines: Vec<String> = all.iter().filter(|(_, text)| !text.is_empty()).map(said).collect();
+    if lines.is_empty() { "not yet".to_owned() } else { lines.join(".\n") }
 }
 
 /// This commit, day and machine, in a few words.
@@ -55,4 +68,5 @@ fn said(program: &str, words: &[&str]) -> Option<String> {
     (output.status.success() && !text.is_empty()).then_some(text)
 }
 
-const FILE: &str = "origin.txt";
+const FILE: &str = "origin";
+const ENDING: &str = ".txt";
