@@ -54,6 +54,8 @@ pub(super) enum Order {
     Write { from: u64, count: u64, sequence: u64, value_bytes: u64 },
     /// Reads so many keys and checks each value.
     Survey { count: u64 },
+    /// The sequence of each of so many keys.
+    List { count: u64 },
     /// What it has counted.
     Count,
 }
@@ -68,6 +70,8 @@ pub(super) struct Answer {
     pub(super) found: u64,
     pub(super) wrong: u64,
     pub(super) sequences: u64,
+    /// The sequence of each key, `None` of one that is not there.
+    pub(super) all: Vec<Option<u64>>,
     /// Changes of others, stored.
     pub(super) stored: u64,
     /// All that the protocol has counted, by name.
@@ -195,6 +199,7 @@ fn obey(cache: &Cache, cluster: &Cluster, order: &Order) -> Answer {
             }
         }
         Order::Survey { count } => (answer.found, answer.wrong, answer.sequences) = survey(cache, *count),
+        Order::List { count } => answer.all = list(cache, *count),
         Order::Count => {
             let stats = cluster.stats();
             answer.stored = stats.counted("stored");
@@ -208,6 +213,12 @@ fn obey(cache: &Cache, cluster: &Cluster, order: &Order) -> Answer {
 fn reach(cluster: &Cluster, token: &str) -> std::result::Result<(), String> {
     let token = token.parse().map_err(|error: also_cache::TokenError| error.to_string())?;
     cluster.wait_applied(&token, PATIENCE).map_err(|error| error.to_string())
+}
+
+/// The sequence of each of so many keys; `u64::MAX` of a wrong value.
+pub(super) fn list(cache: &Cache, count: u64) -> Vec<Option<u64>> {
+    let sequence = |number| cache.read(value::key(number), |bytes| value::check(bytes, number).unwrap_or(u64::MAX));
+    (0..count).map(sequence).collect()
 }
 
 /// Entries that are there, those with a wrong value, and the sum of the sequences.
