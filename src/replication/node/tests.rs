@@ -5,6 +5,7 @@
 mod addresses;
 mod clocks;
 mod confirm;
+mod handshakes;
 mod isolation;
 mod leaving;
 mod streams;

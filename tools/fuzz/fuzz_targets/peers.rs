@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const HEAP_BYTES_MAX: usize = 8 << 20;
 const CONNECTION: u32 = 1;
 const ROUNDS: usize = 60;
+const STEP_US: u64 = 25_000;
 
 /// Remembers the largest allocation.
 struct Largest;
@@ -114,6 +115,34 @@ fn change(bytes: &mut Vec<u8>, edits: &[Edit], batch: usize) {
     mend(bytes);
 }
 
+/// Lets two nodes talk over one connection for a while.
+fn meet(mut nodes: [SimulatedNode; 2], edits: &[Edit]) -> [SimulatedNode; 2] {
+    nodes[0].link(CONNECTION, Link::Accepted(address(2)));
+    nodes[1].link(CONNECTION, Link::Dialled(address(1)));
+    let mut open = true;
+    for round in 0..ROUNDS {
+        for from in [0, 1] {
+            nodes[from].advance(STEP_US);
+            nodes[from].timeout();
+            if round == ROUNDS / 3 {
+                fill(&mut nodes[from], 10..40);
+            }
+            nodes[from].changed();
+            if let Some(mut bytes) = nodes[from].transmit(CONNECTION).filter(|_| open) {
+                change(&mut bytes, edits, 2 * round + from);
+                nodes[1 - from].receive(CONNECTION, &bytes);
+            }
+            while let Some(order) = nodes[1 - from].order() {
+                open &= !matches!(order, Order::Close(_));
+            }
+        }
+        for node in &nodes {
+            assert!(node.heap_bytes() <= HEAP_BYTES_MAX, "{} bytes of heap", node.heap_bytes());
+        }
+    }
+    nodes
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((what, edits)) = data.split_first() else { return };
     let (edits, _) = edits.as_chunks::<5>();
@@ -136,39 +165,22 @@ fuzz_target!(|data: &[u8]| {
         fill(&mut nodes[1], 500..700);
         nodes[1].remove(&501_u32.to_be_bytes());
     }
-    if what & 8 != 0 {
-        // It comes back after more changes than its ring holds: it is compared.
-        let [first, second] = nodes;
+    let compares = what & 8 != 0;
+    if compares {
+        // It was there before, and comes back after more changes than a ring holds: it is compared.
+        let [mut first, second] = meet(nodes, &[]);
         drop(second);
+        fill(&mut first, 1_000..2_200);
         nodes = [first, start(folder.path(), 2)];
+        nodes[1].advance(2 * ROUNDS as u64 * STEP_US);
     }
     LARGEST.store(0, Ordering::Relaxed);
-    nodes[0].link(CONNECTION, Link::Accepted(address(2)));
-    nodes[1].link(CONNECTION, Link::Dialled(address(1)));
-    let mut open = true;
-    for round in 0..ROUNDS {
-        for from in [0, 1] {
-            nodes[from].advance(25_000);
-            nodes[from].timeout();
-            if round == ROUNDS / 3 {
-                fill(&mut nodes[from], 10..40);
-            }
-            nodes[from].changed();
-            if let Some(mut bytes) = nodes[from].transmit(CONNECTION).filter(|_| open) {
-                change(&mut bytes, &edits, 2 * round + from);
-                nodes[1 - from].receive(CONNECTION, &bytes);
-            }
-            while let Some(order) = nodes[1 - from].order() {
-                open &= !matches!(order, Order::Close(_));
-            }
-        }
-        for node in &nodes {
-            assert!(node.heap_bytes() <= HEAP_BYTES_MAX, "{} bytes of heap", node.heap_bytes());
-        }
-    }
+    let nodes = meet(nodes, &edits);
     if edits.is_empty() {
         let is_there = |node: &SimulatedNode| node.readiness() == 3 && node.read(&39_u32.to_be_bytes()).is_some();
         assert!(nodes.iter().all(is_there), "they catch up where nothing is changed: {nodes:?}");
+        let compared = nodes[1].counters().iter().any(|(name, count)| *name == "delta_syncs" && *count > 0);
+        assert_eq!(compared, compares, "{:?}", nodes[1].counters());
     }
     let largest = LARGEST.load(Ordering::Relaxed);
     assert!(largest <= 2 * FRAME_BYTES_MAX, "{largest} bytes in one piece");
