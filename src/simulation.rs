@@ -36,6 +36,8 @@ pub struct SimulatedSettings {
     pub name: String,
     pub address: SocketAddr,
     pub file: PathBuf,
+    /// Bytes of its arena and all beside it.
+    pub capacity: u64,
     /// The node's clock, which the simulator moves.
     pub clock: ManualClock,
     pub seed: u64,
@@ -90,7 +92,7 @@ impl SimulatedNode {
     /// Opens its arena and starts it.
     pub fn start(settings: &SimulatedSettings) -> Self {
         let request = Request {
-            capacity: 1 << 20,
+            capacity: settings.capacity,
             file: Some(settings.file.clone()),
             settings: Settings {
                 value_bytes_max: settings.value_bytes_max,
@@ -247,6 +249,11 @@ impl SimulatedNode {
             Readiness::Serving => 2,
             Readiness::Complete => 3,
         }
+    }
+
+    /// Whether it receives a sync.
+    pub fn is_syncing(&self) -> bool {
+        self.node.is_syncing()
     }
 
     /// Figures by name.

@@ -35,6 +35,22 @@ fn an_older_version_never_takes_the_place_of_a_newer_one_that_is_being_evicted()
 }
 
 #[test]
+fn who_sees_a_change_finds_it_announced() {
+    static SEEN: Reached = Reached::new();
+    explore("insert x read, then the ring", 2, || {
+        let model = Arc::new(Model::node(2));
+        let writer = model.clone();
+        let writer = thread::spawn(move || writer.store(KEY, 10));
+        let seen = model.get(KEY).is_some();
+        SEEN.note(seen);
+        // Unfinished: whoever dies here has announced it.
+        assert!(!seen || model.changes().is_none_or(|told| told == [KEY]), "a change that nobody will hear of");
+        assert_eq!(writer.join().expect(JOINED), Stored::Yes);
+    });
+    SEEN.assert("it was seen before its writer had ended");
+}
+
+#[test]
 fn every_change_that_was_made_is_told_of() {
     static STORED: Reached = Reached::new();
     static SUPERSEDED: Reached = Reached::new();

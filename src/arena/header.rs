@@ -38,10 +38,11 @@ pub(crate) mod live {
     pub(crate) const ENTRIES: u64 = ALIVE + 8;
     pub(crate) const CLEAR_ALL: u64 = ENTRIES + 8;
     pub(crate) const CLEAR_SPACES: u64 = CLEAR_ALL + 8;
-    /// Stamp of the entries that are doubted, and since when in microseconds.
+    /// Stamp of the entries that are doubted, since when in microseconds, and the stamp of those that are to be next.
     pub(crate) const DOUBTED: u64 = CLEAR_SPACES + 16 * CLEAR_STAMPS_MAX as u64;
     pub(crate) const DOUBTED_SINCE: u64 = DOUBTED + 8;
-    pub(crate) const END: u64 = DOUBTED_SINCE + 8;
+    pub(crate) const DOUBTED_NEXT: u64 = DOUBTED_SINCE + 8;
+    pub(crate) const END: u64 = DOUBTED_NEXT + 8;
     /// The clear stamp of all once more, in the other block: the larger of the two counts at an open, so that damage to
     /// one brings nothing back.
     pub(crate) const CLEAR_ALL_AGAIN: u64 = super::SUPERBLOCK_BYTES + CLEAR_ALL;

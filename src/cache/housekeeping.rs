@@ -72,13 +72,15 @@ impl Engine {
         self.clock().refresh();
         loop {
             // What was sealed is not moved any more; a close waits for one step.
-            let Some((_writing, guard)) = self.begin_write() else { return Pace::Idle };
+            let Some((writing, guard)) = self.begin_write() else { return Pace::Idle };
             drop(guard);
             self.note_entries();
             let waiting = self.drain_limbo() > 0;
             let moved = self.rebalance_step();
-            // Each of them, whatever the other found.
-            let worked = self.memory_step() | self.sweep_step();
+            let swept = self.sweep_step();
+            drop(writing);
+            // Writes nothing, and the kernel may take seconds for a huge page: nobody waits for that.
+            let worked = self.memory_step() | swept;
             match (moved, worked || waiting) {
                 (false, false) => return Pace::Idle,
                 (true, _) if start.elapsed() >= budget => return Pace::Hurried,

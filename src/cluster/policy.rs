@@ -28,7 +28,7 @@ pub enum OnOriginLost {
     #[default]
     Keep,
     /// Those of before the loss go, each at its own moment within 30 seconds, so that they are loaded again, and not all at
-    /// once. See [`DOUBT_SPAN_MS`](crate::limits::DOUBT_SPAN_MS).
+    /// once; a second loss begins when that is through. See [`DOUBT_SPAN_MS`](crate::limits::DOUBT_SPAN_MS).
     Revalidate,
 }
 

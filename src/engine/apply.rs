@@ -19,7 +19,7 @@ use crate::engine::insert::{Draft, Entry, Refusal, Source};
 use crate::eviction::expiry::TimeToLive;
 use crate::sync::epoch::Guard;
 use crate::types::key::{Key, KeyHash};
-use crate::types::limits::STAMP_SKEW_MAX_US;
+use crate::types::limits::{FLOOR_AHEAD_MAX_US, STAMP_SKEW_MAX_US};
 use crate::types::version::{Stamp, Version};
 
 /// Bytes that are copied under a guard; what takes longer is copied without, so that grace periods can pass.
@@ -40,7 +40,7 @@ pub(crate) enum Applied {
     Unordered,
     /// No room, or too large for this node: the key is absent now.
     Refused,
-    /// Its stamp is too far ahead of the clock: taken as an invalidation of what was there.
+    /// Its stamp is too far ahead of the clock: taken as an invalidation.
     Ahead,
     /// The cache is closed.
     Closed,
@@ -72,7 +72,7 @@ impl Engine {
         let Some((_writing, guard)) = self.begin_write() else { return Applied::Closed };
         let sought = self.seek(frame.key);
         if !self.follow(frame.version.stamp) {
-            self.void_now(&sought);
+            self.void_ahead(&sought, &frame.version);
             return Applied::Ahead;
         }
         if frame.kind == FrameKind::Invalidation {
@@ -104,10 +104,20 @@ impl Engine {
         true
     }
 
-    /// Takes out what is there of a key, as if it had been changed just now.
-    pub(super) fn void_now(&self, sought: &Sought<'_>) {
-        let version = Version::instant(self.stamp(), self.origin().0);
+    /// Takes out what is there of a key for a version that the clock did not follow. Its floor keeps that version's stamp:
+    /// who made it still has it, so what is older has to stay away here too, until the clock gets there.
+    pub(super) fn void_ahead(&self, sought: &Sought<'_>, version: &Version) {
+        let version = match self.floor_stamp(version.stamp) {
+            stamp if stamp == version.stamp && !crate::sync::bite("clock.ahead-forgotten") => *version,
+            _ => Version::instant(self.stamp(), self.origin().0),
+        };
         self.void(sought.key, sought.hash, &version);
+    }
+
+    /// What a stamp made elsewhere counts as in a floor: itself, but one that no clock will reach soon counts as now.
+    pub(crate) fn floor_stamp(&self, stamp: Stamp) -> Stamp {
+        let ahead = stamp.micros().saturating_sub(self.clock.fine_us());
+        if self.follow(stamp) || ahead <= FLOOR_AHEAD_MAX_US { stamp } else { self.stamp() }
     }
 
     /// Stores a value as it is; a refusal other than a newer version leaves the key absent. `true` if a read could have

@@ -33,7 +33,7 @@ impl Engine {
         let Some((_writing, guard)) = self.begin_write() else { return Err(Applied::Closed) };
         let sought = self.seek(head.key);
         if !self.follow(head.version.stamp) {
-            self.void_now(&sought);
+            self.void_ahead(&sought, &head.version);
             return Err(Applied::Ahead);
         }
         let entry = Entry::of_peer(head.version, head.header.ttl(), head.header.kind(), source);

@@ -158,13 +158,14 @@ impl Engine {
         entry: &Entry,
     ) -> Result<bool, Refusal> {
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
-        let announced = self.announce(Operation::of(entry.kind), key, entry);
+        let announce = || self.announce(Operation::of(entry.kind), key, entry);
+        let announced = (!crate::sync::bite("change.numbered-late")).then(announce);
         let word = IndexWord::new(hash, draft.generation, draft.handle);
         let result = self.enter(guard, key, hash, draft, entry, word);
         // Where the order is unknown, or something newer may have been there, the key is absent here: the others have to
         // learn that what they hold may be older.
         let made = matches!(result, Ok(_) | Err(Refusal::Unordered(_) | Refusal::BelowFloor));
-        announced.conclude(made);
+        announced.unwrap_or_else(announce).conclude(made);
         match &result {
             Err(_) => self.abandon(draft),
             Ok(_) => self.note_linked(slot),

@@ -129,8 +129,8 @@ impl Engine {
         (slot.control().is_readable(self.run) || self.first_read(slot, &found)).then_some(slot)
     }
 
-    /// Visits the entries of the buckets from `first` on, until at least `want` were met; returns the bucket behind them,
-    /// `None` at the end. Each entry present throughout a whole walk is seen at least once.
+    /// Visits the entries of the buckets from `first` on, until at least `want` were met or so many buckets were looked at
+    /// as may be empty; returns the bucket behind them, `None` at the end. Each entry present throughout a whole walk is seen at least once.
     pub(crate) fn scan(&self, first: u32, want: usize, visit: &mut dyn FnMut(&Scanned<'_>)) -> Option<u32> {
         let (guard, mut met) = (self.pin(), 0);
         for bucket in first..self.index.buckets(self.region.view()) {
@@ -140,7 +140,7 @@ impl Engine {
                     visit(&scanned);
                 }
             });
-            if met >= want {
+            if met >= want || bucket - first >= SCANNED_BUCKETS_MAX {
                 return Some(bucket + 1);
             }
         }
@@ -169,5 +169,8 @@ pub(crate) fn write_marker(kind: FrameKind, key: Key<'_>, version: &Version, int
     let meta = FrameMeta { version: *version, ttl: 0, kind };
     FrameHeader::new(key, 0, &meta).write(version, key, extent.value_start, &mut into[start..]);
 }
+
+/// Buckets of one step of a scan: a clear leaves an index of any size empty.
+const SCANNED_BUCKETS_MAX: u32 = 4_096;
 
 const _: () = assert!(HEADER_BYTES > FRAME_START);

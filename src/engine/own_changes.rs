@@ -65,6 +65,13 @@ impl Engine {
         }
     }
 
+    /// Raises the floors of all ranges, in one step.
+    pub(crate) fn raise_floor_of_all(&self, stamp: Stamp) {
+        if let Some(node) = self.replicated() {
+            node.floors.raise_all(self.region.view(), stamp);
+        }
+    }
+
     /// The lives of this arena whose changes are still there, oldest first; the last one is the current one.
     pub(crate) fn own_streams(&self) -> Vec<StreamRange> {
         let Some(node) = self.replicated() else { return Vec::new() };

@@ -230,8 +230,14 @@ impl Engine {
         // SAFETY: as above.
         let header = unsafe { slot.header() };
         // What was cleared stays away by its clear stamp.
-        if self.is_after_clear(header.keyspace(), header.stamp()) {
-            self.raise_floor(key, header.stamp());
+        let is_forgotten = header.kind() == FrameKind::Tombstone && bite("floor.tombstones-forgotten");
+        if self.is_after_clear(header.keyspace(), header.stamp()) && !is_forgotten {
+            // SAFETY: as above.
+            let version = unsafe { slot.version() };
+            // Rows of a database that were written without an interval are not in the order of their stamps: an older row may
+            // have a later one.
+            let is_by_row = version.row.is_some() && version.width_us == 0 && !bite("floor.by-stamp-of-row");
+            self.raise_floor(key, if is_by_row { self.stamp() } else { header.stamp() });
         }
     }
 

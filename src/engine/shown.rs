@@ -34,9 +34,13 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn is_shown_all_the_same(&self, stamp: Stamp) -> bool {
+        // The doubt first: one that is not there any more has become a clear, which is seen then.
+        if self.is_doubted_away(stamp) {
+            return false;
+        }
         // Acquire: each pairs with the Release of what raises it.
         let cleared = self.region.view().word(live::CLEAR_ALL).load(Ordering::Acquire);
-        stamp.0 > cleared.max(self.held_until.load(Ordering::Acquire)) && !self.is_doubted_away(stamp)
+        stamp.0 > cleared.max(self.held_until.load(Ordering::Acquire))
     }
 
     /// Holds back everything that was there: reads miss what has no later stamp than now.
@@ -63,8 +67,9 @@ impl Engine {
         };
         // Release: as in `hold_until`.
         self.held_until.store(0, Ordering::Release);
-        self.shown_after.store(highest(), Ordering::Release);
-        // A clear or a doubt in between has raised its word before it raised this.
+        // A clear or a doubt in between has raised its word before it raised this. An exchange, and Acquire: what is taken
+        // back here was raised by one whose word is seen below.
+        self.shown_after.swap(highest(), Ordering::AcqRel);
         self.shown_after.fetch_max(highest(), Ordering::Release);
     }
 
@@ -73,55 +78,60 @@ impl Engine {
         self.held_until.load(Ordering::Acquire) > 0
     }
 
-    /// Lets everything that is here now go, spread over a span of time. One thread at a time.
+    /// Lets everything that is here now go, spread over a span of time; behind a doubt that is under way, over the next one.
+    /// One thread at a time.
     pub(crate) fn doubt(&self) {
-        self.end_doubt();
         let word = |at| self.region.view().word(at);
-        // Relaxed: the thread's own.
-        if word(live::DOUBTED).load(Ordering::Relaxed) == 0 {
-            word(live::DOUBTED_SINCE).store(self.clock.fine_us(), Ordering::Relaxed);
-        }
-        let stamp = self.stamp().0;
-        // Release: pairs with the Acquire in `is_doubted_away`, which then sees since when. A doubt that is under way takes
-        // in what is younger, and ends when it would have.
-        word(live::DOUBTED).store(stamp, Ordering::Release);
-        self.shown_after.fetch_max(stamp, Ordering::Release);
+        // Release: pairs with the Acquire in `load_doubt`, as all that is read of an earlier life.
+        word(live::DOUBTED_NEXT).store(self.stamp().0, Ordering::Release);
+        self.end_doubt();
     }
 
-    /// Makes a doubt whose span is over a clear, so that what is doubted goes first in eviction. One thread at a time.
+    /// Makes a doubt whose span is over a clear, so that what is doubted goes first in eviction; and begins the next one.
+    /// One thread at a time.
     pub(crate) fn end_doubt(&self) {
         let word = |at| self.region.view().word(at);
-        // Relaxed: the thread's own.
+        // Relaxed, the loads: the thread's own.
         let doubted = word(live::DOUBTED).load(Ordering::Relaxed);
-        let since = word(live::DOUBTED_SINCE).load(Ordering::Relaxed);
-        if doubted != 0 && self.clock.is_past(since.saturating_add(SPAN_US)) {
+        if doubted != 0 {
+            let since = word(live::DOUBTED_SINCE).load(Ordering::Relaxed);
+            if !self.clock.is_past(since.saturating_add(SPAN_US)) {
+                return;
+            }
             self.clear_all_until(Stamp(doubted));
-            // Release: who sees it sees the clear.
-            word(live::DOUBTED).store(0, Ordering::Release);
         }
+        let next = word(live::DOUBTED_NEXT).load(Ordering::Relaxed);
+        if (doubted, next) == (0, 0) {
+            return;
+        }
+        // Release: pairs with the Acquire in `is_doubted_away`. Who sees the moment of the next doubt beside the stamp of the
+        // last one sees the clear.
+        word(live::DOUBTED_SINCE).store(self.stamp().micros(), Ordering::Release);
+        // Release: who sees it sees since when, and the clear.
+        word(live::DOUBTED).store(next, Ordering::Release);
+        word(live::DOUBTED_NEXT).store(0, Ordering::Release);
+        self.shown_after.fetch_max(next, Ordering::Release);
     }
 
     /// Whether an entry of this stamp has gone by a doubt.
     #[inline(never)]
     pub(super) fn is_doubted_away(&self, stamp: Stamp) -> bool {
         let word = |at| self.region.view().word(at);
-        // Acquire: pairs with the Release in `doubt`.
+        // Acquire, here and below: pairs with the Release in `end_doubt`.
         if stamp.0 > word(live::DOUBTED).load(Ordering::Acquire) || bite("doubt.ignored") {
             return false;
         }
-        // Relaxed: ordered by the load above.
-        let since = word(live::DOUBTED_SINCE).load(Ordering::Relaxed);
+        let since = word(live::DOUBTED_SINCE).load(Ordering::Acquire);
         self.clock.is_past(since.saturating_add(share_us(stamp)))
     }
 
-    /// Takes over what the last life cleared, and what it doubted; the later of both, or what no stamp can be. Single-threaded.
+    /// Takes over what the last life doubted, beside what it cleared; the latest stamp of all that. Single-threaded, at open.
     pub(super) fn load_doubt(&self, cleared: u64) -> u64 {
         let word = |at| self.region.view().word(at).load(Ordering::Acquire);
-        let (doubted, since) = (word(live::DOUBTED), word(live::DOUBTED_SINCE));
-        let is_possible = doubted == 0 || Stamp(doubted).micros().saturating_add(SPAN_US) >= since;
+        let doubted = cleared.max(word(live::DOUBTED));
         // Relaxed: nobody else is here yet.
-        self.shown_after.store(cleared.max(doubted), Ordering::Relaxed);
-        if is_possible { cleared.max(doubted) } else { u64::MAX }
+        self.shown_after.store(doubted, Ordering::Relaxed);
+        doubted.max(word(live::DOUBTED_NEXT)).max(Stamp::from_micros(word(live::DOUBTED_SINCE)).0)
     }
 }
 

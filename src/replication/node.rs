@@ -226,6 +226,12 @@ impl Node {
         self.standing.readiness(self.sync.is_some())
     }
 
+    /// Whether what was missed is on its way from a donor.
+    #[cfg(debug_assertions)]
+    pub(crate) fn is_syncing(&self) -> bool {
+        self.sync.is_some()
+    }
+
     /// How far each stream of another node has been applied.
     pub(crate) fn applied(&self) -> Vector {
         self.streams.applied.clone()

@@ -19,6 +19,7 @@ use crate::types::key::{Key, KeyspaceId};
 use crate::types::limits::{CHUNK_BYTES, COPIED_VALUE_BYTES_MAX};
 use crate::types::stream::{Position, StreamId, StreamRange, Vector};
 use crate::types::version::{Stamp, Version};
+use std::ops::Range;
 
 pub(crate) use crate::arena::ring::settle::Settled;
 pub(crate) use crate::engine::apply::Applied;
@@ -142,7 +143,7 @@ impl Store {
 
     /// Makes entries at or before a stamp invisible: of one key space, or all. A stamp too far ahead counts as now.
     pub(crate) fn apply_clear(&self, keyspace: Option<KeyspaceId>, stamp: Stamp) {
-        let stamp = if self.engine.follow(stamp) { stamp } else { self.engine.stamp() };
+        let stamp = self.followed(stamp);
         match keyspace {
             None => self.engine.clear_all_until(stamp),
             Some(keyspace) => {
@@ -171,10 +172,26 @@ impl Store {
         self.engine.floor_of(key)
     }
 
-    /// Raises a floor; never lowers it. The clock follows; a stamp too far ahead counts as now.
+    /// Raises a floor; never lowers it. The clock follows, unless the stamp is too far ahead; one that it will not reach for
+    /// long counts as now.
     pub(crate) fn raise_floor(&self, range: u32, stamp: Stamp) {
-        let stamp = if self.engine.follow(stamp) { stamp } else { self.engine.stamp() };
-        self.engine.raise_floor_of_range(range, stamp);
+        self.raise_floors(range..range + 1, stamp);
+    }
+
+    /// The same of several ranges.
+    pub(crate) fn raise_floors(&self, ranges: Range<u32>, stamp: Stamp) {
+        let stamp = self.engine.floor_stamp(stamp);
+        ranges.for_each(|range| self.engine.raise_floor_of_range(range, stamp));
+    }
+
+    /// The same of all ranges, in one step; a stamp too far ahead counts as now.
+    pub(crate) fn raise_all_floors(&self, stamp: Stamp) {
+        self.engine.raise_floor_of_all(self.followed(stamp));
+    }
+
+    /// A stamp too far ahead counts as now.
+    fn followed(&self, stamp: Stamp) -> Stamp {
+        if self.engine.follow(stamp) { stamp } else { self.engine.stamp() }
     }
 
     /// Visits entries from an index bucket on, until at least `want` were met; returns the bucket behind, `None` at the end.

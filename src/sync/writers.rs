@@ -9,6 +9,13 @@
 //!
 //! Either the write sees `closed` or the close sees its mark. The thread whose number is the stripe's marks by a load and a
 //! store, since nobody else has that number while it runs; others that share the stripe add and subtract.
+//!
+//! ```text
+//!  bit 31                              8 7            0
+//!      +--------------------------------+--------------+
+//!      | generation: 24                 | depth: 8     |   an owner's mark: who waits sees that it was outside meanwhile
+//!      +--------------------------------+--------------+
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +30,10 @@ const STRIPES: usize = 1;
 const OWNED: usize = if cfg!(loom) { 0 } else { STRIPES };
 
 const _: () = assert!(OWNED <= EXCLUSIVE_THREADS);
+
+/// How often an owner is inside itself.
+const DEPTH: u32 = 0xff;
+const GENERATION: u32 = DEPTH + 1;
 
 /// The marks of all threads that write, and whether they still may.
 #[derive(Debug)]
@@ -94,7 +105,7 @@ impl Writers {
             return 0;
         }
         // Acquire: pairs with the Release of a mark that is lowered.
-        let of = |stripe: &Stripe| stripe.own.load(Ordering::Acquire) + stripe.others.load(Ordering::Acquire);
+        let of = |stripe: &Stripe| (stripe.own.load(Ordering::Acquire) & DEPTH) + stripe.others.load(Ordering::Acquire);
         self.stripes.iter().map(|stripe| of(stripe)).sum()
     }
 
@@ -104,18 +115,47 @@ impl Writers {
         // Pairs with the fence of a writer behind its mark: who marks later sees what the caller has published.
         fence(Ordering::SeqCst);
         let began = std::time::Instant::now();
-        // Acquire: pairs with the Release of a mark that is lowered.
-        let marks = self.stripes.iter().flat_map(|stripe| [&stripe.own, &stripe.others]);
-        let mut waited_for: Vec<_> = marks.filter(|mark| mark.load(Ordering::Acquire) > 0).collect();
+        let mut waited_for = self.marks_up();
         while !waited_for.is_empty() && began.elapsed().as_millis() < u128::from(at_most_ms) {
             std::thread::yield_now();
-            waited_for.retain(|mark| mark.load(Ordering::Acquire) > 0);
+            waited_for.retain(Seen::is_still_up);
         }
-        waited_for.iter().map(|mark| mark.load(Ordering::Acquire)).sum()
+        waited_for.iter().map(|seen| seen.depth(seen.bits)).sum()
+    }
+
+    #[cfg(not(loom))]
+    fn marks_up(&self) -> Vec<Seen<'_>> {
+        let marks = self.stripes.iter().flat_map(|stripe| [(&stripe.own, true), (&stripe.others, false)]);
+        // Acquire: pairs with the Release of a mark that is lowered.
+        let seen = marks.map(|(mark, owned)| Seen { mark, owned, bits: mark.load(Ordering::Acquire) });
+        seen.filter(|seen| seen.depth(seen.bits) > 0).collect()
     }
 
     pub(crate) fn heap_bytes(&self) -> u64 {
         size_of_val(&*self.stripes) as u64
+    }
+}
+
+/// A mark that was up.
+#[cfg(not(loom))]
+struct Seen<'w> {
+    mark: &'w AtomicU32,
+    owned: bool,
+    bits: u32,
+}
+
+#[cfg(not(loom))]
+impl Seen<'_> {
+    fn depth(&self, bits: u32) -> u32 {
+        if self.owned { bits & DEPTH } else { bits }
+    }
+
+    /// Whether its owner may have been inside all the time. Of a mark of many it can not be told whose it is: that one has to
+    /// be down.
+    fn is_still_up(&self) -> bool {
+        // Acquire: pairs with the Release of a mark that is lowered.
+        let now = self.mark.load(Ordering::Acquire);
+        self.depth(now) > 0 && (!self.owned || now & !DEPTH == self.bits & !DEPTH)
     }
 }
 
@@ -124,7 +164,9 @@ impl Drop for Writing<'_> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `inside`.
         if self.owned {
-            self.mark.store(self.mark.load(Ordering::Relaxed) - 1, Ordering::Release);
+            let left = self.mark.load(Ordering::Relaxed) - 1;
+            let is_outside = left & DEPTH == 0;
+            self.mark.store(if is_outside { left.wrapping_add(GENERATION) } else { left }, Ordering::Release);
         } else {
             self.mark.fetch_sub(1, Ordering::Release);
         }
@@ -149,5 +191,22 @@ mod tests {
         }
         writers.close();
         assert!(writers.are_closed());
+    }
+
+    #[test]
+    fn who_was_outside_meanwhile_is_not_waited_for() {
+        let writers = Writers::new();
+        let (owner, shared) = (3, EXCLUSIVE_THREADS);
+        let (first, of_many) = (writers.mark_as(owner), writers.mark_as(shared));
+        let seen = writers.marks_up();
+        let nested = writers.mark_as(owner);
+        drop(nested);
+        assert_eq!((seen.len(), seen.iter().filter(|seen| seen.is_still_up()).count()), (2, 2));
+        drop(first);
+        let again = writers.mark_as(owner);
+        assert_eq!(seen.iter().filter(|seen| seen.is_still_up()).count(), 1, "it came back");
+        assert_eq!((writers.inside(), writers.await_those_inside(0)), (2, 2));
+        drop((again, of_many));
+        assert_eq!((writers.inside(), writers.await_those_inside(0)), (0, 0));
     }
 }

@@ -13,7 +13,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU64, Ordering, bite};
 use crate::types::limits::STAMP_CEILING_US;
 use crate::types::version::Stamp;
 use std::time::Duration;
@@ -168,7 +168,7 @@ impl HybridClock {
         // Relaxed: uniqueness needs only the order of this one word; what a stamp is written to is published later.
         let mut last = self.last.load(Ordering::Relaxed);
         loop {
-            let next = Stamp(last).next().max(now);
+            let next = if bite("clock.stamps-by-wall") { now } else { Stamp(last).next().max(now) };
             match self.last.compare_exchange_weak(last, next.0, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
                     self.raise(ceiling, next);

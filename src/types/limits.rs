@@ -51,6 +51,10 @@ pub const STAMP_AHEAD_MAX_US: u64 = 60_000_000;
 /// what carries the stamp is taken as an invalidation, and counted.
 pub const STAMP_SKEW_MAX_US: u64 = 500_000;
 
+/// How far ahead of the clock a version floor may lie, in microseconds: until the clock gets there, writes of absent keys of
+/// its range are refused. A stamp beyond it counts as now, so that a clock that is hours off spoils nothing for hours.
+pub const FLOOR_AHEAD_MAX_US: u64 = 60_000_000;
+
 /// How far stamps are reserved ahead in the file, in microseconds. Lost at a restart, so that stamps never repeat.
 pub const STAMP_CEILING_US: u64 = 100_000;
 

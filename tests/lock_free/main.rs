@@ -16,6 +16,7 @@ mod support;
 
 mod closing;
 mod inherited;
+mod ring;
 
 use also_cache::failpoint::{Action, NAMES, arm, disarm, hits};
 use also_cache::{Cache, InsertError};
@@ -260,7 +261,7 @@ fn a_thread_stopped_anywhere_lets_all_others_finish() {
     let _alone = alone();
     let mut parked = 0;
     let mut same_bucket = 0;
-    // An arena in no cluster has no ring of changes; loom parks threads there.
+    // An arena in no cluster has no ring of changes: `ring` parks threads there.
     let of_arena = NAMES.iter().filter(|point| !point.starts_with("ring."));
     let points = of_arena.map(|point| (*point, journey(point))).chain([("page.assigned", Journey::Run)]);
     for (point, journey) in points.filter(|(_, journey)| *journey != Journey::Alone) {

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::lives::{SIGKILL, child_command, in_memory, wait_for_death};
-use crate::scenario::{ARMED, Scenario};
+use crate::scenario::{ARMED, Scenario, write};
 use crate::support::Random;
 use crate::support::ledger::{ACKNOWLEDGED, Ledger, Mark, key_bytes, may_be, sequence_of};
 use also_cache::inspect::Inspection;
@@ -24,7 +24,7 @@ const WRITES: u64 = 2_000;
 const KILLS: u64 = 4;
 /// Steps of a write between the claim of its record and the end of it.
 const BETWEEN: [&str; 4] = ["insert.written", "insert.linked", "replace.swapped", "retire.marked"];
-const SCENARIO: Scenario = Scenario::Roomy;
+const SCENARIO: Scenario = Scenario::Clustered;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What settling found, over all lives.
@@ -63,13 +63,14 @@ fn the_changes_of_a_killed_node_reach_the_others() {
     let folder = in_memory();
     let ledger = SCENARIO.ledger(folder.path());
     let peer = Cache::builder().capacity(SCENARIO.capacity()).open().expect("opens");
+    fill(folder.path(), &ledger, &peer);
     let of_ring = || failpoint::NAMES.iter().copied().filter(|name| name.starts_with("ring."));
-    let steps: Vec<&str> = (0..KILLS).flat_map(|_| of_ring()).chain(BETWEEN).collect();
+    let steps: Vec<&str> = BETWEEN.into_iter().chain((0..KILLS).flat_map(|_| of_ring())).collect();
     let (mut reached, mut found) = (BTreeMap::new(), Found::default());
     let mut random = Random(crate::support::seed(1));
     for (number, step) in (0_u64..).zip(&steps) {
         // Beside a peer that is away nothing of that life is sent.
-        let is_away = number / 3 % 2 == 1;
+        let is_away = number / 2 % 2 == 1;
         let story = format!("kill {number} at {step}, the peer {}", if is_away { "away" } else { "there" });
         // Stamps begin above all that the life before may have given out, at most so much ahead of the clock: of lives that
         // are shorter the others would soon take none.
@@ -91,6 +92,24 @@ fn the_changes_of_a_killed_node_reach_the_others() {
     assert!(of_ring().count() >= 3 && of_ring().all(|name| reached.get(name) == Some(&KILLS)), "{reached:?}");
     assert!(found.changes > 0 && found.taken_as_made > 0 && found.voided > 0 && found.passed > 0, "{found:?}");
     assert!(found.replays > 0 && found.in_flight > 0 && found.present > 0, "{found:?}");
+}
+
+/// Writes most keys once, so that the index hardly grows later: while it does a full bucket may evict one.
+fn fill(folder: &std::path::Path, ledger: &Ledger, peer: &Cache) {
+    let cache = SCENARIO.builder(folder).open().expect("opens");
+    let other = start(peer, "b", None);
+    let node = start(&cache, "a", Some(other.local_address().to_string()));
+    wait_for_peer(&node, "the first of a's lives");
+    let mut random = Random(2);
+    for key in (0..SCENARIO.keys()).filter(|key| key % 7 != 0) {
+        assert!(write(&cache, ledger, SCENARIO, key, &mut random, 0), "the cache is open");
+        if key % 100 == 1 {
+            for cache in [&cache, peer] {
+                cache.maintain(Duration::from_millis(1));
+            }
+        }
+    }
+    node.leave(PATIENCE).expect("b has all of it");
 }
 
 /// Opens what a kill left, lets it meet the other node, and compares the two.
@@ -130,7 +149,8 @@ fn reopen(folder: &std::path::Path, ledger: &Ledger, other: &Cluster, found: &mu
         }
     }
     let (missing, present) = (found.missing - before, found.present - present);
-    assert!(missing * 1000 <= present, "{story}: {missing} of {present} are gone\n{}", cache.stats());
+    let told = || format!("{}\na: {}\nb: {}", cache.stats(), node.stats(), other.stats());
+    assert!(missing * 1000 <= present, "{story}: {missing} of {present} are gone\n{}", told());
     node.leave(PATIENCE).unwrap_or_else(|error| panic!("{story}: {error}"));
 }
 

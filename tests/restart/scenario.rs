@@ -18,6 +18,8 @@ pub(crate) enum Scenario {
     Roomy,
     /// Several times the capacity, sizes that drift: evictions, page moves, growth.
     Full,
+    /// As `Roomy`, with keys that are there from the beginning: neither evictions nor growth.
+    Clustered,
 }
 
 impl Scenario {
@@ -25,23 +27,25 @@ impl Scenario {
         match self {
             Self::Roomy => "roomy",
             Self::Full => "full",
+            Self::Clustered => "clustered",
         }
     }
 
     pub(crate) fn of(name: &str) -> Self {
-        if name == "roomy" { Self::Roomy } else { Self::Full }
+        let all = [Self::Roomy, Self::Full, Self::Clustered];
+        all.into_iter().find(|scenario| scenario.name() == name).expect("one of ours")
     }
 
     pub(crate) fn keys(self) -> u64 {
         match self {
-            Self::Roomy => 30_000,
-            Self::Full => 30_000,
+            Self::Roomy | Self::Full => 30_000,
+            Self::Clustered => 6_000,
         }
     }
 
     pub(crate) fn capacity(self) -> u64 {
         match self {
-            Self::Roomy => 64 << 20,
+            Self::Roomy | Self::Clustered => 64 << 20,
             Self::Full => 4 << 20,
         }
     }
@@ -62,10 +66,10 @@ impl Scenario {
     fn value_bytes(self, key: u64, random: &mut Random, written: u64) -> usize {
         let within = |random: &mut Random, low: u64, high: u64| (low + random.next() % (high - low)) as usize;
         match (self, key % 1000) {
-            (Self::Roomy, 0) if key.is_multiple_of(3000) => within(random, 140_000, 300_000),
-            (Self::Roomy, rest) if rest % 250 == 1 => within(random, 13_000, 40_000),
-            (Self::Roomy, rest) if rest % 20 == 2 => within(random, 500, 4_000),
-            (Self::Roomy, _) => within(random, 24, 400),
+            (Self::Roomy | Self::Clustered, 0) if key.is_multiple_of(3000) => within(random, 140_000, 300_000),
+            (Self::Roomy | Self::Clustered, rest) if rest % 250 == 1 => within(random, 13_000, 40_000),
+            (Self::Roomy | Self::Clustered, rest) if rest % 20 == 2 => within(random, 500, 4_000),
+            (Self::Roomy | Self::Clustered, _) => within(random, 24, 400),
             (Self::Full, 0) => within(random, 17_000, 60_000),
             (Self::Full, rest) if rest % 200 == 1 => within(random, 1_200, 14_000),
             (Self::Full, _) => {

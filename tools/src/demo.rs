@@ -172,6 +172,9 @@ impl<'a> Demo<'a> {
             let (copies, reasons) = self.nodes[node].survey()?;
             surveys.push(Survey::of(NODES[node], &self.nodes[0].told().ledger, &copies, reasons));
         }
+        // Asked for last: what could not be sent is known once everything was.
+        self.nodes[0].survey()?;
+        surveys.iter_mut().for_each(|survey| survey.withheld = self.withheld(survey.node));
         let read_seconds = began.elapsed().as_secs_f64();
         self.nodes[0].ask("laps");
         self.nodes[0].until("through with its single writes", |told| told.laps_ns.len() == LAPS as usize)?;
@@ -188,6 +191,12 @@ impl<'a> Demo<'a> {
             single_p50_us: microseconds(50),
             single_p99_us: microseconds(99),
         })
+    }
+
+    /// Values that the other nodes could not send.
+    fn withheld(&self, receiver: &str) -> u64 {
+        let others = NODES.iter().zip(&self.nodes).filter(|(name, _)| **name != receiver);
+        others.map(|(_, node)| node.told().withheld).sum()
     }
 
     fn serve(&mut self) -> Result<Duration> {
@@ -257,8 +266,11 @@ impl<'a> Demo<'a> {
         ledger.overlay(&self.nodes[0].told().ledger);
         ledger.overlay(killed);
         self.nodes[1..].iter().for_each(|node| ledger.overlay(&node.told().ledger));
-        let surveys = NODES.iter().zip(&surveyed);
-        let surveys = surveys.map(|(name, (copies, reasons))| Survey::of(name, &ledger, copies, *reasons)).collect();
+        let mut surveys = Vec::new();
+        for (name, (copies, reasons)) in NODES.iter().zip(&surveyed) {
+            let withheld = self.withheld(name);
+            surveys.push(Survey { withheld, ..Survey::of(name, &ledger, copies, *reasons) });
+        }
         let copies: Vec<_> = surveyed.into_iter().map(|(copies, _)| copies).collect();
         let lost = survey::lost(&ledger, &copies);
         *killed = ledger;

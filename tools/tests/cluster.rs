@@ -39,7 +39,7 @@ impl Drop for Run {
 fn three_nodes_go_through_a_kill_a_pause_and_a_partition() {
     let flags =
         "--nodes 3 --seconds 5 --keys 2000 --load 1000/s --capacity 8MiB --interval 100ms --patience 90s --json";
-    let faults = "--kill b@1:1 --pause c@2.5:0.5 --partition a,c@3.5:1 --sealed";
+    let faults = "--kill b@1:1 --pause c@2.5:0.5 --partition a,c@3.2:1.5 --sealed";
     let (mut run, lines) = Run::start(&format!("{flags} {faults}"));
     let lines: Vec<Value> = lines.collect();
     let status = run.0.wait().expect("it ends");

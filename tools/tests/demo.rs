@@ -18,8 +18,10 @@ fn three_nodes_hold_what_was_acknowledged_after_a_kill() {
     let report: Value = serde_json::from_str(&told).expect("a report");
     let keys = report["keys"].as_u64().expect("a count");
     let read = report["wrote"]["surveys"].as_array().expect("of b and c");
-    assert_eq!(report["wrote"]["written"], keys);
-    assert!(read.len() == 2 && read.iter().all(|survey| survey["expected"] == keys), "{report:#}");
+    // A write may be refused on a machine that is busy: then nobody expects it.
+    let written = report["wrote"]["written"].as_u64().expect("a count");
+    assert!(written > keys / 10 * 9 && written <= keys, "{report:#}");
+    assert!(read.len() == 2 && read.iter().all(|survey| survey["expected"] == written), "{report:#}");
     assert!(report["caught"]["warm"] == true && report["caught"]["changes"].as_u64() > Some(0), "{report:#}");
     assert!(report["warm_hits"].as_u64() > Some(0) && report["lost_everywhere"] == 0, "{report:#}");
     let surveys = report["surveys"].as_array().expect("of all");

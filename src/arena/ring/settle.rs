@@ -20,7 +20,7 @@ use super::control::{Control, POSITION_MAX, State};
 use super::{BASE, CELL_BYTES, Ring, record};
 use crate::arena::change::Change;
 use crate::region::View;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, bite};
 use crate::types::stream::{Origin, Position};
 
 /// What was settled.
@@ -70,7 +70,7 @@ impl Ring {
         (0..self.capacity()).try_for_each(|cell| self.check_control(region, cell, head))?;
         let mut settled = Settled::default();
         let open = self.control(region, head);
-        if open.is_of(head) {
+        if open.is_of(head) && !bite("ring.settle-passes-nothing") {
             self.pass(region, open);
             settled.passed += 1;
         }
@@ -116,7 +116,7 @@ impl Ring {
         let mut is_sealed = || record::load(region, place.at, control, Origin::NONE, change);
         let become_state = |state| region.word(place.at).store(control.with_state(state).0, Ordering::Relaxed);
         match control.state() {
-            Some(State::Claimed) if is_sealed() => {
+            Some(State::Claimed) if is_sealed() && !bite("ring.settle-voids-all") => {
                 become_state(State::Done);
                 settled.changes += 1;
                 settled.taken_as_made += 1;

@@ -127,11 +127,12 @@ impl Net {
         let now = self.now();
         self.take_commands(now);
         self.take_changes(now);
-        self.meet_deadlines(now);
         self.accept(now);
         self.receive_datagrams(now);
         self.choose_order();
         self.each_in_turn(Self::read_turn);
+        // Behind the reads: what others have said while this thread had no processor is no silence.
+        self.meet_deadlines(now);
         self.act(now);
         self.each_in_turn(Self::write_turn);
         self.act(now);

@@ -181,10 +181,10 @@ impl Book {
         true
     }
 
-    /// Whether every seed has been tried once.
+    /// Whether every seed has been tried once: somebody answered, be it this node itself, or it failed.
     pub(super) fn all_tried(&self) -> bool {
         let untried = |entry: &&Entry| {
-            entry.is_seed && entry.failures == 0 && matches!(entry.state, State::Known | State::Dialling)
+            entry.is_seed && entry.failures == 0 && entry.name.is_none() && entry.state != State::Oneself
         };
         !self.entries.values().any(|entry| untried(&entry))
     }

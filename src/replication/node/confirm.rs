@@ -1,26 +1,30 @@
 //! Standing: whether this node has joined a cluster, whether its reads are held, and whether anything is missing.
 //!
 //! ```text
-//!   warm    held, joined --every member met: what it had is here------------------> serving --> complete
-//!                 |  no member after trying all seeds, and 2 s; or this node leaves   ^
-//!                 +-------------------------------------------------------------------+ unconfirmed, counted
-//!   cold    joining --a peer that has joined: sync--> serving --SYNC_END--> joined --> complete
-//!                 |  no member; or only such that have not joined, and the least name of them
+//!   warm    held, joined --all seeds tried, one member met or more, what each had is here--> serving --> complete
+//!                 |  no member after trying all seeds, and 2 s; or this node leaves            ^
+//!                 +----------------------------------------------------------------------------+ unconfirmed, counted
+//!   cold    joining --a member: sync--> serving --SYNC_END--> joined --> complete     held, if the member is, after 4 s
+//!                 |  no member after trying all seeds; or only nodes that have not joined, and the least name of them
 //!                 +--> founded: joined, floors of the start
 //! ```
 //!
-//! A warm node has joined: its vector and its floors are those of its last life, and true. So two nodes that are held can
-//! confirm each other, and a cluster of cold nodes begins with the one whose name comes first.
+//! A member is a node that has joined. Who has joined nobody knows nothing of what was missed, and confirms nobody. A warm
+//! node has joined: its vector and its floors are those of its last life, and true. So two nodes that are held can confirm
+//! each other, and a cluster of cold nodes begins with the one whose name comes first.
 
 #![forbid(unsafe_code)]
 
 use super::Node;
 use super::api::{NodeEvent, Readiness};
-use super::link::Owed;
+use super::link::{Link, Owed};
 use super::timers::Timer;
+use crate::replication::session::ConnectionId;
+use crate::replication::session::peer::Peer;
 use crate::replication::session::time::Micros;
 use crate::replication::store::{Origination, Store};
 use crate::replication::wire::NodeFlags;
+use crate::sync::bite;
 use crate::types::version::Stamp;
 
 /// How long nodes that have all joined nobody wait for one that has.
@@ -109,30 +113,44 @@ impl Node {
         NodeFlags { held: joined && fenced, complete: joined && !fenced }
     }
 
-    /// Nobody may be there.
+    /// Whether somebody is connected who has joined.
+    fn has_company(&self) -> bool {
+        self.links.values().filter_map(Link::peer).any(Peer::is_joined)
+    }
+
+    /// Nobody may be there who has joined.
     pub(super) fn look_for_company(&mut self, now: Micros) {
-        if self.links.values().any(|link| link.peer().is_some()) || self.leaving.is_some() {
+        if self.has_company() || self.leaving.is_some() {
             return;
         }
         if !self.book.all_tried() {
             return self.timers.set(Timer::Alone, now.plus(SEEDS_AGAIN_US));
         }
         self.standing.looked = true;
-        if self.standing.is_unconfirmed() {
-            self.serve_unconfirmed(now);
+        match self.standing.is_unconfirmed() {
+            // Somebody was there, and is not heard any more: what to do then was said.
+            true if self.is_fenced_off() => self.timers.set(Timer::Alone, now.plus(SEEDS_AGAIN_US)),
+            true => self.serve_unconfirmed(now),
+            false => {}
         }
-        if !self.standing.joined {
+        // With others that have not joined either it is their names that decide who begins.
+        if !self.standing.joined && !self.links.values().any(|link| link.peer().is_some()) {
             self.found(now);
         }
     }
 
     /// A peer is gone.
-    pub(super) fn lose_company(&mut self, now: Micros, has_left: bool) {
-        if self.links.values().filter(|link| link.peer().is_some()).count() > 1 {
-            return;
+    pub(super) fn lose_company(&mut self, now: Micros, id: ConnectionId, has_left: bool) {
+        let lost = self.links.get(&id).and_then(Link::peer).is_some_and(Peer::is_joined);
+        let others = || self.links.iter().filter(|(other, _)| **other != id).filter_map(|(_, link)| link.peer());
+        let (has_others, has_company) = (others().next().is_some(), others().any(Peer::is_joined));
+        if !has_others {
+            let mut orphaned = self.streams.rows.values().filter_map(|row| row.orphaned);
+            self.isolation.is_left_alone(!has_left || orphaned.any(|orphaned| orphaned.is_missed()));
         }
-        self.isolation.is_left_alone(has_left);
-        if !self.standing.joined || self.standing.is_unconfirmed() {
+        let seeks = !self.standing.joined || self.standing.is_unconfirmed();
+        // Nodes that have not joined may come and go: they do not put it off.
+        if seeks && !has_company && (lost || !self.timers.is_set(Timer::Alone)) {
             self.timers.set(Timer::Alone, now.plus(self.config.timings.alone_us));
         }
     }
@@ -152,6 +170,14 @@ impl Node {
         }
     }
 
+    /// What a donor holds back is not shown here either, until it is confirmed.
+    pub(super) fn hold_like_donor(&mut self) {
+        if !self.config.serve_unconfirmed {
+            self.standing.fence = Some(Fence::Unconfirmed);
+            self.store.hold();
+        }
+    }
+
     /// Lets reads see what is here.
     pub(super) fn open(&mut self, now: Micros) {
         let _ = now;
@@ -168,9 +194,7 @@ impl Node {
                 floor = floor.min(Stamp::from_micros(peer.incarnation.0));
             }
         }
-        for range in 0..self.store.floor_ranges() {
-            self.store.raise_floor(range, floor);
-        }
+        self.store.raise_all_floors(floor);
         self.store.end_join();
         self.standing.join();
         self.counters.founded += 1;
@@ -196,17 +220,21 @@ impl Node {
         let has_peers = peers().next().is_some();
         self.standing.looked |= has_peers;
         let is_least = peers().all(|peer| !peer.is_joined() && peer.name > self.config.name);
+        let all_tried = self.book.all_tried();
         if has_peers
             && is_least
             && !self.standing.joined
             && self.sync.is_none()
+            && all_tried
             && now.since(self.standing.met) >= FOUND_AFTER_US
         {
             self.found(now);
         }
-        let waits = self.standing.is_unconfirmed() && has_peers || !self.standing.complete && self.standing.looked;
-        if self.standing.joined && waits && self.has_everything() {
-            if self.standing.is_unconfirmed() && has_peers {
+        let can_confirm = self.standing.is_unconfirmed() && all_tried && self.has_company();
+        let waits = can_confirm || !self.standing.complete && self.standing.looked;
+        let has_everything = waits && (self.has_everything() || bite("node.serves-unconfirmed"));
+        if self.standing.joined && has_everything {
+            if can_confirm {
                 self.counters.confirmed += 1;
                 self.open(now);
                 self.tell(NodeEvent::Confirmed { after_us: now.since(self.standing.began) });

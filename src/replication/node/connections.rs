@@ -137,12 +137,20 @@ impl Node {
             self.streams.drop_source(id);
             self.abandon_sync(id);
             let others = self.links.iter().filter(|(other, _)| **other != id);
-            let is_replaced = others.filter_map(|(_, link)| link.peer()).any(|other| other.name == name);
+            let mut others = others.filter_map(|(_, link)| link.peer());
+            let (is_replaced, is_there) = match others.find(|other| other.name == name) {
+                Some(other) => (true, other.is_origin_of(stream)),
+                None => (false, false),
+            };
             // Who leaves itself loses nobody.
-            if !is_replaced && self.departure.is_none() {
-                self.orphan(now, stream, has_left);
-                self.lose_company(now, has_left);
-                self.tell(if has_left { NodeEvent::PeerLeft { name } } else { NodeEvent::PeerLost { name } });
+            if self.departure.is_none() {
+                if !is_there {
+                    self.orphan(now, stream, has_left);
+                }
+                self.lose_company(now, id, has_left);
+                if !is_replaced {
+                    self.tell(if has_left { NodeEvent::PeerLeft { name } } else { NodeEvent::PeerLost { name } });
+                }
             }
             self.review_due = true;
         }

@@ -135,7 +135,7 @@ impl Node {
     fn establish(&mut self, now: Micros, id: ConnectionId, version: u8, peer: Peer) {
         let Some(link) = self.links.get_mut(&id) else { return };
         self.counters.handshakes += 1;
-        let (name, incarnation, address, stream) = (peer.name.clone(), peer.incarnation, peer.address, peer.stream());
+        let (name, incarnation, address) = (peer.name.clone(), peer.incarnation, peer.address);
         let theirs = peer.everything();
         self.streams.compare(&theirs);
         link.owed = if self.isolation.is_isolated() { Owed::Unknown } else { Owed::Vector(theirs) };
@@ -148,7 +148,7 @@ impl Node {
         self.isolation.expect(now);
         self.standing.met = now;
         self.review_due = true;
-        self.adopt(stream);
+        self.adopt(now, id);
         self.timers.set_earlier(Timer::Tick, now.plus(self.config.timings.heartbeat_us));
         self.tell(NodeEvent::PeerJoined { name, incarnation, address });
     }

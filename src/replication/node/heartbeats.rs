@@ -25,8 +25,7 @@ impl Node {
     /// Everything that is done at each heartbeat.
     pub(super) fn tick(&mut self, now: Micros) {
         let timings = self.config.timings;
-        let overslept = now.since(self.isolation.ticked) > timings.idle_us / 2;
-        self.isolation.ticked = now;
+        let overslept = self.isolation.tick(now) > timings.idle_us / 2;
         self.look_at_connections(now, overslept);
         if !overslept {
             self.look_at_sync(now);
@@ -38,7 +37,7 @@ impl Node {
             link.session.wake(self.stream);
         }
         self.ends.note(now, self.store.end());
-        self.judge_isolation(now, overslept);
+        self.judge_isolation(now);
         self.look_for_orphans(now);
         self.look_at_leaving(now);
         self.review(now);

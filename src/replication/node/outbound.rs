@@ -273,7 +273,7 @@ fn choose(change: &Change, outgoing: Option<&Outgoing>, counters: &mut NodeCount
                 Operation::Set => counters.evicted_values += 1,
                 _ => {}
             }
-            marker
+            if bite("node.evicted-unsaid") { Choice::Nothing } else { marker }
         }
     }
 }

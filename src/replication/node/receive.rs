@@ -89,8 +89,15 @@ impl Node {
             if version != 0 && reader.version().is_none() {
                 reader.agree(version);
             }
-            if self.links.get(&id).is_none_or(|link| link.session.is_closing()) {
-                break;
+            match self.links.get(&id) {
+                None => break,
+                Some(link) if link.session.is_closing() => break,
+                // It asks, and reads no answers.
+                Some(link) if link.session.is_choked() && read.is_ok() => {
+                    self.counters.choked_closed += 1;
+                    read = Err(Fault::Close(CloseReason::Silent));
+                }
+                Some(_) => {}
             }
         }
         if let Some(link) = self.links.get_mut(&id) {

@@ -4,6 +4,8 @@
 //!   the origin is connected                     -> from the origin, also where nothing is new
 //!   it is not, or has no more of it, and a peer is further -> from the one that is furthest; it goes on there
 //!   everybody who is further has refused        -> a sync, from the origin if it is one of them, else the furthest
+//!                                                  rather from one that shows what it has than from one that holds it back
+//!   nobody was joined                           -> a sync, from one that shows what it has; after a while from any, held
 //! ```
 //!
 //! The receiver decides everything. Who sends keeps a cursor.
@@ -17,11 +19,14 @@ use super::streams::Room;
 use crate::replication::session::peer::Peer;
 use crate::replication::session::time::Micros;
 use crate::replication::wire::{NotCovered, Subscribe, Unsubscribe};
+use crate::sync::bite;
 use crate::types::stream::{Position, StreamId};
 use std::cmp::Reverse;
 
 /// How long a source that has more may send nothing before it is asked again.
 const STALL_US: u64 = 1_000_000;
+/// After so many times as long as a node looks for members, one that holds back is donor to who has joined nobody.
+const HELD_DONOR_AFTER: u64 = 2;
 
 /// A peer that can send a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,8 +110,8 @@ impl Node {
         let candidate = |(id, link): (&ConnectionId, &Link)| {
             let peer = link.peer()?;
             let reach = peer.reach(stream)?;
-            let is_of_use = reach > position || peer.stream() == stream;
             let is_origin = peer.is_origin_of(stream);
+            let is_of_use = (reach > position && (is_origin || !bite("node.never-relays"))) || peer.stream() == stream;
             (is_of_use && !refused.contains(id)).then_some(Candidate { id: *id, is_origin, reach })
         };
         let rank = |candidate: &Candidate| (candidate.is_origin, candidate.reach, Reverse(candidate.id));
@@ -157,9 +162,17 @@ impl Node {
             return;
         }
         if !self.standing.is_joined() {
-            let by_name = |(id, peer): (ConnectionId, &Peer)| (Reverse(peer.flags.complete), peer.name.clone(), id);
-            let donor = self.links.iter().filter_map(joined).min_by_key(|found| by_name((found.0, found.1)));
-            if let Some(donor) = donor.map(|(id, _)| id) {
+            let of = |held: bool| {
+                let found = self.links.iter().filter_map(joined).filter(|(_, peer)| peer.flags.held == held);
+                found.min_by_key(|(id, peer)| (peer.name.clone(), *id)).map(|(id, _)| id)
+            };
+            // Who holds back shows what it has before long. If not, it may be this node that it waits for.
+            let waited = now.since(self.standing.met) >= HELD_DONOR_AFTER * self.config.timings.alone_us;
+            let (shows, holds) = (of(false), of(true).filter(|_| waited && self.book.all_tried()));
+            if shows.is_none() && holds.is_some() {
+                self.hold_like_donor();
+            }
+            if let Some(donor) = shows.or(holds) {
                 self.begin_sync(now, donor);
             }
             return;
@@ -170,12 +183,14 @@ impl Node {
                 self.links.iter().filter(move |(_, link)| reach(link) > Some(row.position))
             };
             let nobody_is_left = row.source.is_none() && ahead().all(|(id, _)| row.refused.contains(id));
-            let rank =
-                |(id, peer): &(ConnectionId, &Peer)| (peer.is_origin_of(*stream), peer.reach(*stream), Reverse(*id));
+            let rank = |(id, peer): &(ConnectionId, &Peer)| {
+                (!peer.flags.held, peer.is_origin_of(*stream), peer.reach(*stream), Reverse(*id))
+            };
             ahead().filter_map(joined).max_by_key(rank).filter(|_| nobody_is_left).map(|(id, _)| id)
         });
         // What a sync that was cut off has left open, any other one closes.
-        let any = || self.links.iter().filter_map(joined).map(|(id, _)| id).next();
+        let any =
+            || self.links.iter().filter_map(joined).min_by_key(|(id, peer)| (peer.flags.held, *id)).map(|(id, _)| id);
         if let Some(donor) = missed.or_else(|| if self.streams.is_unclaimed() { any() } else { None }) {
             self.begin_sync(now, donor);
         }

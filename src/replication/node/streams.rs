@@ -22,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::isolation::Orphaned;
 use crate::arena::cluster_header::LIVES_MAX;
 use crate::replication::session::ConnectionId;
 use crate::replication::session::time::Micros;
@@ -77,8 +78,7 @@ pub(super) struct Row {
     pub(super) refused: Vec<ConnectionId>,
     /// All that was changed up to this stamp has been applied.
     pub(super) caught_up: Option<Stamp>,
-    /// Since when its origin is gone, and whether that was told.
-    pub(super) orphaned: Option<(Micros, bool)>,
+    pub(super) orphaned: Option<Orphaned>,
 }
 
 impl Row {

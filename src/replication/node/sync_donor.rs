@@ -81,6 +81,9 @@ impl Node {
         if !self.standing.is_joined() {
             return Err(Fault::Order("a sync asked of a node that has nothing"));
         }
+        if self.links.get(&id).is_some_and(|link| link.donor.is_some()) {
+            return Err(Fault::Order("a sync asked for while one is given"));
+        }
         let vector = self.everything();
         let begin = SyncBegin {
             stamp: self.store.stamp(),
@@ -157,7 +160,7 @@ impl Node {
                 None => {
                     // Read after the absence: the floor of what was unlinked is raised before.
                     let floor = self.store.floor_of(held.key);
-                    if floor >= held.version.begin() {
+                    if floor >= held.version.begin() && !bite("node.evicted-vouched-for") {
                         keys.push(held.key, Task::Void(floor));
                     }
                 }

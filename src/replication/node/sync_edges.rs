@@ -1,6 +1,7 @@
-//! The edges of a sync: the donor's floors, a donor that falls silent, a connection that ends.
+//! The edges of a sync: where streams go on, the donor's floors, a donor that falls silent, a connection that ends.
 //!
 //! ```text
+//!   begin              -> streams go on from where the donor is, unless they go on exactly from where they are
 //!   floors of a donor  -> the higher one of both counts, whatever the two numbers of ranges are
 //!   silence, or an end -> what was put off comes again: positions fall back to what is claimed
 //!                         streams that are not claimed stop: until the next sync runs nothing of them could be put off
@@ -17,9 +18,54 @@ use crate::replication::session::time::Micros;
 use crate::replication::wire::{Floors, Unsubscribe};
 use crate::sync::bite;
 use crate::types::key::Key;
+use crate::types::stream::Vector;
 use crate::types::version::{Stamp, Version};
 
 impl Node {
+    /// How far everything has come whose effect a sync brings: what the donor names, and what it had named on this connection
+    /// before. A life of it whose changes its ring has lost meanwhile is named no more, and is in its entries and floors.
+    pub(super) fn target(&self, donor: ConnectionId, mut target: Vector) -> Vector {
+        let peer = self.links.get(&donor).and_then(|link| link.peer());
+        for (stream, reach) in peer.into_iter().flat_map(|peer| peer.reaches()) {
+            if target.get(stream).is_none() {
+                target.advance(stream, reach);
+            }
+        }
+        target
+    }
+
+    /// Lets each stream go on from where the donor is, unless it goes on exactly from where it is.
+    pub(super) fn aim(&mut self, target: &Vector) {
+        let mut all: Vec<_> = target.iter().filter(|(stream, _)| *stream != self.stream).collect();
+        // Where not all have room, those have that somebody writes.
+        all.sort_by_key(|(stream, _)| !self.streams.written.contains(stream));
+        for (stream, to) in all {
+            let own = self.position_of(stream);
+            if !self.streams.is_forgotten(stream, to) && !self.take_in(stream) {
+                self.streams.pass_over(stream, to);
+            }
+            let claimed = self.streams.applied.get(stream).unwrap_or_default();
+            let Some(row) = self.streams.rows.get_mut(&stream) else { continue };
+            if bite("node.vector-saved-early") {
+                self.store.save_applied(stream, to);
+            }
+            match row.base {
+                None if row.source.is_some() || own >= to => {}
+                None => row.jump(to),
+                Some(base) if base <= to && to <= row.position => {}
+                Some(_) if claimed >= to => row.go_back(claimed),
+                Some(_) => row.jump(to),
+            }
+        }
+        // What the donor knows nothing of was not brought by the sync before either.
+        let applied = &self.streams.applied;
+        for (stream, row) in
+            self.streams.rows.iter_mut().filter(|(stream, row)| row.base.is_some() && target.get(**stream).is_none())
+        {
+            row.go_back(applied.get(*stream).unwrap_or_default());
+        }
+    }
+
     pub(super) fn handle_floors(&mut self, now: Micros, id: ConnectionId, floors: &Floors<'_>) -> Result<(), Fault> {
         self.check_donor(id)?;
         let own = self.store.floor_ranges();
@@ -30,7 +76,7 @@ impl Node {
         (sync.floors, sync.moved) = (floors.first + floors.floors.len() as u32, now);
         for (range, stamp) in (floors.first..).zip(floors.floors.iter()) {
             if stamp > Stamp::ZERO && !bite("node.floors-not-adopted") {
-                fold(range, floors.total, own).for_each(|range| self.store.raise_floor(range, stamp));
+                self.store.raise_floors(fold(range, floors.total, own), stamp);
             }
         }
         Ok(())

@@ -18,6 +18,8 @@
 
 #![forbid(unsafe_code)]
 
+mod held;
+
 use super::Node;
 use super::ahead::Ahead;
 use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
@@ -26,22 +28,16 @@ use super::receive::Fault;
 use crate::arena::frame::FrameKind;
 use crate::arena::received::ReceivedFrame;
 use crate::replication::session::time::Micros;
-use crate::replication::session::transmit::Transmit;
 use crate::replication::store::Applied;
-use crate::replication::wire::{Positions, Records, SyncBegin, SyncEntries, SyncRequest, Verified, VerifyBuilder};
+use crate::replication::wire::{Positions, Records, SyncBegin, SyncEntries, SyncRequest, Verified};
 use crate::sync::bite;
 use crate::types::key::{Key, KeyspaceId};
-use crate::types::stream::{Position, StreamId, Vector};
+use crate::types::stream::{Position, StreamId};
 use crate::types::version::{Stamp, Version};
+use std::collections::VecDeque;
 
 /// VERIFY frames that may be unanswered.
 pub(super) const VERIFIES_OPEN_MAX: u32 = 2;
-/// Entries that one scan looks at.
-const SCANNED_AT_ONCE: usize = 256;
-/// Scans of a survey between two looks at anything else.
-const SCANS_PER_BATCH: usize = 16;
-/// How much older than the newest entry here something may be that was missed before the last life ended.
-const MISSED_BEFORE_END_US: u64 = 10_000_000;
 /// How long a donor may send nothing.
 pub(super) const DONOR_SILENT_US: u64 = 10_000_000;
 
@@ -70,7 +66,7 @@ pub(super) struct SyncReceiver {
     batch: u64,
     unanswered: u32,
     /// Entries of a bucket that did not fit into the last batch.
-    spare: Vec<(KeyspaceId, Vec<u8>, Version)>,
+    spare: VecDeque<(KeyspaceId, Vec<u8>, Version)>,
     pub(super) floors: u32,
     pub(super) floors_total: u32,
     entries: u64,
@@ -83,7 +79,7 @@ impl Node {
         let Some(peer) = self.links.get(&donor).and_then(|link| link.peer()) else { return };
         let kind = if self.standing.is_joined() { SyncKind::Delta } else { SyncKind::Snapshot };
         let since = self.missed_since();
-        let surveys = since.is_none() && self.standing.is_unconfirmed();
+        let surveys = since.is_none() && self.standing.is_unconfirmed() && kind == SyncKind::Delta;
         let phase = if surveys { Phase::Survey { bucket: 0, newest: Stamp::ZERO } } else { Phase::Requested };
         let sync = SyncReceiver {
             donor,
@@ -97,7 +93,7 @@ impl Node {
             bucket: Some(0),
             batch: 0,
             unanswered: 0,
-            spare: Vec::new(),
+            spare: VecDeque::new(),
             floors: 0,
             floors_total: 0,
             entries: 0,
@@ -171,115 +167,17 @@ impl Node {
             sync.bucket = None;
         }
         for (keyspace, stamp) in begin.clears.iter().filter(|(_, stamp)| *stamp > Stamp::ZERO) {
-            self.store.apply_clear(keyspace, stamp);
+            if !bite("node.sync-without-clears") {
+                self.store.apply_clear(keyspace, stamp);
+            }
         }
-        self.aim(&begin.vector.to_vector());
+        let target = self.target(id, begin.vector.to_vector());
+        self.aim(&target);
         if self.sync.as_ref().is_some_and(|sync| sync.bucket.is_none()) {
             self.end_of_verify(id, 0);
         }
         self.review_due = true;
         Ok(())
-    }
-
-    /// Lets each stream go on from where the donor is, unless it goes on exactly from where it is.
-    fn aim(&mut self, target: &Vector) {
-        let mut all: Vec<_> = target.iter().filter(|(stream, _)| *stream != self.stream).collect();
-        // Where not all have room, those have that somebody writes.
-        all.sort_by_key(|(stream, _)| !self.streams.written.contains(stream));
-        for (stream, to) in all {
-            let own = self.position_of(stream);
-            if !self.streams.is_forgotten(stream, to) && !self.take_in(stream) {
-                self.streams.pass_over(stream, to);
-            }
-            let claimed = self.streams.applied.get(stream).unwrap_or_default();
-            let Some(row) = self.streams.rows.get_mut(&stream) else { continue };
-            match row.base {
-                None if row.source.is_some() || own >= to => {}
-                None => row.jump(to),
-                Some(base) if base <= to && to <= row.position => {}
-                Some(_) if claimed >= to => row.go_back(claimed),
-                Some(_) => row.jump(to),
-            }
-        }
-        // What the donor knows nothing of was not brought by the sync before either.
-        let applied = &self.streams.applied;
-        for (stream, row) in
-            self.streams.rows.iter_mut().filter(|(stream, row)| row.base.is_some() && target.get(**stream).is_none())
-        {
-            row.go_back(applied.get(*stream).unwrap_or_default());
-        }
-    }
-
-    /// What the receiving side of a sync sends: VERIFY frames, as far as the window goes.
-    pub(super) fn fill_verify(&mut self, now: Micros, id: ConnectionId, transmit: &mut Transmit) {
-        if !self.has_sync_work(id) {
-            return;
-        }
-        if let Some(SyncReceiver { phase: Phase::Survey { .. }, .. }) = self.sync {
-            return self.survey(now, id);
-        }
-        let (Some(sync), Some(link)) = (&mut self.sync, self.links.get(&id)) else { return };
-        let (version, batch) = (link.session.version, sync.batch);
-        let mut builder = VerifyBuilder::new(transmit.bytes(), version, batch);
-        for (space, key, version) in sync.spare.drain(..) {
-            if let Some(key) = Key::new(space, &key) {
-                builder.push(key, &version);
-            }
-        }
-        while let Some(bucket) = sync.bucket.filter(|_| !builder.is_full()) {
-            sync.bucket = self.store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
-                if builder.is_full() {
-                    sync.spare.push((scanned.key.keyspace, scanned.key.bytes.to_vec(), scanned.version));
-                } else {
-                    builder.push(scanned.key, &scanned.version);
-                }
-            });
-        }
-        // The index is through, but the last entries go with the next batch.
-        let is_last = sync.bucket.is_none() && sync.spare.is_empty();
-        sync.bucket = if is_last { None } else { Some(sync.bucket.unwrap_or(u32::MAX)) };
-        let count = builder.count();
-        builder.finish();
-        self.counters.verified += u64::from(count);
-        sync.batch += 1;
-        sync.unanswered += u32::from(count > 0);
-        sync.moved = now;
-        if is_last && count > 0 {
-            self.end_of_verify(id, batch + 1);
-        }
-    }
-
-    /// Says that nothing more is held.
-    fn end_of_verify(&mut self, id: ConnectionId, batch: u64) {
-        if let Some(link) = self.links.get_mut(&id) {
-            link.session.say(|version, out| VerifyBuilder::new(out, version, batch).finish());
-        }
-    }
-
-    /// Looks for the newest entry that others have written: not much that was missed is older.
-    fn survey(&mut self, now: Micros, id: ConnectionId) {
-        let own = self.stream.origin.0;
-        let Some(sync) = &mut self.sync else { return };
-        let Phase::Survey { bucket, mut newest } = sync.phase else { return };
-        let mut next = Some(bucket);
-        for _ in 0..SCANS_PER_BATCH {
-            let Some(bucket) = next else { break };
-            next = self.store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
-                if scanned.version.origin != own {
-                    newest = newest.max(scanned.version.stamp);
-                }
-            });
-        }
-        sync.moved = now;
-        if let Some(bucket) = next {
-            sync.phase = Phase::Survey { bucket, newest };
-            // A sign of life, and so the driver comes back at once.
-            self.links.entry(id).and_modify(|link| link.session.heartbeat_due = true);
-            return;
-        }
-        sync.since = Stamp::from_micros(newest.micros().saturating_sub(MISSED_BEFORE_END_US));
-        sync.phase = Phase::Requested;
-        self.request();
     }
 
     pub(super) fn handle_verified(
@@ -346,13 +244,15 @@ impl Node {
             return Err(Fault::Order("an early end of a sync"));
         };
         if sync.since > Stamp::ZERO {
-            (0..self.store.floor_ranges()).for_each(|range| self.store.raise_floor(range, sync.since));
+            self.store.raise_all_floors(sync.since);
         }
         if !self.standing.is_joined() {
             self.store.end_join();
             self.standing.join();
         }
-        self.apply_deferred(&sync.deferred)?;
+        if !bite("node.deferred-lost") {
+            self.apply_deferred(&sync.deferred)?;
+        }
         self.streams.claim_all();
         for (stream, position) in self.streams.applied.iter() {
             self.store.save_applied(stream, position);

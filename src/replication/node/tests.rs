@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod clocks;
+mod confirm;
 mod isolation;
 mod leaving;
 mod streams;
@@ -19,7 +21,7 @@ use crate::replication::node::api::{ClosedBy, OnIsolated, OnOriginLost, Side, Ti
 use crate::sync::Arc;
 use crate::types::clock::ManualClock;
 use crate::types::key::{Key, KeyspaceId};
-use crate::types::version::Stamp;
+use crate::types::version::{Stamp, Version};
 use std::path::Path;
 use std::time::Duration;
 
@@ -88,13 +90,23 @@ impl Host {
     }
 
     fn insert(&mut self, key: &[u8]) {
+        assert!(self.writes(key), "room");
+    }
+
+    /// Whether an insert of a key is stored.
+    fn writes(&mut self, key: &[u8]) -> bool {
         let engine = self.store.engine();
         let version = engine.next_version(&Ordering::default());
         let entry = Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0, source: Source::Local };
         let key = Key::new(KeyspaceId::RAW, key).expect("a valid key");
         let (_writing, guard) = engine.begin_write().expect("open");
-        engine.store(guard, &engine.seek(key), b"value", &entry).expect("room");
+        let is_stored = engine.store(guard, &engine.seek(key), b"value", &entry).is_ok();
         self.node.handle_changes(self.now());
+        is_stored
+    }
+
+    fn version_of(&self, key: &[u8]) -> Option<Version> {
+        self.store.version_of(Key::new(KeyspaceId::RAW, key).expect("a valid key"))
     }
 
     /// Whether a read finds a key.
@@ -164,6 +176,18 @@ fn exchange(one: &mut Host, other: &mut Host, id: ConnectionId) {
         }
         other.hears(id, &there);
         one.hears(id, &back);
+    }
+}
+
+/// Lets time pass over connections, each of two hosts by their places.
+fn pass_all(hosts: &mut [Host], links: &[(usize, usize, ConnectionId)], by: Duration) {
+    for _ in 0..by.as_millis() / 10 {
+        hosts[0].clock.advance(Duration::from_millis(10));
+        hosts.iter_mut().for_each(Host::tick);
+        for &(one, other, id) in links {
+            let (before, behind) = hosts.split_at_mut(one.max(other));
+            exchange(&mut before[one.min(other)], &mut behind[0], id);
+        }
     }
 }
 

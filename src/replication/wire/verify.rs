@@ -155,6 +155,11 @@ impl<'o> VerifyBuilder<'o> {
         self.body_bytes() >= BATCH_BYTES
     }
 
+    /// Takes the frame back.
+    pub(crate) fn give_up(self) {
+        self.out.truncate(self.start);
+    }
+
     /// Finishes the frame. An empty one says that there are no more.
     pub(crate) fn finish(self) {
         let (bytes, version, count, first) = (self.body_bytes(), self.version, self.count, self.batch);

@@ -2,13 +2,17 @@
 //!
 //! - A read shows what was written, with that version, whole.
 //! - On one arena, no read of a key shows an older version than a read or a write before it.
+//! - A node that has come to where a write ends shows nothing older than it: so a session with a token reads its own writes.
+//! - Reads that were held are answered once all is there that the peers had when they were met.
 //! - At rest all nodes that have a key have the same version of it, nothing older than the newest write that can not be lost,
 //!   and nothing where that was a removal.
 //! - At rest every node is complete, knows every other one, and has applied all that any other one has.
 
-use crate::ledger::rank;
+use crate::faults::Fault;
+use crate::host::Host;
+use crate::ledger::{Rank, Write, rank};
 use crate::world::World;
-use also_cache::simulation::SimulatedNode;
+use also_cache::simulation::{SimulatedNode, StreamNumber};
 
 /// Bytes on the heap of one node's protocol, relayed changes apart.
 const HEAP_BYTES_MAX: usize = 8 << 20;
@@ -27,7 +31,73 @@ impl World {
         assert!(written == Some(&value), "{}, which nobody wrote like that", shows());
         let before = self.hosts[host].shown.get(key).copied().unwrap_or_default().max(self.hosts[host].cleared);
         assert!(rank >= before, "{}, and before that {:016x}-{:04x}", shows(), before.0, before.1);
+        self.check_token(host, key, rank);
         self.hosts[host].show(key, rank);
+    }
+
+    /// What `get_after` promises, whichever write the token is of.
+    fn check_token(&mut self, host: usize, key: &[u8], rank: Rank) {
+        let Some(node) = &self.hosts[host].node else { return };
+        let applied = node.applied();
+        let covers = |write: &Write| applied.iter().any(|(stream, at)| *stream == write.stream && *at >= write.end);
+        let Some(write) = self.ledger.newest_within(key, covers) else { return };
+        let (seed, name, key) = (self.plan.seed, &self.hosts[host].name, key.escape_ascii());
+        assert!(
+            rank >= write.rank,
+            "seed {seed}: {name} has come to {} of {:?}, and shows {key} as of {:016x}-{:04x}, before {:016x}-{:04x}",
+            write.end,
+            write.stream,
+            rank.0,
+            rank.1,
+            write.rank.0,
+            write.rank.1
+        );
+        self.count("reads after a token", 1);
+    }
+
+    /// Notes what the others have when a host begins to hold its reads.
+    pub(crate) fn expect_confirmation(&mut self, host: usize) {
+        let is_held = self.hosts[host].node.as_ref().is_some_and(|node| node.readiness() == 0);
+        let others = self.hosts.iter().enumerate().filter(|(other, _)| *other != host);
+        let had = others.filter_map(|(other, of)| {
+            let node = of.node.as_ref()?;
+            Some((other, of.life, node.applied().into_iter().chain([(node.stream(), node.end())]).collect()))
+        });
+        self.hosts[host].to_confirm = is_held.then(|| had.collect());
+    }
+
+    /// Whether a host has just begun to hold its reads, or to answer them again.
+    pub(crate) fn check_confirmation(&mut self, host: usize) {
+        let Host { node: Some(node), to_confirm, name, leaving, .. } = &mut self.hosts[host] else { return };
+        let is_held = node.readiness() == 0;
+        if is_held == to_confirm.is_some() {
+            return;
+        }
+        let name = name.clone();
+        // Who leaves answers them whatever is missing.
+        let Some(had) = to_confirm.take().filter(|_| !*leaving) else { return self.expect_confirmation(host) };
+        let Some(node) = &self.hosts[host].node else { return };
+        let counter = |name: &str| node.counters().iter().any(|(counter, count)| *counter == name && *count > 0);
+        if counter("served_unconfirmed") {
+            return;
+        }
+        let (own, applied, peers) = (node.stream(), node.applied(), node.peers());
+        for (other, life, vector) in had {
+            let of = &self.hosts[other];
+            if of.life != life || !peers.contains(&of.name) {
+                continue;
+            }
+            for (stream, end) in vector.into_iter().filter(|(stream, end)| stream.0 != own.0 && *end > 0) {
+                let here = applied.iter().find(|(known, _)| *known == stream).map_or(0, |(_, at)| *at);
+                assert!(
+                    here >= end,
+                    "seed {}: {name} answers reads at {here} of {stream:?}, of which {} had {end}",
+                    self.plan.seed,
+                    of.name
+                );
+            }
+        }
+        self.count("confirmations", 1);
     }
 
     /// Whether nothing is left to say.
@@ -73,8 +143,25 @@ impl World {
         text
     }
 
+    /// Nobody claims more of a stream than its writer has written, or finds another checksum, unless bytes were flipped.
+    fn check_streams(&self) {
+        let nodes = || self.hosts.iter().filter_map(|host| host.node.as_ref());
+        for writer in nodes() {
+            let (stream, end) = (writer.stream(), writer.end());
+            let beyond = |(of, at): &(StreamNumber, u64)| *of == stream && *at > end;
+            let all = nodes().flat_map(SimulatedNode::applied).find(beyond);
+            assert_eq!(all, None, "seed {}: beyond the end {end} of its writer", self.plan.seed);
+        }
+        if !self.plan.faults.contains(&Fault::Corrupt) {
+            let is_of_bytes = |name: &str| name.starts_with("bad_") || name == "checksum_mismatches";
+            let found = self.counts.iter().find(|(name, count)| is_of_bytes(name) && **count > 0);
+            assert_eq!(found, None, "seed {}: no bytes were flipped", self.plan.seed);
+        }
+    }
+
     pub(crate) fn check_at_rest(&mut self) {
         self.check_memory();
+        self.check_streams();
         for host in &self.hosts {
             let reached = host.node.iter().flat_map(SimulatedNode::counters).filter(|(_, count)| *count > 0);
             self.tell(|| format!("{}: {:?}", host.name, reached.collect::<Vec<_>>()));
@@ -90,7 +177,7 @@ impl World {
             self.read(host, key);
         }
         let seed = self.plan.seed;
-        let read = |host: &crate::host::Host| host.node.as_ref().and_then(|node| node.read(key));
+        let read = |host: &Host| host.node.as_ref().and_then(|node| node.read(key));
         let shown: Vec<_> = self.hosts.iter().map(|host| read(host).map(|(_, version)| version)).collect();
         let there: Vec<_> = shown.iter().flatten().map(rank).collect();
         let text = || format!("seed {seed}: {} is {shown:?}", key.escape_ascii());
@@ -112,11 +199,12 @@ impl World {
 
     /// Whether this plan gives no node a reason to drop anything.
     fn keeps_everything(&self) -> bool {
-        use crate::faults::Fault;
         let drops = [
             Fault::CrashCold,
+            Fault::CrashTwice,
             Fault::CrashOldArena,
             Fault::CrashCopiedArena,
+            Fault::CrashTwinArena,
             Fault::Corrupt,
             Fault::ClockJump,
             Fault::Storm,
@@ -124,6 +212,7 @@ impl World {
         self.plan.entries_max.is_none()
             && !self.plan.small_values_node
             && !self.plan.large_values
+            && !self.plan.huge_values
             && self.plan.keys <= 40
             && self.plan.value_bytes <= 400
             && self.plan.removes == 0

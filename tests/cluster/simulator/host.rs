@@ -4,7 +4,7 @@ use crate::ledger::Rank;
 use crate::plan::Plan;
 use crate::random::{Random, mix};
 use also_cache::ManualClock;
-use also_cache::simulation::{SimulatedNode, SimulatedSettings};
+use also_cache::simulation::{SimulatedNode, SimulatedSettings, StreamNumber};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,7 +29,14 @@ pub(crate) struct Host {
     /// What reads of this arena have shown, by key: nothing older may be shown later.
     pub(crate) shown: BTreeMap<Vec<u8>, Rank>,
     pub(crate) cleared: Rank,
+    /// Its next sync is to be cut off.
+    pub(crate) to_cut_off: bool,
+    /// While reads are held: what the others had when that began, by host, life and stream.
+    pub(crate) to_confirm: Option<Vec<(usize, u64, Applied)>>,
 }
+
+/// How far streams have come.
+pub(crate) type Applied = Vec<(StreamNumber, u64)>;
 
 /// A manual clock begins a day after its epoch.
 pub(crate) const CLOCK_BEGINS_US: u64 = 86_400_000_000;
@@ -53,6 +60,8 @@ impl Host {
             leaving: false,
             shown: BTreeMap::new(),
             cleared: (0, 0),
+            to_cut_off: false,
+            to_confirm: None,
         }
     }
 
@@ -62,6 +71,7 @@ impl Host {
             name: self.name.clone(),
             address: self.address,
             file: self.file.clone(),
+            capacity: if plan.huge_values { 8 << 20 } else { 1 << 20 },
             clock: ManualClock::new(),
             seed: mix(plan.seed ^ number as u64 ^ (self.life << 32)),
             entries_max: plan.entries_max,

@@ -49,6 +49,12 @@ impl Ledger {
         self.by_key.get(key)?.iter().find(|write| write.rank == rank)?.value.as_ref()
     }
 
+    /// The newest write of a key that a node has which has applied streams so far.
+    pub(crate) fn newest_within(&self, key: &[u8], mut has: impl FnMut(&Write) -> bool) -> Option<&Write> {
+        let of_key = self.by_key.get(key).into_iter().flatten();
+        of_key.chain(&self.clears).filter(|write| has(write)).max_by_key(|write| write.rank)
+    }
+
     /// The newest write of a key that can not have been lost: what is older must not be seen at rest.
     pub(crate) fn newest_certain(&self, key: &[u8]) -> Option<&Write> {
         let of_key = self.by_key.get(key).into_iter().flatten();

@@ -7,11 +7,12 @@
 //!   users     what is written and read         traffic   dials, bytes, ends of connections
 //!   network   connections as pipes of bytes: cut, stalled, reset
 //!   faults    what goes wrong, and when        ledger    what was written, and what may be gone with its node
+//!   verdicts  what membership says, and when
 //!   checks    what must hold during and after a run
 //! ```
 //!
-//! `ALSO_CACHE_SEEDS=10000` sets how many seeds are run, `ALSO_CACHE_SEED=17` runs one and tells what happened. The profile
-//! `simulation` makes it fast: `cargo test --profile simulation --test simulator`.
+//! `ALSO_CACHE_SEEDS=10000` sets how many seeds are run, `ALSO_CACHE_FIRST_SEED=10001` which is the first, `ALSO_CACHE_SEED=17`
+//! runs one and tells what happened. The profile `simulation` makes it fast: `cargo test --profile simulation --test simulator`.
 
 mod checks;
 mod faults;
@@ -22,6 +23,7 @@ mod plan;
 mod random;
 mod traffic;
 mod users;
+mod verdicts;
 mod world;
 
 use plan::Plan;

@@ -138,10 +138,9 @@ impl Network {
 
     /// All connections of a life of a host.
     pub(crate) fn all_of(&self, host: usize, life: u64) -> Vec<(u64, usize)> {
-        let of = |(id, connection): (&u64, &Connection)| {
-            let end = connection.ends.iter().position(|end| end.host == host && end.life == life && end.open);
-            end.map(|end| (*id, end))
-        };
-        self.connections.iter().filter_map(of).collect()
+        // Who dials itself has both ends.
+        let ends = self.connections.iter().flat_map(|(id, connection)| [(*id, connection, 0), (*id, connection, 1)]);
+        let is_it = |end: &End| end.host == host && end.life == life && end.open;
+        ends.filter(|(_, connection, end)| is_it(&connection.ends[*end])).map(|(id, _, end)| (id, end)).collect()
     }
 }

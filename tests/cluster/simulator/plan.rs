@@ -17,6 +17,8 @@ pub(crate) const REACHED: &[&str] = &[
     "evicted_tombstones",
     "isolations",
     "former_life_replays",
+    "syncs_aborted",
+    "chunks_received",
 ];
 
 /// One run.
@@ -34,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) reads: u64,
     pub(crate) value_bytes: u64,
     pub(crate) large_values: bool,
+    /// Arenas with room for values that go out in chunks.
+    pub(crate) huge_values: bool,
     pub(crate) latency_us: (u64, u64),
     pub(crate) entries_max: Option<u64>,
     pub(crate) relay_bytes: usize,
@@ -50,6 +54,12 @@ pub(crate) struct Plan {
     pub(crate) fences: bool,
     /// One node takes smaller values than the others.
     pub(crate) small_values_node: bool,
+    /// How many of a hundred verdicts of membership do not come.
+    pub(crate) verdicts_lost: u64,
+    /// Nodes find the first one alone by themselves; of the others membership has to tell them.
+    pub(crate) one_seed: bool,
+    /// The last node comes when the others are at work.
+    pub(crate) late_join: bool,
 }
 
 impl Plan {
@@ -80,6 +90,10 @@ impl Plan {
             mixed_protocol: random.chance(10),
             fences: random.chance(30),
             small_values_node: random.chance(15),
+            verdicts_lost: *random.of(&[0, 20, 60]),
+            one_seed: random.chance(30),
+            late_join: random.chance(30),
+            huge_values: random.chance(4),
             faults,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::ledger::{Rank, Write, rank};
 use crate::world::World;
+use also_cache::Version;
 use also_cache::simulation::SimulatedNode;
 
 impl World {
@@ -32,14 +33,38 @@ impl World {
 
     fn value(&mut self, number: u64, host: usize) -> Vec<u8> {
         let large = self.plan.large_values && self.random.chance(5);
-        let bytes = if large { self.random.within(20_000, 60_000) } else { self.random.below(self.plan.value_bytes) };
+        let huge = self.plan.huge_values && self.random.chance(3);
+        let bytes = match () {
+            () if huge => self.random.within(260_000, 600_000),
+            () if large => self.random.within(20_000, 60_000),
+            () => self.random.below(self.plan.value_bytes),
+        };
         let mut value = format!("{number}/{host}/").into_bytes();
         value.resize(value.len() + bytes as usize, number as u8);
         value
     }
 
     pub(crate) fn insert(&mut self, host: usize, key: &[u8], value: &[u8]) {
-        let Some((version, stored)) = self.with(host, |node| node.insert(key, value)).flatten() else { return };
+        if let Some(written) = self.with(host, |node| node.insert(key, value)).flatten() {
+            self.note_insert(host, key, value, written);
+        }
+    }
+
+    /// Writes of which no other node hears in this life.
+    pub(crate) fn write_unsent(&mut self, host: usize) {
+        self.set_clock(host);
+        for number in 0..self.random.within(1, 4) {
+            let key = format!("key-{}", self.random.below(self.plan.keys)).into_bytes();
+            let value = format!("unsent {number} of {host} at {}", self.time).into_bytes();
+            let Some(node) = self.hosts[host].node.as_mut() else { return };
+            if let Some(written) = node.insert(&key, &value) {
+                self.note_insert(host, &key, &value, written);
+                self.count("writes unsent at a kill", 1);
+            }
+        }
+    }
+
+    fn note_insert(&mut self, host: usize, key: &[u8], value: &[u8], (version, stored): (Version, bool)) {
         self.count("inserts", 1);
         self.count("inserts refused", u64::from(!stored));
         self.tell(|| format!("{} inserts {} {version}", self.hosts[host].name, key.escape_ascii()));

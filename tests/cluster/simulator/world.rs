@@ -6,8 +6,9 @@ use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::random::{Random, mix};
+use crate::verdicts::Verdict;
 use also_cache::ManualClock;
-use also_cache::simulation::{Hint, SimulatedNode};
+use also_cache::simulation::SimulatedNode;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
@@ -35,10 +36,11 @@ pub(crate) enum Event {
         number: u32,
         reset: bool,
     },
-    Hint {
+    /// Membership says something of a host to another one.
+    Verdict {
         host: usize,
         to: usize,
-        up: bool,
+        verdict: Verdict,
     },
     Operation {
         number: u64,
@@ -63,6 +65,11 @@ pub(crate) enum Event {
     EndLeave {
         host: usize,
     },
+    /// In the middle of a sync.
+    CutOff {
+        host: usize,
+        life: u64,
+    },
     Merge,
 }
 
@@ -79,6 +86,7 @@ pub(crate) struct World {
     pub(crate) time: u64,
     queue: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
+    steps: u64,
     pub(crate) hosts: Vec<Host>,
     pub(crate) network: Network,
     pub(crate) ledger: Ledger,
@@ -93,6 +101,8 @@ pub(crate) struct World {
 const BEGIN_US: u64 = 10_000_000;
 /// After this long without a fault everything must have been said to everybody.
 const REST_US_MAX: u64 = 90_000_000;
+/// More than that are the same few for ever.
+const STEPS_MAX: u64 = 2_000_000;
 
 impl World {
     pub(crate) fn new(plan: Plan, is_told: bool) -> Self {
@@ -105,6 +115,7 @@ impl World {
             time: BEGIN_US,
             queue: BinaryHeap::new(),
             sequence: 0,
+            steps: 0,
             hosts,
             network: Network::default(),
             ledger: Ledger::default(),
@@ -132,10 +143,10 @@ impl World {
         // What is still on its way changes nothing any more.
         let until = self.time + 1_000_000;
         while self.time < until && self.step() {}
-        self.check_at_rest();
         for host in 0..self.hosts.len() {
             self.collect(host);
         }
+        self.check_at_rest();
         Outcome { hash: self.hash, counts: self.counts }
     }
 
@@ -154,7 +165,9 @@ impl World {
             self.count("merges", 1);
         }
         for host in 0..self.hosts.len() {
-            let at = self.time + self.random.below(if host == 0 { 1 } else { 500_000 });
+            let is_late = self.plan.late_join && host + 1 == self.hosts.len();
+            let within = if host == 0 { 1 } else { 500_000 };
+            let at = self.time + if is_late { self.random.within(busy / 4, busy) } else { self.random.below(within) };
             self.schedule(at, Event::Restart { host, kind: Fault::CrashWarm });
         }
         for number in 0..self.plan.operations {
@@ -189,6 +202,8 @@ impl World {
     /// The next event; `false` if there is none.
     fn step(&mut self) -> bool {
         let Some(Reverse((at, _, event))) = self.queue.pop() else { return false };
+        self.steps += 1;
+        assert!(self.steps < STEPS_MAX, "no end of events, at {} us: {event:?}, {}", self.time, self.unrest());
         self.time = self.time.max(at);
         self.fold(self.time);
         match event {
@@ -196,7 +211,7 @@ impl World {
             Event::Deliver { connection, to } => self.deliver(connection, to),
             Event::Dialled { from, life, address } => self.dialled(from, life, address),
             Event::Ended { host, life, number, reset } => self.ended(host, life, number, reset),
-            Event::Hint { host, to, up } => self.hint(host, to, up),
+            Event::Verdict { host, to, verdict } => self.hear(host, to, verdict),
             Event::Operation { number } => self.operate(number),
             Event::Fault { number } => self.fault(number),
             Event::Unblock { from, to } => self.unblock(from, to),
@@ -204,6 +219,7 @@ impl World {
             Event::Restart { host, kind } => self.restart(host, kind),
             Event::KeepArena { host } => self.keep_arena(host),
             Event::EndLeave { host } => self.end_leave(host),
+            Event::CutOff { host, life } => self.cut_off(host, life),
             Event::Merge => self.heal_network(),
         }
         true
@@ -253,6 +269,8 @@ impl World {
                 break;
             }
         }
+        self.check_confirmation(host);
+        self.await_sync(host);
         let Some(deadline) = self.hosts[host].node.as_ref().and_then(SimulatedNode::deadline) else { return };
         let at = self.hosts[host].global(deadline, self.time);
         // One that is past was dropped: the host was paused.
@@ -262,16 +280,10 @@ impl World {
         }
     }
 
-    fn hint(&mut self, host: usize, to: usize, up: bool) {
-        let address = self.hosts[host].address;
-        if self.is_up(to) {
-            self.with(to, |node| node.hint(if up { Hint::Up(address) } else { Hint::Down(address) }));
-        }
-    }
-
     /// Starts a host's node, the first time or again.
     pub(crate) fn start(&mut self, host: usize) {
-        let addresses: Vec<_> = self.hosts.iter().map(|host| host.address).collect();
+        let seeds = if self.plan.one_seed { 1 } else { self.hosts.len() };
+        let addresses: Vec<_> = self.hosts[..seeds].iter().map(|host| host.address).collect();
         let settings = self.hosts[host].settings(host, &self.plan);
         self.hosts[host].life += 1;
         self.hosts[host].paused_until = 0;
@@ -280,13 +292,10 @@ impl World {
         self.set_fresh_clock(host);
         self.hosts[host].node = Some(SimulatedNode::start(&settings(self.hosts[host].clock.clone())));
         self.tell(|| format!("{} starts life {}", self.hosts[host].name, self.hosts[host].life));
+        self.hosts[host].to_confirm = None;
+        self.expect_confirmation(host);
         self.with(host, |node| node.seeds(&addresses));
-        for to in 0..self.hosts.len() {
-            if to != host && self.random.chance(80) {
-                let at = self.time + self.random.below(200_000);
-                self.schedule(at, Event::Hint { host, to, up: true });
-            }
-        }
+        self.say_of(host, Verdict::Up, (0, 200_000));
     }
 
     fn set_fresh_clock(&mut self, host: usize) {
@@ -315,11 +324,7 @@ impl World {
             self.close(host, life, number, true);
         }
         self.hosts[host].node = None;
-        for to in 0..self.hosts.len() {
-            if to != host && self.random.chance(80) {
-                let at = self.time + self.random.within(500_000, 3_000_000);
-                self.schedule(at, Event::Hint { host, to, up: false });
-            }
-        }
+        // It may come when the host is back.
+        self.say_of(host, Verdict::Down, (500_000, 3_000_000));
     }
 }

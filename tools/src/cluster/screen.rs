@@ -50,7 +50,8 @@ impl Screen {
         if self.is_json() {
             return say(&json!({"line": "complete", "nodes": nodes, "after_ms": after.as_millis() as u64}));
         }
-        self.print(&format!("\n  also-cache cluster: {nodes} nodes on loopback, complete after {took}"));
+        let nodes = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
+        self.print(&format!("\n  also-cache cluster: {nodes} on loopback, complete after {took}"));
         let path = if proxied { "through proxies that can be cut" } else { "directly" };
         self.print(&format!("  {} operations a second on each; they talk {path}\n", count(load)));
         Ok(())

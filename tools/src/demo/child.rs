@@ -146,7 +146,10 @@ fn survey(cluster: &Cluster, workload: &Workload, pipe: &File) {
             None => {}
         }
     }
-    let left_out = LEFT_OUT.iter().map(|name| cluster.stats().counted(name)).sum();
+    let stats = cluster.stats();
+    let sum = |names: &[&str]| names.iter().map(|name| stats.counted(name)).sum();
+    let left_out = sum(&LEFT_OUT);
+    sender.send(Record::Withheld { values: sum(&WITHHELD) });
     sender.send(Record::Surveyed { left_out, evicted: evicted(cluster.cache()) });
     sender.flush();
 }
@@ -233,8 +236,12 @@ impl Watcher {
     }
 }
 
+/// Counters of values that went to the others as invalidations: they were evicted before their turn, or too many bytes were
+/// on their way already.
+const WITHHELD: [&str; 2] = ["evicted_values", "unpinned_sent"];
+
 /// Counters of changes that were not stored though nothing newer is there: the key is absent then.
-const LEFT_OUT: [&str; 4] = ["floor_refusals", "unordered", "refused", "stamps_ahead"];
+const LEFT_OUT: [&str; 5] = ["floor_refusals", "join_refusals", "unordered", "refused", "stamps_ahead"];
 const FLUSHES_WITHIN: Duration = Duration::from_secs(20);
 const LEAVES_WITHIN: Duration = Duration::from_secs(2);
 const OFTEN: Duration = Duration::from_micros(200);

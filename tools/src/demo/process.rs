@@ -38,6 +38,8 @@ pub(super) struct Told {
     pub(super) filled_ns: Option<u64>,
     /// Reads and hits.
     pub(super) stopped: Option<(u64, u64)>,
+    /// Values that it could not send.
+    pub(super) withheld: u64,
     /// Changes left out, entries evicted.
     pub(super) surveyed: Option<(u64, u64)>,
 }
@@ -161,6 +163,7 @@ impl Told {
             ready: None,
             filled_ns: None,
             stopped: None,
+            withheld: 0,
             surveyed: None,
         }
     }
@@ -169,6 +172,7 @@ impl Told {
         match record {
             Record::Found { number, sequence } => self.met(number, Met::Value(sequence)),
             Record::Damaged { number } => self.met(number, Met::Damaged),
+            Record::Withheld { values } => self.withheld = values,
             Record::Surveyed { left_out, evicted } => self.surveyed = Some((left_out, evicted)),
             Record::Lap { ns } => self.laps_ns.push(ns),
             Record::Opened { warm, ns } => self.opened = Some((warm, ns)),

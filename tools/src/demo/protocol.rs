@@ -9,9 +9,9 @@
 //!   a       key number  key number  key number  key number  key number entries             count
 //!   b       sequence    sequence    sequence    -           -          evicted so far      -
 //!
-//!   kind    8 filled    9 opened    10 first hit  11 confirmed  12 ready  13 lap    14 stopped  15 found    16 damaged  17 surveyed
-//!   a       -           1: warm     -             -             changes   -         reads       key number  key number  left out
-//!   b       ns          ns          ns            ns            ns        ns        hits        sequence    -           evicted
+//!   kind    8 filled    9 opened    10 first hit  11 confirmed  12 ready  13 lap    14 stopped  15 found    16 damaged  17 surveyed  18 withheld
+//!   a       -           1: warm     -             -             changes   -         reads       key number  key number  left out     values
+//!   b       ns          ns          ns            ns            ns        ns        hits        sequence    -           evicted      -
 //! ```
 //!
 //! Nanoseconds of `first hit`, `confirmed` and `ready` count from before the process was started.
@@ -60,6 +60,8 @@ pub(super) enum Record {
     Found { number: u64, sequence: u64 },
     /// A key's value is there, and has wrong bytes.
     Damaged { number: u64 },
+    /// So many values could not be sent since the start, and went as invalidations.
+    Withheld { values: u64 },
     /// All keys were looked up. So many changes of others were left out, so many entries evicted, since the start.
     Surveyed { left_out: u64, evicted: u64 },
 }
@@ -85,6 +87,7 @@ impl Record {
             Self::Found { number, sequence } => (15, number, sequence),
             Self::Damaged { number } => (16, number, 0),
             Self::Surveyed { left_out, evicted } => (17, left_out, evicted),
+            Self::Withheld { values } => (18, values, 0),
         };
         debug_assert!(a >> 56 == 0, "{a} does not fit 56 bits");
         let mut bytes = [0; RECORD_BYTES];
@@ -118,6 +121,7 @@ impl Record {
             15 => Self::Found { number: a, sequence: b },
             16 => Self::Damaged { number: a },
             17 => Self::Surveyed { left_out: a, evicted: b },
+            18 => Self::Withheld { values: a },
             _ => return None,
         })
     }
@@ -179,6 +183,7 @@ mod tests {
             Record::Found { number: 10, sequence: 11 },
             Record::Damaged { number: 12 },
             Record::Surveyed { left_out: 13, evicted: 14 },
+            Record::Withheld { values: 15 },
         ] {
             assert_eq!(Record::decode(&record.encode()), Some(record));
         }

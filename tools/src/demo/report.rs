@@ -180,8 +180,9 @@ impl Report {
             format!("{} values read on three nodes byte by byte, {} wrong", count(values), count(wrong)),
         ];
         for survey in self.surveys.iter().filter(|survey| survey.absent > 0) {
-            let Survey { node, absent, left_out, evicted, .. } = survey;
-            let reasons = format!("{} left out below a floor, {} evicted", count(*left_out), count(*evicted));
+            let Survey { node, absent, left_out, evicted, withheld, .. } = survey;
+            let kept = format!("{} left out below a floor, {} evicted", count(*left_out), count(*evicted));
+            let reasons = format!("{kept}, {} not sent", count(*withheld));
             lines.push(format!("{node} misses {} of them: {reasons}", count(*absent)));
         }
         lines

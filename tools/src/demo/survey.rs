@@ -24,9 +24,11 @@ pub(super) struct Survey {
     pub(super) held: u64,
     /// Those of them that are not there.
     pub(super) absent: u64,
-    /// Reasons for that which the node has counted: changes left out below a floor, and entries evicted.
+    /// Reasons for that which the node has counted: changes left out below a floor, entries evicted.
     pub(super) left_out: u64,
     pub(super) evicted: u64,
+    /// And those that the others have: values that they could not send.
+    pub(super) withheld: u64,
     /// Values that are there, the ones beyond the ledger included.
     pub(super) found: u64,
     /// Values with wrong bytes.
@@ -56,7 +58,7 @@ impl Survey {
 
     /// Keys that are missing without a reason that the node has counted.
     pub(super) fn unexplained(&self) -> u64 {
-        self.absent.saturating_sub(self.left_out + self.evicted)
+        self.absent.saturating_sub(self.left_out + self.evicted + self.withheld)
     }
 
     fn note(&mut self, number: u64, known: Known, met: Met) {

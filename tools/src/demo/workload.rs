@@ -48,8 +48,12 @@ impl Workload {
     pub(super) fn fill<J: Journal>(&self, cache: &Cache, journal: impl Fn(u16) -> J + Sync) -> Tally {
         self.spread(|thread| {
             let mut worker = Worker::new(self, cache, thread, 0, journal(thread));
-            for number in (u64::from(thread)..self.keys).step_by(usize::from(self.threads)) {
-                worker.write(number);
+            let mut numbers = (u64::from(thread)..self.keys).step_by(usize::from(self.threads)).peekable();
+            let mut pace = Pace::new(FILL_PER_S / u64::from(self.threads));
+            while numbers.peek().is_some() {
+                for number in numbers.by_ref().take(pace.wait() as usize) {
+                    worker.write(number);
+                }
             }
             worker.finish()
         })
@@ -243,5 +247,7 @@ pub(super) const SEQUENCE_OF_SERVING: u64 = 1 << 40;
 pub(super) const SEQUENCE_AFTER_RESTART: u64 = 1 << 48;
 
 const WRITES_BELOW_PERCENT: u64 = READS_PERCENT + WRITES_PERCENT;
+/// Writes a second when every key is written once: what two other nodes on the same processors keep up with.
+const FILL_PER_S: u64 = 30_000;
 const SEQUENCE_OF_LAPS: u64 = 1 << 36;
 const OPERATIONS_PER_RECORD: u64 = 1024;

@@ -103,6 +103,8 @@ pub(crate) struct Figures {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) datagrams_lost: u64,
+    /// Handshakes that failed, on either side: another secret, another cluster.
+    pub(crate) strangers: u64,
     pub(crate) capacity_bytes: u64,
     pub(crate) arena_bytes: u64,
     /// Beside the arena, for entries and for connections.
@@ -213,6 +215,9 @@ fn in_words(figures: &Figures) -> String {
         let _ = write!(text, "{reads} reads/s, {hits:.1} % hit, {writes} writes/s, ");
     }
     let _ = write!(text, "{} applied/s; {} resident", rough(figures.applied_per_s), bytes(figures.resident_bytes));
+    if figures.strangers > 0 {
+        let _ = write!(text, "; {} handshakes failed: another secret or cluster", count(figures.strangers));
+    }
     if figures.wrong > 0 {
         let _ = write!(text, "; {} WRONG VALUES", figures.wrong);
     }
@@ -222,6 +227,15 @@ fn in_words(figures: &Figures) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_needs_a_look_stands_in_the_line() {
+        let figures = Figures { strangers: 3, wrong: 1, readiness: "joining".into(), ..Figures::default() };
+        let text = in_words(&figures);
+        assert!(text.starts_with("joining, 0 connected; lag 0 changes"), "{text}");
+        assert!(text.contains("; 3 handshakes failed: another secret or cluster; 1 WRONG VALUES"), "{text}");
+        assert!(!in_words(&Figures::default()).contains("handshakes"));
+    }
 
     #[test]
     fn a_line_comes_back_from_its_json() {

@@ -61,6 +61,7 @@ impl<'a> Watch<'a> {
             left_out: LEFT_OUT.iter().map(|name| network.counted(name)).sum(),
             bytes_in: network.bytes_in,
             bytes_out: network.bytes_out,
+            strangers: network.wrong_secret + network.rejected + network.counted("refused_cluster"),
             datagrams_lost: network.datagrams_lost,
             capacity_bytes: cache.capacity,
             arena_bytes: cache.file_bytes,
@@ -77,4 +78,4 @@ fn named((name, count): &(&'static str, u64)) -> (String, u64) {
 }
 
 /// Counters of changes that were not stored though nothing newer is there: the key is absent then.
-const LEFT_OUT: [&str; 4] = ["floor_refusals", "unordered", "refused", "stamps_ahead"];
+const LEFT_OUT: [&str; 5] = ["floor_refusals", "join_refusals", "unordered", "refused", "stamps_ahead"];

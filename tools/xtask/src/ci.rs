@@ -46,6 +46,7 @@ fn steps() -> Vec<Step> {
     // Bounds that models shrink to 1 and 0.
     let shrunk = ["-A", "clippy::modulo_one", "-A", "clippy::absurd_extreme_comparisons"];
     let under_loom = [&clippy(&["clippy", "-p", "also-cache-loom-tests", "--all-targets"])[..], &shrunk].concat();
+    let simulator = ["test", "--profile", "simulation", "--test", "simulator", "every_seed", "--", "--nocapture"];
     vec![
         cargo("format", 60, &["fmt", "--all", "--check"]),
         cargo("clippy", 1200, &clippy(&["clippy", "--workspace", "--all-targets"])),
@@ -56,6 +57,7 @@ fn steps() -> Vec<Step> {
         cargo("benches once", 900, &["bench", "--profile", "release", "-p", "also-cache", "--benches", "--", "--test"]),
         cargo("demo", 600, &["run", "--release", "-p", "also-cache-tools", "--", "demo", "--seconds", "3"]),
         cargo("bite", 1200, &["xtask", "bite"]),
+        cargo("simulator", 900, &simulator).with("ALSO_CACHE_SEEDS", "10000"),
         script("thread sanitizer", &["tools/sanitize.sh", "thread"]),
         script("address sanitizer", &["tools/sanitize.sh", "address"]),
         script("fuzz", &["tools/fuzz/run.sh", "20"]),

@@ -6,6 +6,22 @@ use super::*;
 use crate::types::stream::{Incarnation, Origin, Position};
 
 #[test]
+fn what_does_not_follow_is_asked_for_again() {
+    let clock = ManualClock::new();
+    let (mut writer, mut reader) = (Host::new("writer", 1, &clock), Host::new("reader", 2, &clock));
+    let id = connect(&mut writer, &mut reader, 1);
+    pass(&mut writer, &mut reader, id, Duration::from_secs(1));
+    writer.insert(b"before");
+    exchange(&mut writer, &mut reader, id);
+    writer.insert(b"first");
+    assert!(!writer.said(id).is_empty(), "on its way, and lost");
+    writer.insert(b"second");
+    exchange(&mut writer, &mut reader, id);
+    assert!(reader.has(b"first") && reader.has(b"second"));
+    assert_eq!(reader.node.counters().gap_repairs, 1);
+}
+
+#[test]
 fn more_names_than_fit_are_heard_all_the_same_and_keep_nobody_held() {
     let (clock, directory) = (ManualClock::new(), tempfile::tempdir().expect("a directory"));
     let file = directory.path().join("arena");

@@ -76,6 +76,40 @@ fn nothing_of_a_stream_is_taken_between_two_syncs() {
 }
 
 #[test]
+fn a_life_that_its_own_node_forgets_before_the_sync_is_missed_by_nobody() {
+    let (clock, directory) = (ManualClock::new(), tempfile::tempdir().expect("a directory"));
+    let file = directory.path().join("arena");
+    let made = Made { file: Some(&file), ..Made::default() };
+    let alone = |host: &mut Host| {
+        clock.advance(Duration::from_secs(3));
+        host.tick();
+        assert_eq!(host.node.readiness(), Readiness::Complete);
+    };
+    let mut former = Host::made("donor", 1, &clock, &made);
+    alone(&mut former);
+    former.insert(b"of the former life");
+    drop(former);
+    let mut donor = Host::made("donor", 1, &clock, &made);
+    alone(&mut donor);
+    assert_eq!(donor.store.streams().len(), 2);
+    let mut joiner = Host::new("joiner", 2, &clock);
+    let id = connect(&mut joiner, &mut donor, 1);
+    // The joiner hears of the former life, and then the donor's ring has no place for it any more.
+    let said = donor.said(id);
+    joiner.hears(id, &said);
+    (0..2_000).for_each(|number| _ = donor.writes(format!("key {number}").as_bytes()));
+    assert_eq!(donor.store.streams().len(), 1);
+    for _ in 0..200 {
+        let (there, back) = (joiner.said(id), donor.said(id));
+        donor.hears(id, &there);
+        joiner.hears(id, &back);
+    }
+    assert_eq!(joiner.node.readiness(), Readiness::Complete);
+    assert!(joiner.has(b"of the former life"));
+    assert_eq!(donor.node.counters().syncs_given, 1);
+}
+
+#[test]
 fn an_entry_that_was_sent_ahead_of_its_place_is_not_lost_in_a_join() {
     let clock = ManualClock::new();
     let [mut donor, mut origin, mut joiner] =
@@ -134,4 +168,65 @@ fn entries_that_become_hot_while_they_are_given_arrive() {
     }
     let missing = keys.iter().filter(|key| !joiner.has(key)).count();
     assert_eq!(missing, 0, "{batches} batches; {:?}", joiner.node.counters());
+}
+
+#[test]
+fn entries_with_long_keys_are_compared_in_several_batches() {
+    let clock = ManualClock::new();
+    let made = Made { capacity: 8 << 20, ..Made::default() };
+    let mut donor = Host::made("a", 1, &clock, &made);
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    let mut joiner = Host::made("b", 2, &clock, &made);
+    let key = |number: usize, length: usize| format!("{number:0length$}").into_bytes();
+    for (number, length) in [100, 230, 600, 1_024].into_iter().flat_map(|length| (0..500).map(move |n| (n, length))) {
+        joiner.insert(&key(number, length));
+    }
+    let id = connect(&mut joiner, &mut donor, 1);
+    pass(&mut joiner, &mut donor, id, Duration::from_secs(5));
+    assert_eq!(joiner.node.readiness(), Readiness::Complete);
+    assert!(joiner.has(&key(499, 1_024)) && donor.has(&key(499, 1_024)) && donor.has(&key(0, 100)));
+    assert!(joiner.node.counters().verified >= 2_000, "{}", joiner.node.counters().verified);
+}
+
+#[test]
+fn a_scan_of_an_empty_index_ends_soon_and_a_sync_goes_on_behind_it() {
+    let clock = ManualClock::new();
+    let made = Made { capacity: 32 << 20, ..Made::default() };
+    let (mut donor, mut joiner) = (Host::made("a", 1, &clock, &made), Host::made("b", 2, &clock, &made));
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    for host in [&mut donor, &mut joiner] {
+        (0..60_000_u32).for_each(|number| host.insert(&number.to_be_bytes()));
+        host.store.engine().clear_all();
+        while host.store.engine().sweep_step() {}
+        host.insert(b"after");
+        let mut met = 0;
+        assert!(host.store.scan(0, usize::MAX, &mut |_| met += 1).is_some_and(|next| next < 10_000), "{met}");
+    }
+    let id = connect(&mut joiner, &mut donor, 1);
+    pass(&mut joiner, &mut donor, id, Duration::from_secs(5));
+    assert!(joiner.node.readiness() == Readiness::Complete && joiner.has(b"after") && donor.has(b"after"));
+    assert!(joiner.node.counters().verified >= 1);
+}
+
+#[test]
+fn whoever_asks_and_reads_nothing_is_left() {
+    let clock = ManualClock::new();
+    let (mut one, mut other) = (Host::new("a", 1, &clock), Host::new("b", 2, &clock));
+    clock.advance(Duration::from_secs(3));
+    one.tick();
+    let id = connect(&mut other, &mut one, 1);
+    exchange(&mut other, &mut one, id);
+    let ask = |stream: u16| {
+        let mut out = Vec::new();
+        let origin = crate::types::stream::Origin(stream);
+        let stream = StreamId { origin, incarnation: crate::types::stream::Incarnation(1) };
+        crate::replication::wire::Subscribe { stream, from: crate::types::stream::Position(1) }.encode(1, &mut out);
+        out
+    };
+    let asked: Vec<u8> = (0..20_000).flat_map(ask).collect();
+    one.hears(id, &asked);
+    assert_eq!(one.node.counters().choked_closed, 1);
+    assert!(one.node.heap_bytes() < 2 << 20, "{} bytes", one.node.heap_bytes());
 }

@@ -44,6 +44,28 @@ fn an_evicted_newer_value_keeps_an_older_one_away() {
 }
 
 #[test]
+fn an_evicted_row_keeps_an_older_row_of_a_later_moment_away() {
+    let (a, b, clock) = pair();
+    let insert_row = |store: &Store, row: u64| {
+        let engine = store.engine();
+        let version = engine.next_version(&crate::engine::changes::Ordering { row: Some(row), given: None });
+        let entry = Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0, source: Source::Local };
+        let (_writing, guard) = engine.begin_write().expect("open");
+        engine.store(guard, &engine.seek(key(b"k")), b"row", &entry).expect("room");
+        frames(store, &mut Position(0)).pop().expect("a change")
+    };
+    let newer = insert_row(&a, 8);
+    clock.advance(Duration::from_millis(1));
+    let older = insert_row(&b, 7);
+    let c = start("c", None, &clock);
+    c.end_join();
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(apply(&c, &newer), Applied::Stored);
+    evict(&c, b"k");
+    assert_eq!((apply(&c, &older), read(&c, b"k")), (Applied::BelowFloor, None));
+}
+
+#[test]
 fn a_write_that_its_own_floor_refuses_takes_the_older_value_from_the_others() {
     let (a, b, _clock) = pair();
     insert(&a, b"k", b"first");

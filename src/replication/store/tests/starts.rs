@@ -62,6 +62,29 @@ fn what_is_doubted_stays_so_in_the_next_life() {
 }
 
 #[test]
+fn a_second_doubt_waits_for_the_first_and_spreads_on_its_own() {
+    let clock = ManualClock::new();
+    let a = start("a", None, &clock);
+    insert(&a, b"first", b"v");
+    a.doubt();
+    let late: Vec<Vec<u8>> = (0..100_u8).map(|number| vec![b'k', number]).collect();
+    clock.advance(Duration::from_secs(29));
+    late.iter().for_each(|key| _ = insert(&a, key, b"v"));
+    a.doubt();
+    insert(&a, b"after", b"v");
+    let there = || late.iter().filter(|key| read(&a, key).is_some()).count();
+    let mut left = Vec::new();
+    for _ in 0..32 {
+        clock.advance(Duration::from_secs(1));
+        a.end_doubt();
+        left.push(there());
+    }
+    assert_eq!((left[0], left[31]), (100, 0), "{left:?}");
+    assert!((30..70).contains(&left[16]), "{left:?}");
+    assert!(read(&a, b"first").is_none() && read(&a, b"after").is_some());
+}
+
+#[test]
 fn a_start_that_waited_in_vain_is_tried_again_and_empties_all_the_same() {
     let clock = ManualClock::new();
     let engine = Arc::new(open(&request(None, &clock)).expect("opens").0);
