@@ -7,7 +7,10 @@
 //!                 another name, cluster  -> no life but a new one, emptied:                           Cold
 //!                 a join was cut off     -> emptied:                                                  Cold
 //!                 the same node          -> what is held back is to be confirmed:                     Warm
+//!                 not the first since the open: a new life, and everything is held back, as by an open
 //! ```
+//!
+//! No life is in a cluster twice: the others remember how far the last one had counted.
 //!
 //! What an arena held before it was in its cluster is in no ring, so the others could never learn that it changed: it goes.
 //! Start the cluster right after the open.
@@ -148,6 +151,13 @@ impl Engine {
         }
         let Some(node) = self.replicated() else { return Ok(Origination::Cold) };
         let header = self.cluster_header(node);
+        // Relaxed: one start at a time.
+        let is_again = !node.is_fresh.swap(false, Ordering::Relaxed);
+        if is_again {
+            let _writing = crate::sync::lock(&node.header);
+            self.begin_life(node);
+            self.hold_back();
+        }
         let is_same = header.identity().origin == origin && header.cluster() == cluster;
         if is_same && header.join_floor() == Stamp::ZERO {
             return Ok(Origination::Warm);

@@ -25,7 +25,7 @@ use crate::engine::insert::{Entry, Source};
 use crate::index::Found;
 use crate::region::View;
 use crate::sync::doorbell::Doorbell;
-use crate::sync::{Arc, AtomicU32, Mutex, Ordering, bite};
+use crate::sync::{Arc, AtomicBool, AtomicU32, Mutex, Ordering, bite};
 use crate::types::key::{Key, KeyHash, KeyspaceId};
 use crate::types::stream::Origin;
 use crate::types::version::{Relation, Stamp, Version};
@@ -42,6 +42,8 @@ pub(crate) struct Replicated {
     sleeper: Arc<Sleeper>,
     /// Who writes the cluster header.
     pub(super) header: Mutex<()>,
+    /// The life that began with the open, or with the first start, is no cluster's yet.
+    pub(super) is_fresh: AtomicBool,
     /// What the last life had left in the ring.
     pub(crate) former: Settled,
 }
@@ -75,6 +77,7 @@ impl Replicated {
             doorbell: Doorbell::new(wake),
             sleeper,
             header: Mutex::new(()),
+            is_fresh: AtomicBool::new(true),
             former: Settled::default(),
         }
     }

@@ -5,6 +5,7 @@
 //!   Seeds     -> the node and membership
 //!   Leave     -> the node sends what is unsent and waits for acknowledgements -> departure -> promises are kept
 //!                -> membership says goodbye -> connections close -> the thread ends, LEAVE_LINGER_MS later at the latest
+//!   the cache is closed, and a change comes: the same, unasked
 //!
 //!   said:  status, then waits, then events: who is told of something finds it in the status
 //! ```
@@ -136,8 +137,9 @@ impl Net {
 
     /// Takes the steps of a leave that are due.
     fn depart(&mut self, now: Micros) {
-        let Some(leaving) = &mut self.leaving else { return };
         let Some(departure) = self.node.departure() else { return };
+        // By itself, too: its cache is closed.
+        let leaving = self.leaving.get_or_insert_with(|| Leaving { until: now, promises: Vec::new(), end: None });
         leaving.promises.drain(..).for_each(|promise| promise.keep(departure.clone()));
         if leaving.end.is_none() {
             leaving.end = Some(now.plus(LEAVE_LINGER_MS * 1_000));

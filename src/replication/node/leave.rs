@@ -5,6 +5,8 @@
 //!         -> GOODBYE to all, closed behind it -> departure: what was left; reads that were held are answered
 //! ```
 //!
+//! Where the cache is closed nothing can be taken in any more: the node leaves by itself, after what was written before is sent.
+//!
 //! A cache that goes on alone hears of no change any more, confirmed or not: holding its entries back would promise nothing.
 
 #![forbid(unsafe_code)]
@@ -14,7 +16,10 @@ use super::api::{CloseReason, ConnectionId, Departure, NodeEvent};
 use super::receive::Fault;
 use super::timers::Timer;
 use crate::replication::session::time::Micros;
-use crate::replication::wire::Goodbye;
+use crate::replication::wire::{Goodbye, Unsubscribe};
+
+/// How long the node of a closed cache goes on sending what is unsent.
+const CLOSED_US: u64 = 1_000_000;
 
 /// A leave that is under way.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +36,29 @@ impl Node {
             self.timers.set(Timer::Leave, deadline.max(now));
             self.ask_acknowledgements(now);
             self.look_at_leaving(now);
+        }
+    }
+
+    /// The cache is closed: nothing more is asked for, and this node leaves. Whether a connection can go on until then: not
+    /// if a sync comes over it, which has no end but its own.
+    pub(super) fn leave_closed(&mut self, now: Micros, id: ConnectionId) -> bool {
+        for (stream, row) in &mut self.streams.rows {
+            if let Some(link) = row.stop().and_then(|source| self.links.get_mut(&source)) {
+                link.session.say(|version, out| Unsubscribe { stream: *stream }.encode(version, out));
+            }
+        }
+        self.leave(now, now.plus(CLOSED_US));
+        if self.sync.as_ref().is_none_or(|sync| sync.donor != id) {
+            return true;
+        }
+        self.say_goodbye(id);
+        false
+    }
+
+    fn say_goodbye(&mut self, id: ConnectionId) {
+        let goodbye = Goodbye { end: self.store.end() };
+        if let Some(link) = self.links.get_mut(&id).filter(|link| link.session.is_established()) {
+            link.session.say(|version, out| goodbye.encode(version, out));
         }
     }
 
@@ -58,11 +86,8 @@ impl Node {
         self.timers.clear(Timer::Leave);
         let unacknowledged = self.unacknowledged();
         self.departure = Some(Departure { unacknowledged: unacknowledged.clone() });
-        let goodbye = Goodbye { end: self.store.end() };
         for id in self.links.keys().copied().collect::<Vec<ConnectionId>>() {
-            if let Some(link) = self.links.get_mut(&id).filter(|link| link.session.is_established()) {
-                link.session.say(|version, out| goodbye.encode(version, out));
-            }
+            self.say_goodbye(id);
             self.end(now, id, Fault::Close(CloseReason::Leaving));
         }
         self.serve_alone(now);

@@ -68,7 +68,11 @@ impl Node {
             }
         }
         let read = if rest > 0 && session.reader.chunk_rest() == 0 { self.chunk_is_whole(now, id) } else { Ok(()) };
-        if let Err(fault) = read.and_then(|()| self.read_messages(now, id)) {
+        let read = match read.and_then(|()| self.read_messages(now, id)) {
+            Err(Fault::Close(CloseReason::Leaving)) if self.leave_closed(now, id) => self.read_messages(now, id),
+            read => read,
+        };
+        if let Err(fault) = read {
             self.end(now, id, fault);
         }
         self.settle(now);

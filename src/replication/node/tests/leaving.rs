@@ -54,3 +54,36 @@ fn who_leaves_isolated_serves_what_it_has_for_good() {
         one.tick();
     }
 }
+
+#[test]
+fn who_has_closed_its_cache_leaves_with_the_first_change_that_comes() {
+    let clock = ManualClock::new();
+    let (mut one, mut other) = (Host::new("a", 1, &clock), Host::new("b", 2, &clock));
+    let id = connect(&mut one, &mut other, 1);
+    pass(&mut one, &mut other, id, Duration::from_secs(1));
+    one.insert(b"last");
+    one.store.engine().seal().expect("nobody is inside");
+    other.insert(b"k");
+    other.insert(b"m");
+    other.told();
+    one.dials();
+    pass(&mut one, &mut other, id, Duration::from_secs(3));
+    assert!(other.has(b"last") && !one.has(b"k"));
+    assert_eq!(other.told(), [NodeEvent::PeerLeft { name: "a".to_owned() }]);
+    assert!(one.told().contains(&NodeEvent::Left { unacknowledged: Vec::new() }));
+    assert!(one.dials().is_empty() && one.node.counters().connections == 1);
+}
+
+#[test]
+fn who_has_closed_its_cache_leaves_in_the_middle_of_a_sync() {
+    let clock = ManualClock::new();
+    let (mut donor, mut joiner) = (Host::new("a", 1, &clock), Host::new("b", 2, &clock));
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    donor.insert(b"k");
+    joiner.store.engine().seal().expect("nobody is inside");
+    let id = connect(&mut joiner, &mut donor, 1);
+    pass(&mut joiner, &mut donor, id, Duration::from_secs(1));
+    assert!(joiner.node.departure().is_some());
+    assert!(donor.told().contains(&NodeEvent::PeerLeft { name: "b".to_owned() }));
+}

@@ -182,3 +182,25 @@ fn a_node_in_a_full_arena_takes_its_pages() {
         insert(&store, &n.to_le_bytes(), &[0; 100]);
     }
 }
+
+#[test]
+fn a_start_after_a_leave_is_a_new_life_whose_entries_are_held_back() {
+    let clock = ManualClock::new();
+    let first = start("a", None, &clock);
+    first.end_join();
+    insert(&first, b"k", b"1");
+    let between = first.end();
+    insert(&first, b"m", b"2");
+    let second = Store::enlist(Arc::clone(first.engine()), "a", 1).expect("nobody is inside");
+    assert!(
+        second.stream().origin == first.stream().origin && second.stream().incarnation > first.stream().incarnation
+    );
+    assert_eq!((second.origination(), second.is_held(), read(&second, b"k")), (Origination::Warm, true, None));
+    let lives = second.streams();
+    assert_eq!(lives.iter().map(|range| range.stream).collect::<Vec<_>>(), [first.stream(), second.stream()]);
+    assert!(lives[0].end > between && lives[0].end == lives[1].first);
+    second.serve();
+    assert!(read(&second, b"k").is_some());
+    let other = Store::enlist(Arc::clone(first.engine()), "b", 1).expect("nobody is inside");
+    assert!(other.origination() == Origination::Cold && other.stream().incarnation > second.stream().incarnation);
+}
