@@ -19,6 +19,7 @@
 //! - Whoever wins the CAS that takes a word out of the index retires its slot and does the accounting; nobody else.
 //! - A write that is refused leaves its key absent.
 
+#[cfg(not(loom))]
 pub(crate) mod ahead;
 pub(crate) mod allocate;
 pub(crate) mod apply;

@@ -76,6 +76,7 @@ fn start(folder: &Path, last: u8) -> SimulatedNode {
     SimulatedNode::start(&SimulatedSettings {
         name: format!("node-{last}"),
         address: address(last),
+        capacity: 1 << 20,
         file: folder.join(format!("{last}.arena")),
         clock: ManualClock::new(),
         seed: u64::from(last),
@@ -172,7 +173,7 @@ fuzz_target!(|data: &[u8]| {
         drop(second);
         fill(&mut first, 1_000..2_200);
         nodes = [first, start(folder.path(), 2)];
-        nodes[1].advance(2 * ROUNDS as u64 * STEP_US);
+        nodes[1].advance(ROUNDS as u64 * STEP_US);
     }
     LARGEST.store(0, Ordering::Relaxed);
     let nodes = meet(nodes, &edits);
