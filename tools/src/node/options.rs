@@ -5,7 +5,7 @@ use crate::failure::{Failure, Result};
 use crate::size;
 use crate::value::VALUE_BYTES_MIN;
 use also_cache::limits::{LISTEN_DEFAULT, SECRETS_MAX, VALUE_BYTES_DEFAULT};
-use also_cache::{Cache, Cluster, ClusterBuilder, OnIsolated};
+use also_cache::{Cache, Cluster, ClusterBuilder, OnIsolated, OnOriginLost};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,6 +46,9 @@ pub(crate) struct NodeOptions {
     /// What reads do while no other node is heard.
     #[arg(long, value_enum, default_value = "serve", value_name = "POLICY")]
     on_isolated: Isolated,
+    /// What becomes of entries when another node is gone without a goodbye.
+    #[arg(long, value_enum, default_value = "keep", value_name = "POLICY")]
+    on_origin_lost: Lost,
     /// Serve the entries of an earlier life at once, before others have confirmed them.
     #[arg(long)]
     serve_unconfirmed: bool,
@@ -88,6 +91,17 @@ enum Isolated {
     Serve,
     /// They miss, until what was missed has come.
     Miss,
+    /// Reads of entries of before miss; what is written since is read.
+    Revalidate,
+}
+
+/// What becomes of entries when another node is gone without a goodbye.
+#[derive(Clone, Copy, ValueEnum)]
+enum Lost {
+    /// They stay.
+    Keep,
+    /// They go, each at its own moment within 30 s.
+    Revalidate,
 }
 
 /// The variable of the environment with the secret.
@@ -147,6 +161,11 @@ impl NodeOptions {
             .on_isolated(match self.on_isolated {
                 Isolated::Serve => OnIsolated::Serve,
                 Isolated::Miss => OnIsolated::Miss,
+                Isolated::Revalidate => OnIsolated::Revalidate,
+            })
+            .on_origin_lost(match self.on_origin_lost {
+                Lost::Keep => OnOriginLost::Keep,
+                Lost::Revalidate => OnOriginLost::Revalidate,
             });
         if let Some(name) = &self.name {
             builder = builder.name(name);
@@ -251,6 +270,7 @@ mod tests {
             "--load fast",
             "--capacity 1",
             "--on-isolated never",
+            "--on-origin-lost forget",
             "--advertise users.internal:7400",
             "--interval 0",
             "--secret-file x --insecure-plaintext",
