@@ -111,6 +111,7 @@ impl SimulatedNode {
             advertised: Some(settings.address),
             protocol: 1..=settings.protocol_max,
             timings: Timings::default(),
+            has_seeds: true,
             serve_unconfirmed: false,
             on_isolated: if settings.fences { OnIsolated::Miss } else { OnIsolated::Serve },
             on_origin_lost: OnOriginLost::Keep,

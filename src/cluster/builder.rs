@@ -170,6 +170,7 @@ impl ClusterBuilder {
                 advertised: None,
                 protocol: PROTOCOL,
                 timings: Timings::default(),
+                has_seeds: !self.seeds.is_empty(),
                 serve_unconfirmed: self.serve_unconfirmed,
                 on_isolated: self.on_isolated.into(),
                 on_origin_lost: self.on_origin_lost.into(),

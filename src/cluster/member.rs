@@ -15,9 +15,11 @@ use std::time::Duration;
 pub enum Readiness {
     /// It looks for others, or asks them what it missed. Entries of an earlier life are not read yet.
     Joining,
-    /// Reads are answered. Not everything that the others have is here yet: some of them miss.
+    /// Reads are answered. Not everything that the others have is here yet, so some of them miss: a sync is under way. Or
+    /// nobody is there to ask: no seed was given, and nobody has come.
     Serving,
-    /// Nothing that a connected member has is missing.
+    /// Nothing is missing that a connected member had when the two met, and no sync is under way. Changes since then
+    /// come with a lag, which [`Member`] tells. A node that finds nobody is complete after 2 s.
     Complete,
 }
 

@@ -223,7 +223,8 @@ impl Node {
 
     /// How far the node has come.
     pub(crate) fn readiness(&self) -> Readiness {
-        self.standing.readiness(self.sync.is_some())
+        let is_alone = || !self.config.has_seeds && !self.links.values().any(|link| link.peer().is_some());
+        self.standing.readiness(self.sync.is_some(), is_alone())
     }
 
     /// Whether what was missed is on its way from a donor.

@@ -1,7 +1,7 @@
 //! What is refused at the start, and says why.
 
-use crate::{builder, cache, plain, watched};
-use also_cache::{Cluster, ClusterBuilder, StartError, limits};
+use crate::{PATIENCE, builder, cache, meet, plain, sealed, until, watched};
+use also_cache::{Acks, Cluster, ClusterBuilder, Event, MemberState, StartError, limits};
 
 /// Whatever is refused leaves the cache as it was: the next start works.
 fn refused(change: impl FnOnce(ClusterBuilder) -> ClusterBuilder) -> StartError {
@@ -87,4 +87,57 @@ fn a_cache_is_in_one_cluster_at_a_time() {
     drop(again);
     cache.clone().close().expect("nobody is inside");
     assert!(matches!(builder(&cache, "a").insecure_plaintext().start(), Err(StartError::Closed)));
+}
+
+#[test]
+fn a_cache_that_left_comes_back_as_a_new_life_and_catches_up() {
+    let _watchdog = watched("again");
+    let secrets = ["a secret of the tests"];
+    let (one, other) = (cache(), cache());
+    let first = sealed(&one, "a", &secrets, None);
+    let second = sealed(&other, "b", &secrets, Some(&first));
+    meet(&first, &second);
+    for key in ["changed", "gone"] {
+        one.insert(key, "1").expect("there is room");
+    }
+    first.flush(Acks::All, PATIENCE).expect("b has them");
+    until(&first, "datagrams were counted", || second.stats().datagrams_out > 2);
+    let before = incarnation(&first);
+    second.leave(PATIENCE).expect("a has everything");
+    drop(second);
+    one.insert("changed", "2").expect("there is room");
+    one.remove("gone").expect("it is removed");
+    let refused = first.stats().datagrams_refused;
+    let second = sealed(&other, "b", &secrets, Some(&first));
+    assert!(!other.contains("gone"), "held until it is confirmed");
+    meet(&first, &second);
+    assert!(incarnation(&first) > before);
+    assert_eq!(other.get("changed").as_deref(), Some(b"2".as_slice()));
+    assert!(!other.contains("gone"));
+    let heard = first.stats().datagrams_in;
+    until(&first, "datagrams come", || first.stats().datagrams_in > heard + 2);
+    assert_eq!(first.stats().datagrams_refused, refused);
+}
+
+fn incarnation(cluster: &Cluster) -> u64 {
+    cluster.members().iter().map(|member| member.incarnation).max().expect("somebody is there")
+}
+
+#[test]
+fn a_closed_cache_leaves_its_cluster_with_the_first_change_that_comes() {
+    let _watchdog = watched("closed");
+    let (one, other) = (cache(), cache());
+    let first = plain(&one, "a", None);
+    let second = plain(&other, "b", Some(&first));
+    meet(&first, &second);
+    let (mut events, mut ended) = (second.events(), first.events());
+    let connections = || first.stats().dialled + first.stats().accepted;
+    let before = connections();
+    one.clone().close().expect("nobody is inside");
+    other.insert("k", "v").expect("there is room");
+    let left = |event: Event| matches!(event, Event::MemberLeft { .. });
+    while !left(events.next_timeout(PATIENCE).expect("a leaves")) {}
+    while !matches!(ended.next_timeout(PATIENCE).expect("it says so"), Event::Left { .. }) {}
+    assert!(second.members().iter().all(|member| member.state == MemberState::Away));
+    assert_eq!(connections(), before);
 }

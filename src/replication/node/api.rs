@@ -75,6 +75,8 @@ pub(crate) struct NodeConfig {
     /// Protocol versions that it speaks.
     pub(crate) protocol: RangeInclusive<u8>,
     pub(crate) timings: Timings,
+    /// Whether there are seeds, be it names that nobody has resolved yet.
+    pub(crate) has_seeds: bool,
     /// Whether a warm arena is served without waiting for members.
     pub(crate) serve_unconfirmed: bool,
     pub(crate) on_isolated: OnIsolated,
@@ -144,7 +146,7 @@ pub(crate) enum Readiness {
     Joining,
     /// Reads are answered; not all that the cluster has is here yet.
     Serving,
-    /// Nothing that a connected member has is missing.
+    /// Nothing is missing that a connected member had when it was met, and no sync is under way.
     Complete,
 }
 

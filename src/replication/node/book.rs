@@ -3,7 +3,7 @@
 //! ```text
 //!   known --due--> dialling --connected--> connected --closed--> known, later: 0.1 s, 0.2 s, .. up to the limit
 //!                     | failed                | bad input, three times in a minute: a minute of quarantine
-//!                     +---> known, later      | leads to this node: never again
+//!                     +---> known, later      | leads to this node, or to one that is connected: rarely
 //!
 //!   no seed, and its node has left, or nobody answers and nobody says that a node is there: forgotten
 //! ```
@@ -23,13 +23,16 @@ const STRIKES: usize = 3;
 const QUARANTINE_US: u64 = 60_000_000;
 /// Failures in a row after which an address is forgotten that is no seed, and where nobody says that a node is.
 const FAILURES_MAX: u32 = 100;
+/// Most time between two tries of an address where nobody new was met: somebody else may be there one day.
+const VAIN_DELAY_US_MAX: u64 = 60_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Known,
     Dialling,
     Connected(ConnectionId),
-    Oneself,
+    /// It led to this node, or to one that is connected.
+    Vain,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ struct Entry {
     held_until: Micros,
     /// Who was there last.
     name: Option<String>,
+    /// The last try was in vain.
+    was_vain: bool,
 }
 
 /// All addresses.
@@ -81,6 +86,7 @@ impl Book {
             strikes: [None; STRIKES],
             held_until: now,
             name: None,
+            was_vain: false,
         };
         self.entries.insert(address, entry);
         true
@@ -144,10 +150,17 @@ impl Book {
         }
     }
 
-    /// It leads to this node.
-    pub(super) fn is_oneself(&mut self, address: SocketAddr) {
+    /// It leads to this node, or to one that is connected already.
+    pub(super) fn in_vain(&mut self, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
-            entry.state = State::Oneself;
+            entry.state = State::Vain;
+        }
+    }
+
+    /// Somebody is gone, and may be back where dialling was in vain.
+    pub(super) fn hasten(&mut self, now: Micros) {
+        for entry in self.entries.values_mut().filter(|entry| entry.was_vain) {
+            entry.due = entry.due.min(now.plus(self.delay_us_max)).max(entry.held_until);
         }
     }
 
@@ -156,10 +169,9 @@ impl Book {
         self.seed = self.seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         let jitter = self.seed >> 40;
         let Some(entry) = self.entries.get_mut(&address) else { return };
-        if entry.state == State::Oneself {
-            return;
-        }
-        let delay = (FIRST_DELAY_US << entry.failures.min(16)).min(self.delay_us_max);
+        entry.was_vain = entry.state == State::Vain;
+        let delay_us_max = if entry.was_vain { VAIN_DELAY_US_MAX } else { self.delay_us_max };
+        let delay = (FIRST_DELAY_US << entry.failures.min(16)).min(delay_us_max);
         entry.failures = entry.failures.saturating_add(1);
         entry.state = State::Known;
         entry.due = now.plus(delay / 2 + jitter % (delay / 2 + 1)).max(entry.held_until);
@@ -183,9 +195,8 @@ impl Book {
 
     /// Whether every seed has been tried once: somebody answered, be it this node itself, or it failed.
     pub(super) fn all_tried(&self) -> bool {
-        let untried = |entry: &&Entry| {
-            entry.is_seed && entry.failures == 0 && entry.name.is_none() && entry.state != State::Oneself
-        };
+        let untried =
+            |entry: &&Entry| entry.is_seed && entry.failures == 0 && entry.name.is_none() && entry.state != State::Vain;
         !self.entries.values().any(|entry| untried(&entry))
     }
 }
@@ -226,10 +237,27 @@ mod tests {
         book.list(Micros(5), address(1));
         assert_eq!(book.take_due(Micros(60_000_002), |_| false), None);
         assert_eq!(book.take_due(Micros(60_000_003), |_| false), Some(address(1)));
-        book.is_oneself(address(1));
-        book.failed(Micros(0), address(1));
-        assert_eq!(book.next_due(|_| false), None);
     }
+
+    #[test]
+    fn where_nobody_new_is_met_is_tried_ever_more_rarely_until_somebody_is_lost() {
+        let mut book = Book::new(1_000_000, 7);
+        book.add(Micros(0), address(1), true);
+        let (mut now, mut tries) = (Micros(0), 0);
+        while now < Micros(600_000_000) {
+            assert_eq!(book.take_due(now, |_| false), Some(address(1)));
+            book.in_vain(address(1));
+            assert!(book.all_tried());
+            book.failed(now, address(1));
+            now = book.next_due(|_| false).expect("it is known");
+            tries += 1;
+        }
+        assert!((18..=32).contains(&tries), "{tries} in ten minutes");
+        let then = Micros(now.0 - 20_000_000);
+        book.hasten(then);
+        assert!(book.next_due(|_| false) <= Some(then.plus(1_000_000)));
+    }
+
     #[test]
     fn three_strikes_count_within_one_minute() {
         let mut book = Book::new(1_000_000, 7);

@@ -90,11 +90,12 @@ impl Standing {
         self.joined = true;
     }
 
-    pub(super) fn readiness(&self, syncs: bool) -> Readiness {
+    /// `syncs`: something is missing, and on its way. `alone`: nobody is there to ask.
+    pub(super) fn readiness(&self, syncs: bool, alone: bool) -> Readiness {
         match () {
             () if self.fence.is_some() => Readiness::Held,
-            () if self.complete => Readiness::Complete,
-            () if self.looked && (self.joined || syncs) => Readiness::Serving,
+            () if self.complete && !syncs => Readiness::Complete,
+            () if alone || self.looked && (self.joined || syncs) => Readiness::Serving,
             () => Readiness::Joining,
         }
     }
@@ -107,10 +108,11 @@ impl Node {
         }
     }
 
-    /// What this node says of itself. Either flag says that it has joined, and can give to others.
+    /// What this node says of itself. `held` and `complete` each say that it has joined, and can give to others.
     pub(super) fn flags(&self) -> NodeFlags {
         let (joined, fenced) = (self.standing.joined, self.standing.fence.is_some());
-        NodeFlags { held: joined && fenced, complete: joined && !fenced }
+        let behind = self.readiness() == Readiness::Serving;
+        NodeFlags { held: joined && fenced, complete: joined && !fenced, behind }
     }
 
     /// Whether somebody is connected who has joined.

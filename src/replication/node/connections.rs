@@ -149,6 +149,7 @@ impl Node {
                 }
                 self.lose_company(now, id, has_left);
                 if !is_replaced {
+                    self.book.hasten(now);
                     self.tell(if has_left { NodeEvent::PeerLeft { name } } else { NodeEvent::PeerLost { name } });
                 }
             }

@@ -6,7 +6,7 @@
 //!                  on both sides          stays, on both sides
 //!
 //!   same name, later incarnation: the connection to the former life is closed      earlier: refused
-//!   own name, own incarnation: it is this node, the address is not dialled again    another one: refused
+//!   own name, own incarnation: it is this node, the address is dialled rarely       another one: refused
 //! ```
 //!
 //! A connection over which nothing was heard for three heartbeats gives way to a new one.
@@ -55,8 +55,8 @@ impl Node {
         let Some(link) = self.links.get(&id) else { return Ok(()) };
         let (side, has_greeted) = (link.session.side, link.session.has_greeted);
         let admitted = self.admit(now, side, hello);
-        if let (Err((Reason::Itself, _)), Side::Dialled(address)) = (&admitted, side) {
-            self.book.is_oneself(address);
+        if let (Err((Reason::Itself | Reason::Duplicate, _)), Side::Dialled(address)) = (&admitted, side) {
+            self.book.in_vain(address);
         }
         let (version, replaced) = admitted.map_err(|(reason, why)| Fault::Refuse(reason, why))?;
         let Some(peer) = Peer::from_hello(hello, dialable(hello.advertised, side)) else {

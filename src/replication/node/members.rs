@@ -63,6 +63,7 @@ impl Node {
             address: peer.address,
             readiness: match peer.flags {
                 flags if flags.held => Readiness::Held,
+                flags if flags.behind => Readiness::Serving,
                 flags if flags.complete => Readiness::Complete,
                 _ => Readiness::Joining,
             },

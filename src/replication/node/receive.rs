@@ -149,8 +149,8 @@ impl Node {
         self.counters.refused_by_peer += 1;
         let address = self.links.get(&id).map(|link| link.session.side.address());
         if let Some(address) = address {
-            if refuse.reason == Reason::Itself {
-                self.book.is_oneself(address);
+            if matches!(refuse.reason, Reason::Itself | Reason::Duplicate) {
+                self.book.in_vain(address);
             }
             // Which of two connections stays is nobody's concern.
             if refuse.reason != Reason::Duplicate {

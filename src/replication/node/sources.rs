@@ -5,6 +5,7 @@
 //!   it is not, or has no more of it, and a peer is further -> from the one that is furthest; it goes on there
 //!   everybody who is further has refused        -> a sync, from the origin if it is one of them, else the furthest
 //!                                                  rather from one that shows what it has than from one that holds it back
+//!   nobody has more for long, or writes it      -> from nobody, where the table is half full
 //!   nobody was joined                           -> a sync, from one that shows what it has; after a while from any, held
 //! ```
 //!
@@ -25,6 +26,9 @@ use std::cmp::Reverse;
 
 /// How long a source that has more may send nothing before it is asked again.
 const STALL_US: u64 = 1_000_000;
+/// With so many streams, those are let go that have not moved for so long, and that nobody goes on with.
+const ROWS_KEPT: usize = 64;
+const IDLE_US: u64 = 10_000_000;
 /// After so many times as long as a node looks for members, one that holds back is donor to who has joined nobody.
 const HELD_DONOR_AFTER: u64 = 2;
 
@@ -46,6 +50,7 @@ impl Node {
         self.streams.written = self.links.values().filter_map(Link::peer).map(Peer::stream).collect();
         if self.may_subscribe() {
             self.discover();
+            self.let_go(now);
             let streams: Vec<StreamId> = self.streams.rows.keys().copied().collect();
             streams.into_iter().for_each(|stream| self.choose_source(now, stream));
         }
@@ -77,6 +82,23 @@ impl Node {
             Room::None => self.counters.streams_dropped += 1,
         }
         room != Room::None
+    }
+
+    /// Lets go of streams that nobody goes on with, so that there is room for others in the table: a source is left from
+    /// which nothing more can come. Not before there are many: who has no source costs a sync more.
+    fn let_go(&mut self, now: Micros) {
+        if self.streams.rows.len() < ROWS_KEPT {
+            return;
+        }
+        for (stream, row) in &mut self.streams.rows {
+            let is_idle = now.since(row.moved) > IDLE_US && !self.streams.written.contains(stream);
+            let reach = |link: &Link| link.peer().and_then(|peer| peer.reach(*stream));
+            if is_idle && self.links.values().all(|link| reach(link) <= Some(row.position)) {
+                if let Some(link) = row.stop().and_then(|source| self.links.get_mut(&source)) {
+                    link.session.say(|version, out| Unsubscribe { stream: *stream }.encode(version, out));
+                }
+            }
+        }
     }
 
     fn choose_source(&mut self, now: Micros, stream: StreamId) {

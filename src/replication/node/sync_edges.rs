@@ -90,11 +90,13 @@ impl Node {
         self.counters.syncs_aborted += 1;
         let (applied, is_joined) = (&self.streams.applied, self.standing.is_joined());
         for (stream, row) in &mut self.streams.rows {
+            let source = row.source;
             row.take_up(applied.get(*stream).unwrap_or_default());
             if !is_joined || row.base.is_some() {
-                let source = row.stop().and_then(|source| self.links.get_mut(&source));
-                let unsubscribe = Unsubscribe { stream: *stream };
-                source.into_iter().for_each(|link| link.session.say(|version, out| unsubscribe.encode(version, out)));
+                row.stop();
+            }
+            if let Some(link) = source.filter(|_| row.source.is_none()).and_then(|source| self.links.get_mut(&source)) {
+                link.session.say(|version, out| Unsubscribe { stream: *stream }.encode(version, out));
             }
         }
         self.review_due = true;

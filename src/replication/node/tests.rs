@@ -40,11 +40,18 @@ struct Made<'p> {
     file: Option<&'p Path>,
     on_isolated: OnIsolated,
     on_origin_lost: OnOriginLost,
+    has_seeds: bool,
 }
 
 impl Default for Made<'_> {
     fn default() -> Self {
-        Self { capacity: 1 << 20, file: None, on_isolated: OnIsolated::Serve, on_origin_lost: OnOriginLost::Keep }
+        Self {
+            capacity: 1 << 20,
+            file: None,
+            on_isolated: OnIsolated::Serve,
+            on_origin_lost: OnOriginLost::Keep,
+            has_seeds: true,
+        }
     }
 }
 
@@ -75,6 +82,7 @@ impl Host {
             advertised: Some(address(last)),
             protocol: 1..=1,
             timings: Timings::default(),
+            has_seeds: made.has_seeds,
             serve_unconfirmed: false,
             on_isolated: made.on_isolated,
             on_origin_lost: made.on_origin_lost,

@@ -60,19 +60,23 @@ pub(crate) struct NodeFlags {
     pub(crate) held: bool,
     /// It has all that the cluster had when it came: it can give to others.
     pub(crate) complete: bool,
+    /// Its reads are answered, and something that others have may be missing.
+    pub(crate) behind: bool,
 }
 
 impl NodeFlags {
     const HELD: u16 = 1;
     const COMPLETE: u16 = 2;
+    const BEHIND: u16 = 4;
 
     pub(crate) fn to_bits(self) -> u16 {
-        (if self.held { Self::HELD } else { 0 }) | (if self.complete { Self::COMPLETE } else { 0 })
+        let bit = |is_set: bool, bit: u16| if is_set { bit } else { 0 };
+        bit(self.held, Self::HELD) | bit(self.complete, Self::COMPLETE) | bit(self.behind, Self::BEHIND)
     }
 
     /// Bits without a name are ignored.
     pub(crate) fn from_bits(bits: u16) -> Self {
-        Self { held: bits & Self::HELD != 0, complete: bits & Self::COMPLETE != 0 }
+        Self { held: bits & Self::HELD != 0, complete: bits & Self::COMPLETE != 0, behind: bits & Self::BEHIND != 0 }
     }
 }
 

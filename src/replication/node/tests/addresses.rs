@@ -70,3 +70,27 @@ fn of_two_connections_that_one_node_has_dialled_the_later_one_stays() {
     pass(&mut one, &mut other, second, Duration::from_secs(5));
     assert_eq!(one.dials(), [], "both addresses are known to be its");
 }
+
+#[test]
+fn an_address_that_leads_to_who_is_connected_already_is_tried_ever_more_rarely() {
+    let clock = ManualClock::new();
+    // Of two connections the one that the lesser name has dialled stays.
+    let (mut one, mut other) = (Host::new("b", 1, &clock), Host::new("a", 2, &clock));
+    let first = connect(&mut other, &mut one, 1);
+    pass(&mut one, &mut other, first, Duration::from_secs(1));
+    one.node.handle_seeds(one.now(), &[address(9)]);
+    let mut tries = 0;
+    for _ in 0..120 {
+        for at in one.dials() {
+            assert_eq!(at, address(9));
+            tries += 1;
+            let id = ConnectionId(100 + tries);
+            other.node.handle_connected(other.now(), id, Side::Accepted(address(50)));
+            one.node.handle_connected(one.now(), id, Side::Dialled(at));
+            exchange(&mut one, &mut other, id);
+            assert!(one.node.links[&first].peer().is_some());
+        }
+        pass(&mut one, &mut other, first, Duration::from_secs(1));
+    }
+    assert!((7..=14).contains(&tries), "{tries} in two minutes");
+}

@@ -117,3 +117,36 @@ fn two_new_nodes_wait_for_a_seed_that_is_being_tried() {
     assert!(hosts.iter().all(|host| host.has(b"k") && host.node.readiness() == Readiness::Complete));
     assert_eq!(hosts[0].node.counters().founded, 0);
 }
+
+#[test]
+fn a_node_that_has_nobody_to_ask_serves_at_once() {
+    let clock = ManualClock::new();
+    let mut alone = Host::made("a", 1, &clock, &Made { has_seeds: false, ..Made::default() });
+    let seeking = Host::new("b", 2, &clock);
+    assert_eq!((alone.node.readiness(), seeking.node.readiness()), (Readiness::Serving, Readiness::Joining));
+    clock.advance(Duration::from_secs(3));
+    alone.tick();
+    assert_eq!(alone.node.readiness(), Readiness::Complete);
+}
+
+#[test]
+fn while_a_sync_brings_what_was_missed_nobody_says_that_it_is_complete() {
+    let clock = ManualClock::new();
+    let (mut one, mut other) = (founder("a", 1, &clock), founder("b", 2, &clock));
+    let id = connect(&mut one, &mut other, 1);
+    pass(&mut one, &mut other, id, Duration::from_secs(1));
+    one.told();
+    one.node.begin_sync(one.now(), id);
+    assert_eq!(one.node.readiness(), Readiness::Serving);
+    let said = one.said(id);
+    other.hears(id, &said);
+    clock.advance(Duration::from_millis(60));
+    one.tick();
+    let said = one.said(id);
+    other.hears(id, &said);
+    assert_eq!(other.node.members(other.now())[0].readiness, Readiness::Serving);
+    pass(&mut one, &mut other, id, Duration::from_secs(1));
+    assert_eq!(one.node.counters().delta_syncs, 1);
+    assert_eq!(one.told().last(), Some(&NodeEvent::Readiness(Readiness::Complete)));
+    assert_eq!(other.node.members(other.now())[0].readiness, Readiness::Complete);
+}

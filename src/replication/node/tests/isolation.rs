@@ -4,8 +4,13 @@
 
 use super::*;
 
-const FENCED: Made<'_> =
-    Made { capacity: 1 << 20, file: None, on_isolated: OnIsolated::Miss, on_origin_lost: OnOriginLost::Keep };
+const FENCED: Made<'_> = Made {
+    capacity: 1 << 20,
+    file: None,
+    on_isolated: OnIsolated::Miss,
+    on_origin_lost: OnOriginLost::Keep,
+    has_seeds: true,
+};
 
 /// Lets a node hear nothing; all that it says meanwhile.
 fn silence(host: &mut Host, id: ConnectionId) -> Vec<u8> {

@@ -76,3 +76,29 @@ fn a_source_that_has_no_more_is_left_for_one_that_has_also_where_it_is_the_origi
     host.node.review(host.now());
     assert_eq!(host.node.streams.rows[&former].source, Some(second));
 }
+
+#[test]
+fn streams_that_a_relay_has_brought_to_their_end_leave_room_for_others() {
+    let clock = ManualClock::new();
+    let mut hosts = [Host::new("host", 1, &clock), Host::new("relay", 2, &clock), Host::new("origin", 3, &clock)];
+    let [host, relay, origin] = &mut hosts;
+    let links = [(0, 1, connect(host, relay, 1)), (1, 2, connect(relay, origin, 2))];
+    pass_all(&mut hosts, &links, Duration::from_secs(1));
+    hosts[2].insert(b"k");
+    pass_all(&mut hosts, &links, Duration::from_secs(1));
+    let stream = hosts[2].store.stream();
+    let source = |hosts: &[Host]| hosts[0].node.streams.rows[&stream].source;
+    assert!(hosts[0].has(b"k") && source(&hosts) == Some(links[0].2));
+    pass_all(&mut hosts, &links, Duration::from_secs(12));
+    assert!(source(&hosts).is_some(), "there is room");
+    for number in 0..70 {
+        let other = StreamId { origin: Origin(number + 1), incarnation: Incarnation(1) };
+        assert_eq!(hosts[0].node.streams.discover(other, Position(0)), crate::replication::node::streams::Room::There);
+    }
+    pass_all(&mut hosts, &links, Duration::from_secs(1));
+    assert!(source(&hosts).is_none());
+    assert!(hosts[1].node.links[&links[0].2].session.subscription(stream).is_none());
+    hosts[2].insert(b"later");
+    pass_all(&mut hosts, &links, Duration::from_secs(1));
+    assert!(hosts[0].has(b"later") && source(&hosts).is_some());
+}

@@ -68,7 +68,11 @@ fn hello_comes_back() {
         let min = 1 + random.below(255) as u8;
         let hello = Hello {
             protocol: min..=min + random.below(usize::from(255 - min) + 1) as u8,
-            flags: NodeFlags { held: random.below(2) == 0, complete: random.below(2) == 0 },
+            flags: NodeFlags {
+                held: random.below(2) == 0,
+                complete: random.below(2) == 0,
+                behind: random.below(2) == 0,
+            },
             floor_ranges: random.number() as u32,
             cluster: random.next(),
             incarnation: Incarnation(random.number()),
@@ -141,7 +145,11 @@ fn vectors_clears_and_floors_come_back() {
             end: Position(random.number()),
             held_us: random.number() as u32,
             checksum: random.next() as u32,
-            flags: NodeFlags { held: random.below(2) == 0, complete: random.below(2) == 0 },
+            flags: NodeFlags {
+                held: random.below(2) == 0,
+                complete: random.below(2) == 0,
+                behind: random.below(2) == 0,
+            },
             vector: ack.applied,
         };
         there_and_back(

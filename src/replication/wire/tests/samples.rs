@@ -92,7 +92,7 @@ fn hellos() -> Vec<Sample> {
     let range = StreamRange { stream: STREAM, first: Position(16), start: Position(32), end: Position(4096) };
     let full = Hello {
         protocol: 1..=3,
-        flags: NodeFlags { held: true, complete: false },
+        flags: NodeFlags { held: true, complete: false, behind: false },
         floor_ranges: 1 << 19,
         cluster: 0xfeed_f00d_0bad_cafe,
         incarnation: STREAM.incarnation,
@@ -132,9 +132,10 @@ fn of_streams() -> Vec<Sample> {
         end: Position(4096),
         held_us: 250,
         checksum: 0xc0ff_ee00,
-        flags: NodeFlags { held: false, complete: true },
+        flags: NodeFlags { held: false, complete: true, behind: false },
         vector: List::Values(&VECTOR),
     };
+    let behind = Heartbeat { flags: NodeFlags { behind: true, ..heartbeat.flags }, ..heartbeat.clone() };
     vec![
         short("subscribe", |out| Subscribe { stream: STREAM, from: Position(100) }.encode(VERSION, out)),
         short("unsubscribe", |out| Unsubscribe { stream: STREAM }.encode(VERSION, out)),
@@ -148,6 +149,7 @@ fn of_streams() -> Vec<Sample> {
         changes("changes_of_nothing", &[], 140),
         short("ack", |out| Ack { applied: List::Values(&VECTOR) }.encode(VERSION, out)),
         short("heartbeat", |out| heartbeat.encode(VERSION, out)),
+        short("heartbeat_behind", |out| behind.encode(VERSION, out)),
         short("goodbye", |out| Goodbye { end: Position(4096) }.encode(VERSION, out)),
         Sample { name: "skipped", frame: echo::unknown(200, VERSION, b"of a later version"), entries: Vec::new() },
     ]
