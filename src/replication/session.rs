@@ -92,6 +92,8 @@ pub(crate) struct Session {
     /// Short frames that go before anything else.
     control: Vec<u8>,
     pub(crate) heard: Micros,
+    /// When the last whole frame came.
+    pub(crate) understood: Micros,
     pub(crate) heartbeat_due: bool,
     heartbeats: u64,
     /// When the peer sent its last heartbeat, by its clock, and when that came.
@@ -121,6 +123,7 @@ impl Session {
             peer: None,
             control: Vec::new(),
             heard: now,
+            understood: now,
             heartbeat_due: false,
             heartbeats: 0,
             echo: None,
@@ -152,7 +155,7 @@ impl Session {
     /// The peer has greeted too, and fits.
     pub(crate) fn establish(&mut self, now: Micros, version: u8, peer: Peer) {
         (self.state, self.version, self.peer) = (State::Established, version, Some(peer));
-        (self.opened, self.heard, self.heartbeat_due) = (now, now, true);
+        (self.opened, self.heard, self.understood, self.heartbeat_due) = (now, now, now, true);
     }
 
     /// Says why the connection is to be closed.

@@ -24,6 +24,8 @@ const LINKS_MAX: usize = 3 * PEERS_MAX;
 
 /// How long a connection that is being closed waits for a driver that no longer asks.
 const CLOSING_US: u64 = 2_000_000;
+/// How long a frame may take: the largest one at 100 kbit/s.
+const FRAME_US_MAX: u64 = 30_000_000;
 
 impl Node {
     /// A connection is open, and its channel secure.
@@ -199,6 +201,11 @@ impl Node {
                 }
                 _ if session.is_established() && now.since(session.heard) > timings.idle_us && !overslept => {
                     self.counters.silent_closed += 1;
+                    Some(CloseReason::Silent)
+                }
+                // A header's length is believed before its checksum can be looked at.
+                _ if session.is_established() && now.since(session.understood) > FRAME_US_MAX && !overslept => {
+                    self.counters.endless_closed += 1;
                     Some(CloseReason::Silent)
                 }
                 _ => None,

@@ -122,6 +122,8 @@ counters! {
     former_closed
     /// Connections closed because nothing was heard.
     silent_closed
+    /// Connections closed because a frame came to no end.
+    endless_closed
     /// Connections closed because the peer does not read.
     choked_closed
     /// Connections without a handshake in time.

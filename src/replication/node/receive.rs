@@ -82,11 +82,14 @@ impl Node {
         let Some(session) = self.links.get_mut(&id).map(|link| &mut link.session) else { return Ok(()) };
         // The messages borrow it while the rest of the node deals with them.
         let mut reader = mem::take(&mut session.reader);
-        let mut read = Ok(());
+        let (mut read, mut understood) = (Ok(()), false);
         while read.is_ok() {
             read = match reader.next() {
                 Ok(None) => break,
-                Ok(Some(message)) => self.handle_message(now, id, message),
+                Ok(Some(message)) => {
+                    understood = true;
+                    self.handle_message(now, id, message)
+                }
                 Err(error) => Err(Fault::Frame(error)),
             };
             let version = self.links.get(&id).map_or(0, |link| link.session.version);
@@ -106,6 +109,9 @@ impl Node {
         }
         if let Some(link) = self.links.get_mut(&id) {
             link.session.reader = reader;
+            if understood {
+                link.session.understood = now;
+            }
         }
         read
     }

@@ -22,6 +22,22 @@ fn what_does_not_follow_is_asked_for_again() {
 }
 
 #[test]
+fn a_frame_that_comes_to_no_end_ends_its_connection() {
+    let clock = ManualClock::new();
+    let (mut writer, mut reader) = (Host::new("writer", 1, &clock), Host::new("reader", 2, &clock));
+    let id = connect(&mut writer, &mut reader, 1);
+    pass(&mut writer, &mut reader, id, Duration::from_secs(1));
+    writer.insert(b"key");
+    // All that comes behind it is taken for its body.
+    let mut said = writer.said(id);
+    said[4..8].copy_from_slice(&300_000_u32.to_le_bytes());
+    reader.hears(id, &said);
+    pass(&mut writer, &mut reader, id, Duration::from_secs(32));
+    assert_eq!((reader.node.counters().endless_closed, reader.node.counters().silent_closed), (1, 0));
+    assert!(!reader.has(b"key") && reader.node.links.values().all(|link| link.session.is_closing()));
+}
+
+#[test]
 fn more_names_than_fit_are_heard_all_the_same_and_keep_nobody_held() {
     let (clock, directory) = (ManualClock::new(), tempfile::tempdir().expect("a directory"));
     let file = directory.path().join("arena");
