@@ -93,10 +93,11 @@ impl Node {
         for (stream, row) in &mut self.streams.rows {
             let is_idle = now.since(row.moved) > IDLE_US && !self.streams.written.contains(stream);
             let reach = |link: &Link| link.peer().and_then(|peer| peer.reach(*stream));
-            if is_idle && self.links.values().all(|link| reach(link) <= Some(row.position)) {
-                if let Some(link) = row.stop().and_then(|source| self.links.get_mut(&source)) {
-                    link.session.say(|version, out| Unsubscribe { stream: *stream }.encode(version, out));
-                }
+            if is_idle
+                && self.links.values().all(|link| reach(link) <= Some(row.position))
+                && let Some(link) = row.stop().and_then(|source| self.links.get_mut(&source))
+            {
+                link.session.say(|version, out| Unsubscribe { stream: *stream }.encode(version, out));
             }
         }
     }

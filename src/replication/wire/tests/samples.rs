@@ -135,7 +135,7 @@ fn of_streams() -> Vec<Sample> {
         flags: NodeFlags { held: false, complete: true, behind: false },
         vector: List::Values(&VECTOR),
     };
-    let behind = Heartbeat { flags: NodeFlags { behind: true, ..heartbeat.flags }, ..heartbeat.clone() };
+    let behind = Heartbeat { flags: NodeFlags { behind: true, ..heartbeat.flags }, ..heartbeat };
     vec![
         short("subscribe", |out| Subscribe { stream: STREAM, from: Position(100) }.encode(VERSION, out)),
         short("unsubscribe", |out| Unsubscribe { stream: STREAM }.encode(VERSION, out)),
