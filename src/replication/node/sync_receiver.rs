@@ -69,6 +69,8 @@ pub(super) struct SyncReceiver {
     spare: VecDeque<(KeyspaceId, Vec<u8>, Version)>,
     pub(super) floors: u32,
     pub(super) floors_total: u32,
+    /// A floor of the donor lies beyond what the clock has followed.
+    pub(super) floors_ahead: bool,
     entries: u64,
     deferred: PutOff,
 }
@@ -96,6 +98,7 @@ impl Node {
             spare: VecDeque::new(),
             floors: 0,
             floors_total: 0,
+            floors_ahead: false,
             entries: 0,
             deferred: PutOff::default(),
         };
@@ -252,6 +255,9 @@ impl Node {
         }
         if !bite("node.deferred-lost") {
             self.apply_deferred(&sync.deferred)?;
+        }
+        if sync.floors_ahead {
+            self.void_below_floors();
         }
         self.streams.claim_all();
         for (stream, position) in self.streams.applied.iter() {
