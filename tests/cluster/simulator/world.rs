@@ -102,7 +102,7 @@ const BEGIN_US: u64 = 10_000_000;
 /// After this long without a fault everything must have been said to everybody.
 const REST_US_MAX: u64 = 90_000_000;
 /// More than that are the same few for ever.
-const STEPS_MAX: u64 = 10_000_000;
+const STEPS_MAX: u64 = 2_000_000;
 
 impl World {
     pub(crate) fn new(plan: Plan, is_told: bool) -> Self {
