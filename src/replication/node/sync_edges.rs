@@ -25,11 +25,10 @@ impl Node {
     /// How far everything has come whose effect a sync brings: what the donor names, and what it had named on this connection
     /// before. A life of it whose changes its ring has lost meanwhile is named no more, and is in its entries and floors.
     pub(super) fn target(&self, donor: ConnectionId, mut target: Vector) -> Vector {
-        let peer = self.links.get(&donor).and_then(|link| link.peer());
-        for (stream, reach) in peer.into_iter().flat_map(|peer| peer.reaches()) {
-            if target.get(stream).is_none() {
-                target.advance(stream, reach);
-            }
+        let Some(peer) = self.links.get(&donor).and_then(|link| link.peer()) else { return target };
+        // Of the life that it writes the end is further than what is made.
+        for (stream, reach) in peer.reaches().filter(|(stream, _)| *stream != peer.stream()) {
+            target.advance(stream, reach);
         }
         target
     }
