@@ -184,9 +184,9 @@ impl Store {
         ranges.for_each(|range| self.engine.raise_floor_of_range(range, stamp));
     }
 
-    /// Whether a floor lies beyond every stamp that this node has seen: a clock far ahead has made it.
-    pub(crate) fn is_floor_ahead(&self, range: u32) -> bool {
-        self.engine.floor_of_range(range) > self.engine.stamp()
+    /// Lets the clock follow a stamp, so that what is written here from now on is above it; `false` if it is too far ahead.
+    pub(crate) fn follow(&self, stamp: Stamp) -> bool {
+        self.engine.follow(stamp)
     }
 
     /// Takes out what is there of a key and not younger than its floor.

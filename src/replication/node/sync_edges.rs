@@ -75,22 +75,22 @@ impl Node {
         (sync.floors, sync.moved) = (floors.first + floors.floors.len() as u32, now);
         for (range, stamp) in (floors.first..).zip(floors.floors.iter()) {
             if stamp > Stamp::ZERO && !bite("node.floors-not-adopted") {
-                let ranges = fold(range, floors.total, own);
-                self.store.raise_floors(ranges.clone(), stamp);
-                sync.floors_ahead |= self.store.is_floor_ahead(ranges.start);
+                self.store.raise_floors(fold(range, floors.total, own), stamp);
+                sync.floors_ahead |= !self.store.follow(stamp);
             }
         }
         Ok(())
     }
 
-    /// A write of this node has a stamp above all that the donor had followed, but not above a floor that is ahead: what was
-    /// written while the floors were on their way goes. Looks at every entry; only a clock far ahead makes it necessary.
-    pub(super) fn void_below_floors(&self) {
-        let (ranges, mut older) = (self.store.floor_ranges(), Vec::new());
+    /// Takes out what was written here while floors were on their way that nobody could follow: those writes are above all
+    /// that had been followed when the sync began, and no more. Looks at every entry; only a clock far ahead makes it necessary.
+    pub(super) fn void_below_floors(&self, followed: Stamp) {
+        let (own, ranges, mut older) = (self.stream.origin.0, self.store.floor_ranges(), Vec::new());
         let mut next = Some(0);
         while let Some(bucket) = next {
             next = self.store.scan(bucket, 256, &mut |scanned| {
-                if self.store.is_floor_ahead(range_of(scanned.key, ranges)) {
+                let floor = self.store.floor(range_of(scanned.key, ranges));
+                if scanned.version.origin == own && floor > followed && scanned.version.begin() <= floor {
                     older.push((scanned.key.keyspace, scanned.key.bytes.to_vec()));
                 }
             });
