@@ -114,6 +114,12 @@ impl Engine {
         self.void(sought.key, sought.hash, &version);
     }
 
+    /// Takes out what is there of a key and not younger than a stamp.
+    pub(crate) fn void_until(&self, key: Key<'_>, stamp: Stamp) {
+        let Some((_writing, _guard)) = self.begin_write() else { return };
+        self.void(key, self.seek(key).hash, &Version::instant(stamp, u16::MAX));
+    }
+
     /// What a stamp made elsewhere counts as in a floor: itself, but one that no clock will reach soon counts as now.
     pub(crate) fn floor_stamp(&self, stamp: Stamp) -> Stamp {
         let ahead = stamp.micros().saturating_sub(self.clock.fine_us());

@@ -184,6 +184,16 @@ impl Store {
         ranges.for_each(|range| self.engine.raise_floor_of_range(range, stamp));
     }
 
+    /// Lets the clock follow a stamp, so that what is written here from now on is above it; `false` if it is too far ahead.
+    pub(crate) fn follow(&self, stamp: Stamp) -> bool {
+        self.engine.follow(stamp)
+    }
+
+    /// Takes out what is there of a key and not younger than its floor.
+    pub(crate) fn void_below_floor(&self, key: Key<'_>) {
+        self.engine.void_until(key, self.engine.floor_of(key));
+    }
+
     /// The same of all ranges, in one step; a stamp too far ahead counts as now.
     pub(crate) fn raise_all_floors(&self, stamp: Stamp) {
         self.engine.raise_floor_of_all(self.followed(stamp));

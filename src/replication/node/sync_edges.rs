@@ -25,11 +25,10 @@ impl Node {
     /// How far everything has come whose effect a sync brings: what the donor names, and what it had named on this connection
     /// before. A life of it whose changes its ring has lost meanwhile is named no more, and is in its entries and floors.
     pub(super) fn target(&self, donor: ConnectionId, mut target: Vector) -> Vector {
-        let peer = self.links.get(&donor).and_then(|link| link.peer());
-        for (stream, reach) in peer.into_iter().flat_map(|peer| peer.reaches()) {
-            if target.get(stream).is_none() {
-                target.advance(stream, reach);
-            }
+        let Some(peer) = self.links.get(&donor).and_then(|link| link.peer()) else { return target };
+        // Of the life that it writes the end is further than what is made.
+        for (stream, reach) in peer.reaches().filter(|(stream, _)| *stream != peer.stream()) {
+            target.advance(stream, reach);
         }
         target
     }
@@ -77,9 +76,30 @@ impl Node {
         for (range, stamp) in (floors.first..).zip(floors.floors.iter()) {
             if stamp > Stamp::ZERO && !bite("node.floors-not-adopted") {
                 self.store.raise_floors(fold(range, floors.total, own), stamp);
+                sync.floors_ahead |= !self.store.follow(stamp);
             }
         }
         Ok(())
+    }
+
+    /// Takes out what was written here while floors were on their way that nobody could follow: those writes are above all
+    /// that had been followed when the sync began, and no more. Looks at every entry; only a clock far ahead makes it necessary.
+    pub(super) fn void_below_floors(&self, followed: Stamp) {
+        let (own, ranges, mut older) = (self.stream.origin.0, self.store.floor_ranges(), Vec::new());
+        let mut next = Some(0);
+        while let Some(bucket) = next {
+            next = self.store.scan(bucket, 256, &mut |scanned| {
+                let floor = self.store.floor(range_of(scanned.key, ranges));
+                if scanned.version.origin == own && floor > followed && scanned.version.begin() <= floor {
+                    older.push((scanned.key.keyspace, scanned.key.bytes.to_vec()));
+                }
+            });
+            for (keyspace, key) in older.drain(..) {
+                if let Some(key) = Key::new(keyspace, &key) {
+                    self.store.void_below_floor(key);
+                }
+            }
+        }
     }
 
     /// A connection is gone; with it what a sync had put off, which comes again.

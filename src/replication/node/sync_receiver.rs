@@ -69,6 +69,10 @@ pub(super) struct SyncReceiver {
     spare: VecDeque<(KeyspaceId, Vec<u8>, Version)>,
     pub(super) floors: u32,
     pub(super) floors_total: u32,
+    /// What is written here since the sync began is above this.
+    pub(super) followed: Stamp,
+    /// The donor's clock, or a floor of it, was too far ahead to be followed.
+    pub(super) floors_ahead: bool,
     entries: u64,
     deferred: PutOff,
 }
@@ -96,6 +100,8 @@ impl Node {
             spare: VecDeque::new(),
             floors: 0,
             floors_total: 0,
+            followed: Stamp::ZERO,
+            floors_ahead: false,
             entries: 0,
             deferred: PutOff::default(),
         };
@@ -163,6 +169,8 @@ impl Node {
         };
         (sync.phase, sync.moved, sync.floors_total) = (Phase::Running, now, begin.floor_ranges);
         sync.stamp = sync.stamp.max(begin.stamp);
+        sync.floors_ahead = !self.store.follow(begin.stamp);
+        sync.followed = self.store.stamp();
         if bite("node.sync-unverified") {
             sync.bucket = None;
         }
@@ -252,6 +260,9 @@ impl Node {
         }
         if !bite("node.deferred-lost") {
             self.apply_deferred(&sync.deferred)?;
+        }
+        if sync.floors_ahead {
+            self.void_below_floors(sync.followed);
         }
         self.streams.claim_all();
         for (stream, position) in self.streams.applied.iter() {

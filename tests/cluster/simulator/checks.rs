@@ -68,14 +68,24 @@ impl World {
 
     /// Whether a host has just begun to hold its reads, or to answer them again.
     pub(crate) fn check_confirmation(&mut self, host: usize) {
-        let Host { node: Some(node), to_confirm, name, leaving, .. } = &mut self.hosts[host] else { return };
+        let Host { node: Some(node), to_confirm, name, leaving, seen_isolations, .. } = &mut self.hosts[host] else {
+            return;
+        };
         let is_held = node.readiness() == 0;
         if is_held == to_confirm.is_some() {
             return;
         }
-        let name = name.clone();
+        let count =
+            |name: &str| node.counters().iter().find(|(counter, _)| *counter == name).map_or(0, |(_, count)| *count);
+        let (name, isolations) = (name.clone(), count("isolations"));
         // Who leaves answers them whatever is missing.
-        let Some(had) = to_confirm.take().filter(|_| !*leaving) else { return self.expect_confirmation(host) };
+        let Some(had) = to_confirm.take().filter(|_| !*leaving) else {
+            // Else they were met before, and what they said may be as old as their connection.
+            if std::mem::replace(seen_isolations, isolations) < isolations {
+                self.expect_confirmation(host);
+            }
+            return;
+        };
         let Some(node) = &self.hosts[host].node else { return };
         let counter = |name: &str| node.counters().iter().any(|(counter, count)| *counter == name && *count > 0);
         if counter("served_unconfirmed") {

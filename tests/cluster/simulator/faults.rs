@@ -125,7 +125,7 @@ impl World {
             | Fault::CrashUnsent => self.crash(host, fault),
             Fault::Leave => self.leave(host),
             Fault::ClockJump => {
-                let by = self.random.within(1_000, 200_000);
+                let by = self.random.within(1_000, self.plan.clock_jump_us);
                 self.hosts[host].jump(by);
             }
             Fault::Corrupt => self.corrupt(host),

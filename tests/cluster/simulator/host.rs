@@ -29,6 +29,8 @@ pub(crate) struct Host {
     /// What reads of this arena have shown, by key: nothing older may be shown later.
     pub(crate) shown: BTreeMap<Vec<u8>, Rank>,
     pub(crate) cleared: Rank,
+    /// How often the node has been isolated, by the last look.
+    pub(crate) seen_isolations: u64,
     /// Its next sync is to be cut off.
     pub(crate) to_cut_off: bool,
     /// While reads are held: what the others had when that began, by host, life and stream.
@@ -60,6 +62,7 @@ impl Host {
             leaving: false,
             shown: BTreeMap::new(),
             cleared: (0, 0),
+            seen_isolations: 0,
             to_cut_off: false,
             to_confirm: None,
         }

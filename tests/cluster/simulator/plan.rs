@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     /// Clocks: how far apart at the start, and how fast they drift.
     pub(crate) clock_offset_us: u64,
     pub(crate) drift_ppm: u64,
+    /// How far a clock may jump: further than others follow it, or not.
+    pub(crate) clock_jump_us: u64,
     pub(crate) faults: Vec<Fault>,
     /// How many faults there are, drawn from those.
     pub(crate) fault_count: u64,
@@ -94,6 +96,7 @@ impl Plan {
             one_seed: random.chance(30),
             late_join: random.chance(30),
             huge_values: random.chance(4),
+            clock_jump_us: *random.of(&[200_000, 200_000, 2_000_000]),
             faults,
         }
     }

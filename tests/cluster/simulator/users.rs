@@ -3,7 +3,11 @@
 use crate::ledger::{Rank, Write, rank};
 use crate::world::World;
 use also_cache::Version;
+use also_cache::limits::STAMP_SKEW_MAX_US;
 use also_cache::simulation::SimulatedNode;
+
+/// Below the microseconds of a stamp.
+const STAMP_COUNTER_BITS: u32 = 14;
 
 impl World {
     /// One operation of a user, on some host that runs.
@@ -86,9 +90,19 @@ impl World {
         let Some(stamp) = self.with(host, |node| node.clear()).flatten() else { return };
         self.count("clears", 1);
         self.tell(|| format!("{} clears {stamp:016x}", self.hosts[host].name));
-        let write = self.write(host, (stamp, u16::MAX), None);
-        self.hosts[host].cleared = self.hosts[host].cleared.max(write.rank);
+        self.hosts[host].cleared = self.hosts[host].cleared.max((stamp, u16::MAX));
+        let until = self.cleared_everywhere(stamp);
+        let write = self.write(host, (until, u16::MAX), None);
         self.ledger.note_clear(write);
+    }
+
+    /// Up to which stamp a clear holds on every node: where it is further ahead than the clock follows it counts as the
+    /// moment of its arrival, which is not before this one.
+    fn cleared_everywhere(&mut self, stamp: u64) -> u64 {
+        let least = self.hosts.iter().map(|host| host.local(self.time)).min().unwrap_or(0);
+        let is_followed = (stamp >> STAMP_COUNTER_BITS).saturating_sub(least) <= STAMP_SKEW_MAX_US;
+        self.count("clears ahead", u64::from(!is_followed));
+        if is_followed { stamp } else { least << STAMP_COUNTER_BITS }
     }
 
     fn write(&self, host: usize, rank: Rank, value: Option<Vec<u8>>) -> Write {

@@ -293,6 +293,7 @@ impl World {
         self.hosts[host].node = Some(SimulatedNode::start(&settings(self.hosts[host].clock.clone())));
         self.tell(|| format!("{} starts life {}", self.hosts[host].name, self.hosts[host].life));
         self.hosts[host].to_confirm = None;
+        self.hosts[host].seen_isolations = 0;
         self.expect_confirmation(host);
         self.with(host, |node| node.seeds(&addresses));
         self.say_of(host, Verdict::Up, (0, 200_000));

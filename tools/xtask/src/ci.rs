@@ -57,7 +57,7 @@ fn steps() -> Vec<Step> {
         cargo("benches once", 900, &["bench", "--profile", "release", "-p", "also-cache", "--benches", "--", "--test"]),
         cargo("demo", 600, &["run", "--release", "-p", "also-cache-tools", "--", "demo", "--seconds", "3"]),
         cargo("bite", 1200, &["xtask", "bite"]),
-        cargo("simulator", 900, &simulator).with("ALSO_CACHE_SEEDS", "9000"),
+        cargo("simulator", 900, &simulator).with("ALSO_CACHE_SEEDS", "10000"),
         script("thread sanitizer", &["tools/sanitize.sh", "thread"]),
         script("address sanitizer", &["tools/sanitize.sh", "address"]),
         script("fuzz", &["tools/fuzz/run.sh", "20"]),

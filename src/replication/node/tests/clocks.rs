@@ -48,3 +48,32 @@ fn a_clock_that_is_hours_ahead_refuses_no_writes_for_hours() {
     assert_eq!((behind.node.counters().stamps_ahead, behind.version_of(b"k")), (1, None));
     assert!(behind.writes(b"k"));
 }
+
+#[test]
+fn what_is_written_in_a_join_goes_where_a_floor_of_the_donor_is_ahead() {
+    let (clock, fast) = (ManualClock::new(), ManualClock::new());
+    fast.advance(Duration::from_secs(2));
+    let (mut ahead, mut donor) = (Host::new("ahead", 1, &fast), Host::new("donor", 2, &clock));
+    let between = connect(&mut ahead, &mut donor, 1);
+    pass_both(&mut ahead, &mut donor, between, Duration::from_secs(1));
+    ahead.insert(b"k");
+    exchange(&mut ahead, &mut donor, between);
+    assert_eq!((donor.node.counters().stamps_ahead, donor.version_of(b"k")), (1, None));
+    let mut joiner = Host::new("joiner", 3, &clock);
+    let id = connect(&mut joiner, &mut donor, 2);
+    while joiner.node.join_stamp().is_none() {
+        let said = donor.said(id);
+        joiner.hears(id, &said);
+        if joiner.node.join_stamp().is_none() {
+            let said = joiner.said(id);
+            donor.hears(id, &said);
+        }
+    }
+    // Nothing is held yet, so nothing would be asked about.
+    let said = joiner.said(id);
+    joiner.insert(b"k");
+    donor.hears(id, &said);
+    exchange(&mut joiner, &mut donor, id);
+    assert_eq!(joiner.node.readiness(), Readiness::Complete);
+    assert_eq!(joiner.version_of(b"k"), None, "it is older than what is known where the clock is ahead");
+}
