@@ -8,6 +8,7 @@
 //! Each rule prints how much it looked at and fails if that was nothing. Each is also shown a text that breaks it.
 
 mod rules;
+mod sans_io;
 mod source;
 
 use rules::Verdict;
@@ -56,6 +57,21 @@ fn only_the_facade_names_atomics_loom_and_epochs() {
     hold("facade", &rules::one_facade(&crate_sources()));
     bites(&rules::one_facade(&one("src/cache/x.rs", "use std::sync::atomic::AtomicBool;\nuse x_loom::y;\n")));
     bites(&rules::one_facade(&one("src/region/x.rs", "let cell = loom::cell::Cell::new(0);\n")));
+}
+
+#[test]
+fn what_decides_has_no_clock_thread_socket_or_chance() {
+    hold("sans-IO", &sans_io::only_the_driver_touches_the_world(&crate_sources()));
+    let node = |text| one("src/replication/node/x.rs", text);
+    for text in ["use std::time::Instant;\n", "std::thread::yield_now();\n", "use mio::Poll;\n", "HashMap::new()\n"] {
+        bites(&sans_io::hold_still(&node(text), &[]));
+        bites(&sans_io::hold_still(&one("src/replication/membership.rs", text), &[]));
+    }
+    assert!(sans_io::hold_still(&one("src/replication/driver/x.rs", "use mio::Poll;\n"), &[]).problems.is_empty());
+    assert!(sans_io::hold_still(&node("// mio\n#[cfg(test)]\nuse mio::Poll;\n"), &[]).problems.is_empty());
+    let taken: &[(&str, &[&str])] = &[("src/replication/node/x.rs", &["mio"])];
+    bites(&sans_io::hold_still(&node("use mio::Poll;\nlet a = Instant::now();\n"), taken));
+    bites(&sans_io::hold_still(&node("//! Nothing.\n"), taken));
 }
 
 #[test]

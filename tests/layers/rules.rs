@@ -273,7 +273,7 @@ fn word(text: &str) -> &str {
 }
 
 /// Where an identifier stands on its own.
-fn words<'t>(text: &'t str, wanted: &'static str) -> impl Iterator<Item = usize> + 't {
+pub(crate) fn words<'t>(text: &'t str, wanted: &'static str) -> impl Iterator<Item = usize> + 't {
     text.match_indices(wanted).map(|(at, _)| at).filter(move |at| {
         let before = text[..*at].chars().next_back().is_none_or(|last| !last.is_alphanumeric() && last != '_');
         before && word(&text[*at..]) == wanted
