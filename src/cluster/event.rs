@@ -54,6 +54,12 @@ pub enum Event {
     /// Another process that is alive has this node's name: names have to differ. `superseded`: it began later, and this
     /// node is no member any more.
     Namesake { incarnation: u64, address: SocketAddr, superseded: bool },
+    /// Who connects from this address knows no secret of this node, or is of another cluster; `by_peer`: who listens there has
+    /// ended the handshake without a word, with each secret of this node twice: it takes none of them, or has no room.
+    /// Told once a minute of each address.
+    WrongSecret { address: SocketAddr, by_peer: bool },
+    /// The name of a seed stands for no address, which `reason` explains. It is looked up again and again; told once a minute.
+    SeedUnresolved { seed: String, reason: String },
     /// This node has left. `unconfirmed`: members that had not confirmed everything.
     Left { unconfirmed: Vec<String> },
 }
@@ -74,6 +80,8 @@ impl From<Happening> for Event {
             Happening::Namesake { incarnation, address, superseded } => {
                 Self::Namesake { incarnation: incarnation.0, address, superseded }
             }
+            Happening::WrongSecret { address, by_peer } => Self::WrongSecret { address, by_peer },
+            Happening::Unresolved { seed, reason } => Self::SeedUnresolved { seed, reason },
         }
     }
 }

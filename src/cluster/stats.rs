@@ -24,6 +24,12 @@ pub struct ClusterStats {
     pub turned_away: u64,
     /// Of them: those from where too many were wrong lately.
     pub turned_away_wrong: u64,
+    /// Of them: those from where too many came lately. The rest found no room.
+    pub turned_away_many: u64,
+    /// Looks at the budget that networks share which are beyond the 1,024 that have one of their own.
+    pub networks_shared: u64,
+    /// Connections of others that could not be taken: they were gone, or the system has no descriptor left.
+    pub accepts_failed: u64,
     /// Handshakes that ended well, where there are secrets.
     pub secured: u64,
     /// Handshakes of who has another secret, or is in another cluster.
@@ -54,8 +60,20 @@ pub struct ClusterStats {
     pub datagrams_refused: u64,
     /// Datagrams that could not be sent, or reached nobody.
     pub datagrams_lost: u64,
-    /// Look-ups of the names of seeds that failed.
+    /// Datagrams that were opened and say nothing that a node says.
+    pub datagrams_malformed: u64,
+    /// Datagrams that name more nodes than are remembered, and were not looked at.
+    pub datagrams_crowded: u64,
+    /// Datagrams that found no room on their way out of membership.
+    pub datagrams_unsent: u64,
+    /// Look-ups of the names of seeds.
+    pub resolves: u64,
+    /// Of them: those that led to no address.
     pub resolves_failed: u64,
+    /// Times that membership was late: this process had no processor, or was stopped.
+    pub overslept: u64,
+    /// What membership has seen and the node was not told of, as too much came at once.
+    pub membership_missed: u64,
     /// Times that others took this node for dead while it was not.
     pub taken_for_dead: u64,
     /// Datagrams of other processes with this node's name.
@@ -74,6 +92,8 @@ pub struct ClusterStats {
     pub clock_bound: Duration,
     /// Changes, streams, joins: what the protocol counted, by name.
     pub protocol: Vec<(&'static str, u64)>,
+    /// Why datagrams and connections were not let in, by name: `datagrams_..` and `channel_..`. Those that happened.
+    pub refusals: Vec<(&'static str, u64)>,
 }
 
 impl ClusterStats {
@@ -87,6 +107,9 @@ impl ClusterStats {
             accepted: get(Counter::Accepted),
             turned_away: get(Counter::Turned),
             turned_away_wrong: status.admission.too_wrong,
+            turned_away_many: status.admission.too_many,
+            networks_shared: status.admission.shared,
+            accepts_failed: get(Counter::AcceptsFailed),
             secured: get(Counter::Secured),
             wrong_secret: get(Counter::WrongSecret),
             rejected: get(Counter::Rejected),
@@ -102,7 +125,13 @@ impl ClusterStats {
             datagrams_out: get(Counter::DatagramsOut),
             datagrams_refused: get(Counter::DatagramsRefused),
             datagrams_lost: get(Counter::DatagramsLost),
+            datagrams_malformed: status.membership.malformed,
+            datagrams_crowded: status.membership.crowded,
+            datagrams_unsent: status.membership.unsent,
+            resolves: get(Counter::Resolves),
             resolves_failed: get(Counter::ResolvesFailed),
+            overslept: status.membership.overslept,
+            membership_missed: status.membership.missed_events,
             taken_for_dead: status.membership.renewed,
             namesakes: status.membership.namesakes,
             former_changes: former.changes,
@@ -112,12 +141,13 @@ impl ClusterStats {
             heap_bytes: status.heap_bytes,
             clock_bound: Duration::from_micros(status.clock_bound_us),
             protocol: status.protocol.clone(),
+            refusals: status.refusals.clone(),
         }
     }
 
-    /// What the protocol counted under a name; 0 if there is none of that name.
+    /// What the protocol counted under a name, or a refusal; 0 if there is none of that name.
     pub fn counted(&self, name: &str) -> u64 {
-        self.protocol.iter().find(|(own, _)| *own == name).map_or(0, |(_, count)| *count)
+        self.protocol.iter().chain(&self.refusals).find(|(own, _)| *own == name).map_or(0, |(_, count)| *count)
     }
 }
 
@@ -125,8 +155,8 @@ impl fmt::Display for ClusterStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "dialled    {}, {} failed, {} forbidden; accepted {}, {} turned away",
-            self.dialled, self.dials_failed, self.dials_forbidden, self.accepted, self.turned_away
+            "dialled    {}, {} failed, {} forbidden; accepted {}, {} failed, {} turned away",
+            self.dialled, self.dials_failed, self.dials_forbidden, self.accepted, self.accepts_failed, self.turned_away
         )?;
         writeln!(
             f,
@@ -140,9 +170,16 @@ impl fmt::Display for ClusterStats {
         )?;
         writeln!(
             f,
-            "datagrams  {} in, {} out, {} refused, {} lost",
-            self.datagrams_in, self.datagrams_out, self.datagrams_refused, self.datagrams_lost
+            "datagrams  {} in, {} out, {} refused, {} lost, {} malformed, {} crowded, {} unsent",
+            self.datagrams_in,
+            self.datagrams_out,
+            self.datagrams_refused,
+            self.datagrams_lost,
+            self.datagrams_malformed,
+            self.datagrams_crowded,
+            self.datagrams_unsent
         )?;
+        writeln!(f, "seeds      {} look-ups, {} failed", self.resolves, self.resolves_failed)?;
         writeln!(
             f,
             "last life  {} changes, {} of them taken as made, {} void, {} passed",
@@ -150,9 +187,12 @@ impl fmt::Display for ClusterStats {
         )?;
         write!(
             f,
-            "node       {} rounds, {} bytes of heap, clocks within {:?}",
-            self.rounds, self.heap_bytes, self.clock_bound
+            "node       {} rounds, {} bytes of heap, clocks within {:?}, {} times overslept",
+            self.rounds, self.heap_bytes, self.clock_bound, self.overslept
         )?;
+        for (name, count) in &self.refusals {
+            write!(f, "\nrefused    {name} {count}")?;
+        }
         for (name, count) in self.protocol.iter().filter(|(_, count)| *count > 0) {
             write!(f, "\nprotocol   {name} {count}")?;
         }

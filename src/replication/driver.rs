@@ -11,7 +11,7 @@
 //!   arrivals   connections that begin and end            gossip     datagrams, membership, seeds
 //!   report     commands, status, the end                 resolving  names, on their own thread
 //!   sockets    sockets and their options                 connection, spill     one connection
-//!   shared, applied, log, promise, waits, wake, pace, deadlines, counters, happening
+//!   shared, applied, log, promise, waits, wake, pace, deadlines, counters, happening, told
 //! ```
 //!
 //! The only user of mio. No decision about the protocol is taken here: bytes and times go in, and what comes out is done.
@@ -34,6 +34,7 @@ mod resolving;
 pub(crate) mod shared;
 mod sockets;
 mod spill;
+mod told;
 mod traffic;
 pub(crate) mod waits;
 mod wake;
@@ -177,6 +178,9 @@ fn assemble(
         leaving: None,
         seen,
         pace: Pace::new(now, seen),
+        refusals: Default::default(),
+        told_addresses: Default::default(),
+        told_names: Default::default(),
         happened: Vec::new(),
         status_due: now,
         shared,

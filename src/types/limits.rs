@@ -161,6 +161,13 @@ pub const NODE_NAME_BYTES_MAX: usize = 64;
 /// Events that are kept for those who read them late. With more, the oldest goes, and is counted.
 pub const EVENTS_MAX: usize = 1_024;
 
+/// Addresses with a wrong secret, and names of seeds without an address, that events tell of within [`EVENT_SOURCE_INTERVAL_MS`].
+/// More are counted only.
+pub const EVENT_SOURCES_MAX: usize = 64;
+
+/// Between two events about one such address or name, in milliseconds.
+pub const EVENT_SOURCE_INTERVAL_MS: u64 = 60_000;
+
 /// Calls that wait for other nodes at one time, of one cluster. One more gets `WaitError::TooManyWaits`.
 pub const WAITS_MAX: usize = 4_096;
 

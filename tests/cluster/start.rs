@@ -1,7 +1,9 @@
 //! What is refused at the start, and says why.
 
 use crate::{PATIENCE, builder, cache, meet, plain, sealed, until, watched};
-use also_cache::{Acks, Cluster, ClusterBuilder, Event, MemberState, StartError, limits};
+use also_cache::{Acks, Cluster, ClusterBuilder, Event, MemberState, Resolver, StartError, limits};
+use std::io;
+use std::net::SocketAddr;
 
 /// Whatever is refused leaves the cache as it was: the next start works.
 fn refused(change: impl FnOnce(ClusterBuilder) -> ClusterBuilder) -> StartError {
@@ -140,4 +142,37 @@ fn a_closed_cache_leaves_its_cluster_with_the_first_change_that_comes() {
     while !matches!(ended.next_timeout(PATIENCE).expect("it says so"), Event::Left { .. }) {}
     assert!(second.members().iter().all(|member| member.state == MemberState::Away));
     assert_eq!(connections(), before);
+}
+
+/// A name server that knows one of two names, without an address.
+struct Nobody;
+
+impl Resolver for Nobody {
+    fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        if name == "empty.svc:7400" { Ok(Vec::new()) } else { Err(io::Error::other("no such host")) }
+    }
+}
+
+#[test]
+fn seeds_that_stand_for_nothing_are_told_and_counted() {
+    let _watchdog = watched("unresolved seeds");
+    let cache = cache();
+    let builder = builder(&cache, "a").secrets(["a secret of the tests"]).resolver(Nobody);
+    let node = builder.seeds(["empty.svc:7400", "gone.svc:7400"]).start().expect("that none is found is no error");
+    let mut events = node.events();
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        if let Event::SeedUnresolved { seed, reason } = events.next_timeout(PATIENCE).expect("both are told") {
+            told.push((seed, reason));
+        }
+    }
+    told.sort_unstable();
+    let pair = |seed: &str, reason: &str| (seed.to_owned(), reason.to_owned());
+    assert_eq!(told, [pair("empty.svc:7400", "no address"), pair("gone.svc:7400", "no such host")]);
+    until(&node, "they are looked up again, in vain", || {
+        let stats = node.stats();
+        stats.resolves >= 4 && stats.resolves == stats.resolves_failed
+    });
+    let again = std::iter::from_fn(|| events.try_next()).filter(|event| matches!(event, Event::SeedUnresolved { .. }));
+    assert_eq!(again.count(), 0, "once a minute");
 }

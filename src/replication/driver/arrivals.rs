@@ -13,10 +13,11 @@
 
 use crate::replication::driver::connection::{Connection, Ended, Stage};
 use crate::replication::driver::counters::Counter;
+use crate::replication::driver::happening::Happening;
 use crate::replication::driver::net::{Due, LISTENER, Net};
 use crate::replication::driver::sockets;
 use crate::replication::node::api::{Action, CloseReason, ConnectionId, Side};
-use crate::replication::security::{Channel, ChannelError, Entropy};
+use crate::replication::security::{Channel, ChannelError, Entropy, Secrets};
 use crate::replication::session::time::Micros;
 use crate::types::limits::{ARRIVALS_PER_TURN, CLOSE_LINGER_MS, CONNECT_TIMEOUT_MS, CONNECTIONS_MAX};
 use mio::Interest;
@@ -155,8 +156,14 @@ impl Net {
         if let Ok(local) = local {
             self.learn_address(now, sockets::canonical(local));
         }
-        if self.secrets.is_some() {
+        if let Some(secrets) = &self.secrets {
             self.count(Counter::Secured);
+            if let Side::Dialled(address) = side
+                && let Some(refused) = self.attempts.get_mut(&address)
+            {
+                // The secret that was taken stays the one to try.
+                *refused %= secrets.count();
+            }
         }
         self.node.handle_connected(now, id, side);
     }
@@ -197,6 +204,7 @@ impl Net {
             }
             (Stage::Securing, Side::Accepted(_)) | (Stage::Closing | Stage::Lingering, _) => {}
         }
+        self.tell_end(now, &connection, ended);
         if let (Side::Accepted(_), Ended::Channel(error)) = (connection.side, ended)
             && error.is_suspicious()
         {
@@ -217,7 +225,27 @@ impl Net {
         *attempts = attempts.wrapping_add(1);
     }
 
-    fn count_end(&self, stage: Stage, ended: Ended) {
+    /// Says that two nodes have different secrets, or that somebody guesses.
+    fn tell_end(&mut self, now: Micros, connection: &Connection, ended: Ended) {
+        let address = connection.address();
+        let by_peer = match (connection.stage, connection.side, ended) {
+            (Stage::Securing, Side::Accepted(_), Ended::Channel(ChannelError::WrongSecret)) => false,
+            (Stage::Securing, Side::Dialled(_), Ended::TimedOut) => return,
+            (Stage::Securing, Side::Dialled(_), _) => true,
+            _ => return,
+        };
+        let refused = self.attempts.get(&address).copied().unwrap_or(0);
+        // Once is no sign: it may have died, or have been reset on the way.
+        let is_sure = !by_peer || refused >= 2 * self.secrets.as_ref().map_or(1, Secrets::count);
+        if is_sure && self.told_addresses.may_tell(now, &address.ip()) {
+            self.happened(Happening::WrongSecret { address, by_peer });
+        }
+    }
+
+    fn count_end(&mut self, stage: Stage, ended: Ended) {
+        if let Ended::Channel(error) = ended {
+            *self.refusals.entry(error.counter()).or_insert(0) += 1;
+        }
         match (stage, ended) {
             (Stage::Closing | Stage::Lingering, _) => {}
             (_, Ended::Channel(ChannelError::WrongSecret)) => self.count(Counter::WrongSecret),

@@ -90,6 +90,7 @@ impl Net {
                         Err(DatagramRefusal::Own) => {}
                         Err(refusal) => {
                             tracing::trace!(%refusal, %from, "a datagram was refused");
+                            *self.refusals.entry(refusal.counter()).or_insert(0) += 1;
                             self.shared.counters.add(Counter::DatagramsRefused, 1);
                         }
                     }

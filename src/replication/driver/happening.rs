@@ -1,4 +1,4 @@
-//! What the log keeps for users: what the node tells, and what membership tells besides.
+//! What the log keeps for users: what the node tells, and what sockets and membership tell besides.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,16 @@ pub(crate) enum Happening {
         address: SocketAddr,
         superseded: bool,
     },
+    /// Who speaks from there, or listens there, has another secret.
+    WrongSecret {
+        address: SocketAddr,
+        by_peer: bool,
+    },
+    /// The name of a seed stands for no address.
+    Unresolved {
+        seed: String,
+        reason: String,
+    },
 }
 
 impl Happening {
@@ -28,6 +38,8 @@ impl Happening {
             Self::Namesake { incarnation, address, superseded } => {
                 tracing::error!(?incarnation, %address, superseded, "another process has this node's name");
             }
+            Self::WrongSecret { address, by_peer } => tracing::warn!(%address, by_peer, "a wrong secret"),
+            Self::Unresolved { seed, reason } => tracing::warn!(seed, reason, "not resolved"),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::replication::driver::happening::Happening;
 use crate::replication::driver::pace::{NAP, Pace};
 use crate::replication::driver::report::Leaving;
 use crate::replication::driver::shared::Shared;
+use crate::replication::driver::told::Told;
 use crate::replication::driver::waits::Waits;
 use crate::replication::node::Node;
 use crate::replication::node::api::ConnectionId;
@@ -35,7 +36,7 @@ use mio::net::TcpListener;
 use mio::{Events, Poll, Registry, Token};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub(super) const LISTENER: Token = Token(0);
@@ -90,6 +91,11 @@ pub(super) struct Net {
     /// Behind the own changes that the node was told of.
     pub(super) seen: Position,
     pub(super) pace: Pace,
+    /// Why datagrams and channels were refused, by name.
+    pub(super) refusals: BTreeMap<&'static str, u64>,
+    /// Addresses of wrong secrets, and names without addresses, that events have told of.
+    pub(super) told_addresses: Told<IpAddr>,
+    pub(super) told_names: Told<String>,
     /// What happened in this round.
     pub(super) happened: Vec<Happening>,
     pub(super) status_due: Micros,

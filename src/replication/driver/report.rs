@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Wait      -> waits; the peers are asked to acknowledge at once
-//!   Seeds     -> the node and membership
+//!   Seeds     -> the node and membership              Unresolved -> an event
 //!   Leave     -> the node sends what is unsent and waits for acknowledgements -> departure -> promises are kept
 //!                -> membership says goodbye -> connections close -> the thread ends, LEAVE_LINGER_MS later at the latest
 //!   the cache is closed, and a change comes: the same, unasked
@@ -54,6 +54,11 @@ impl Net {
                     self.waits.add(goal, later(now, timeout), promise);
                 }
                 Command::Seeds(addresses) => self.take_seeds(now, &addresses),
+                Command::Unresolved { seed, reason } => {
+                    if self.told_names.may_tell(now, &seed) {
+                        self.happened(Happening::Unresolved { seed, reason });
+                    }
+                }
                 Command::Leave { timeout, promise } => self.leave(now, later(now, timeout), promise),
             }
         }
@@ -121,6 +126,7 @@ impl Net {
             membership: self.gossip.membership.counters(),
             admission: self.admission.counters(),
             protocol: self.node.counters().named(),
+            refusals: self.refusals.iter().map(|(name, count)| (*name, *count)).collect(),
             heap_bytes: self.node.heap_bytes() + self.connections.values().map(Connection::heap_bytes).sum::<usize>(),
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn addresses(seeds: &[String]) -> Vec<SocketAddr> {
     Resolving::new(seeds.iter().map(String::as_str), 0).addresses()
 }
 
-/// Counts what it is asked.
+/// Counts what it is asked, and says what led to nothing.
 struct Counting {
     resolver: Box<dyn Resolver>,
     shared: Arc<Shared>,
@@ -60,13 +60,14 @@ impl Resolver for Counting {
     fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
         let answer = self.resolver.resolve(name);
         self.shared.counters.add(Counter::Resolves, 1);
-        match &answer {
-            Ok(addresses) => tracing::trace!(name, ?addresses, "resolved"),
-            Err(error) => {
-                tracing::debug!(name, %error, "not resolved");
-                self.shared.counters.add(Counter::ResolvesFailed, 1);
-            }
-        }
+        let reason = match &answer {
+            Ok(addresses) if !addresses.is_empty() => return answer,
+            Ok(_) => "no address".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.shared.counters.add(Counter::ResolvesFailed, 1);
+        // Refused once the node has left.
+        let _ = self.shared.ask(Command::Unresolved { seed: name.to_owned(), reason });
         answer
     }
 }

@@ -38,6 +38,11 @@ pub(super) enum Command {
     },
     /// The addresses of all seeds, as they are now.
     Seeds(Vec<SocketAddr>),
+    /// The name of a seed stands for no address.
+    Unresolved {
+        seed: String,
+        reason: String,
+    },
 }
 
 /// How the node stood when the thread last looked.
@@ -54,6 +59,8 @@ pub(crate) struct Status {
     pub(crate) admission: AdmissionCounters,
     /// What the node counted, by name.
     pub(crate) protocol: Vec<(&'static str, u64)>,
+    /// Why datagrams and channels were refused.
+    pub(crate) refusals: Vec<(&'static str, u64)>,
     pub(crate) heap_bytes: usize,
 }
 
@@ -83,6 +90,7 @@ impl Default for Status {
             membership: MembershipCounters::default(),
             admission: AdmissionCounters::default(),
             protocol: Vec::new(),
+            refusals: Vec::new(),
             heap_bytes: 0,
         }
     }
@@ -143,7 +151,7 @@ impl Shared {
         if inbox.closed {
             return Err(Refused::Ended);
         }
-        // A leave is always taken; seeds come one at a time.
+        // A leave is always taken; what the resolving thread says comes one at a time.
         if inbox.commands.len() >= WAITS_MAX && matches!(command, Command::Wait { .. }) {
             return Err(Refused::Full);
         }

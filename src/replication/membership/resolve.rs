@@ -49,7 +49,7 @@ pub trait Resolver: Send + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever was met; it is logged and counted.
+    /// Whatever was met; it is counted, and told by `Event::SeedUnresolved`.
     fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>>;
 }
 

@@ -52,11 +52,9 @@ pub(crate) enum Turned {
 /// What has been turned away so far.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct AdmissionCounters {
-    pub(crate) admitted: u64,
     pub(crate) too_many: u64,
     pub(crate) too_wrong: u64,
-    pub(crate) failures: u64,
-    /// Decisions taken from the row that networks without one share.
+    /// Looks at the row that networks without one share.
     pub(crate) shared: u64,
 }
 
@@ -99,17 +97,13 @@ impl Admission {
                 self.counters.too_many += 1;
                 Err(Turned::TooMany)
             }
-            _ => {
-                self.counters.admitted += 1;
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
     /// A connection from there failed its handshake, or sent what no node sends.
     pub(crate) fn failed(&mut self, now_us: u64, address: IpAddr) {
         let Rates { failures, failure_interval_us, .. } = self.rates;
-        self.counters.failures += 1;
         take_one(&mut self.row(now_us, address).failures_full_us, now_us, failures, failure_interval_us);
     }
 
@@ -183,7 +177,7 @@ mod tests {
         assert_eq!(admission.admit(50, address(2)), Ok(()));
         assert_eq!(admission.admit(1_050, address(1)), Ok(()), "one interval later there is one again");
         assert_eq!(admission.admit(1_051, address(1)), Err(Turned::TooMany));
-        assert_eq!(admission.counters(), AdmissionCounters { admitted: 5, too_many: 4, ..Default::default() });
+        assert_eq!(admission.counters(), AdmissionCounters { too_many: 4, ..Default::default() });
     }
 
     #[test]
@@ -217,6 +211,7 @@ mod tests {
         }
         let late = (0..10).filter(|host| admission.admit(0, IpAddr::from([99, 0, 0, *host])).is_ok()).count();
         assert_eq!((late, admission.rows.len()), (3, NETWORKS_MAX), "they share one row");
+        assert_eq!(admission.counters(), AdmissionCounters { too_many: 7, shared: 10, ..Default::default() });
         assert_eq!(admission.admit(500, address(1)), Err(Turned::TooMany), "not searched again so soon");
         assert_eq!(admission.admit(1_000, address(1)), Ok(()));
         assert_eq!(admission.rows.len(), 1);

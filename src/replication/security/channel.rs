@@ -71,7 +71,6 @@ pub(crate) enum ChannelError {
 
 impl ChannelError {
     /// The name of its counter.
-    #[cfg_attr(not(test), expect(dead_code, reason = "counted together so far"))]
     pub(crate) fn counter(self) -> &'static str {
         match self {
             Self::WrongSecret => "channel_wrong_secret",

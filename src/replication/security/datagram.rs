@@ -89,7 +89,6 @@ pub(crate) enum DatagramRefusal {
 
 impl DatagramRefusal {
     /// The name of its counter.
-    #[cfg_attr(not(test), expect(dead_code, reason = "counted together so far"))]
     pub(crate) fn counter(self) -> &'static str {
         match self {
             Self::TooLong { .. } => "datagrams_too_long",

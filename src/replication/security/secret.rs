@@ -77,6 +77,11 @@ impl Secrets {
         Ok(Self { keys, cluster: xxhash_rust::xxh3::xxh3_64(cluster.as_bytes()) })
     }
 
+    /// How many there are: one at least.
+    pub(crate) fn count(&self) -> u32 {
+        self.keys.len() as u32
+    }
+
     /// The keys to send with.
     pub(super) fn first(&self) -> &Keys {
         &self.keys[0]

@@ -42,6 +42,13 @@ pub(super) fn describe(event: &Event) -> (&'static str, String) {
             ("superseded", format!("a later process at {address} has this name: this one is no member any more"))
         }
         Event::Namesake { address, .. } => ("namesake", format!("another process at {address} has this name")),
+        Event::WrongSecret { address, by_peer: false } => {
+            ("wrong_secret", format!("{address} knows no secret of this node"))
+        }
+        Event::WrongSecret { address, .. } => {
+            ("wrong_secret", format!("{address} takes no secret of this node, or is full"))
+        }
+        Event::SeedUnresolved { seed, reason } => ("unresolved", format!("{seed} stands for no address: {reason}")),
         Event::Left { unconfirmed } if unconfirmed.is_empty() => ("goodbye", "said goodbye".to_owned()),
         Event::Left { unconfirmed } => {
             ("goodbye", format!("said goodbye; not everything was confirmed by {}", unconfirmed.join(", ")))
