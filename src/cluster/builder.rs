@@ -14,7 +14,7 @@ use crate::replication::node::api::{NodeConfig, Timings};
 use crate::replication::security::{Secret, Secrets};
 use crate::replication::store::Store;
 use crate::replication::wire::PROTOCOL;
-use crate::types::limits::{LISTEN_DEFAULT, NODE_NAME_BYTES_MAX, SEEDS_MAX};
+use crate::types::limits::{LISTEN_DEFAULT, NODE_NAME_BYTES_MAX, RELAY_BYTES, SEEDS_MAX};
 use std::fmt;
 use std::net::SocketAddr;
 use zeroize::Zeroizing;
@@ -227,9 +227,6 @@ impl ClusterBuilder {
         secrets.map(Some).map_err(|error| StartError::Secrets { reason: error.to_string() })
     }
 }
-
-/// Memory for the changes of other nodes, kept to pass them on.
-const RELAY_BYTES: usize = 8 << 20;
 
 fn check_name(setting: &'static str, name: &str) -> Result<(), StartError> {
     let (bytes, max) = (name.len(), NODE_NAME_BYTES_MAX);

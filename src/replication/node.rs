@@ -252,7 +252,8 @@ impl Node {
     pub(crate) fn heap_bytes(&self) -> usize {
         let of_link =
             |link: &Link| link.session.heap_bytes() + link.donor.as_ref().map_or(0, |donor| donor.heap_bytes());
-        self.relays.bytes() + self.links.values().map(of_link).sum::<usize>()
+        let of_sync = self.sync.as_ref().map_or(0, SyncReceiver::heap_bytes);
+        self.relays.bytes() + of_sync + self.links.values().map(of_link).sum::<usize>()
     }
 
     fn tell(&mut self, event: NodeEvent) {

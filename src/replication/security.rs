@@ -31,6 +31,7 @@ pub(crate) use admission::{Admission, AdmissionCounters, Rates};
 pub(crate) use channel::{Channel, ChannelError};
 pub(crate) use datagram::{DATAGRAM_BODY_MAX, DatagramRefusal, Datagrams, Protection};
 pub(crate) use entropy::Entropy;
+pub(crate) use noise::CHANNEL_BYTES_MAX;
 #[cfg(test)]
 pub(crate) use noise::Noise;
 pub(crate) use secret::{Secret, Secrets};

@@ -30,6 +30,7 @@ pub(crate) mod transmit;
 use crate::replication::wire::{
     Ack, FrameReader, Heartbeat, Hello, NodeFlags, Positions, Reason, Refuse, StreamChecksum,
 };
+use crate::types::limits::CONTROL_BYTES_MAX;
 use crate::types::stream::{Position, StreamId, Vector};
 use clock::ClockEstimate;
 use incoming::IncomingValue;
@@ -57,9 +58,6 @@ impl Side {
         }
     }
 }
-
-/// Bytes of short frames that wait for a peer which does not read. With more, the connection is closed.
-const CONTROL_BYTES_MAX: usize = 256 << 10;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,7 +180,9 @@ impl Session {
 
     /// Bytes of heap that are held, about.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.control.capacity() + self.reader.heap_bytes() + self.subscriptions.capacity() * size_of::<Subscription>()
+        let ahead: usize = self.subscriptions.iter().map(|subscription| subscription.ahead.heap_bytes()).sum();
+        let subscriptions = self.subscriptions.capacity() * size_of::<Subscription>() + ahead;
+        self.control.capacity() + self.reader.heap_bytes() + subscriptions
     }
 
     /// Whether there is something to send besides changes and syncs.

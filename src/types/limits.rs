@@ -1,6 +1,6 @@
 //! Every bound of the library, with what happens at it.
 //!
-//! Under loom, bounds shrink so that wrap-around and full structures happen in every model.
+//! Under loom, and some in unit tests, bounds shrink so that wrap-around and full structures happen in every model.
 
 #![forbid(unsafe_code)]
 
@@ -176,6 +176,45 @@ pub const SEED_ADDRESSES_MAX: usize = 64;
 
 /// Connections of one node that are open or being made. One more is closed at once, and counted.
 pub const CONNECTIONS_MAX: usize = 4 * PEERS_MAX;
+
+/// Connections of which the node knows, those with a handshake under way included. One more is refused, and counted.
+pub const LINKS_MAX: usize = 3 * PEERS_MAX;
+
+/// Bytes on the heap for the changes of other nodes, kept for those who can not get them from their writer. With more, the
+/// oldest go; what is older is caught up with by comparing.
+pub const RELAY_BYTES: usize = 8 << 20;
+
+/// Bytes of changes that wait for the end of a sync. With more, the key stays absent and its floor rises; counted as
+/// `join_refusals`.
+pub const PUT_OFF_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes in which a node that gives a sync notes what the receiver has: a bit for each 64 bytes of the arena up to this. In
+/// an arena above 16 GiB several entries share a bit, and the receiver loads some of them again.
+pub const GIVEN_BYTES_MAX: usize = 32 << 20;
+
+/// VERIFY frames of a sync that are unanswered at any time. More close the connection, and are counted.
+pub const VERIFIES_OPEN_MAX: u32 = 2;
+
+/// Bytes of short frames that wait for a peer which does not read. With more, its connection is closed, and counted.
+pub const CONTROL_BYTES_MAX: usize = 256 << 10;
+
+/// Keys of one stream on its way to one peer of which is known that a newer version went ahead. One more displaces another,
+/// whose next change is then sent once more.
+pub const SENT_AHEAD_MAX: usize = if cfg!(test) { 8 } else { 256 };
+
+/// Bytes on the heap for one peer: a frame in, a batch and short frames out, records, keys sent ahead. While one catches up
+/// from this node, [`GIVEN_BYTES_MAX`] come to that.
+pub const PEER_BYTES_MAX: usize = 6 << 20;
+
+/// Addresses that a node may dial. With more, one is forgotten that is no seed and not in use, or the new one is left out,
+/// and counted.
+pub const ADDRESSES_MAX: usize = 256;
+
+/// Events of the protocol that wait for the driver. With more, the newest goes, and is counted.
+pub const EVENTS_WAITING_MAX: usize = 256;
+
+/// Datagrams of membership that wait to be sent. With more, the newest is lost, and counted.
+pub const DATAGRAMS_WAITING_MAX: usize = 512;
 
 /// Bytes of the kernel's buffers of one connection, each way. Small ones keep what is sent fresh.
 pub const SOCKET_BUFFER_BYTES: usize = 256 << 10;

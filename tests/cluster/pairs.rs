@@ -2,7 +2,7 @@
 
 use crate::support::bytes;
 use crate::{PATIENCE, cache, meet, plain, sealed, until, watched};
-use also_cache::{Acks, Cache, Cluster, Event, Recovery};
+use also_cache::{Acks, Cache, Cluster, Event, Recovery, limits};
 use std::time::Duration;
 
 /// Both in plaintext, then both with a secret.
@@ -221,4 +221,30 @@ fn who_comes_and_goes_is_told() {
     next(&|event| matches!(event, Event::Left { unconfirmed } if unconfirmed.is_empty()));
     assert_eq!(events.next_timeout(PATIENCE), None, "the end");
     assert_eq!(events.missed(), 0);
+}
+
+#[test]
+fn a_peer_takes_no_more_memory_than_is_said() {
+    let _watchdog = watched("memory of a peer");
+    let (one, other) = (cache(), cache());
+    let first = sealed(&one, "a", &["a secret of the tests"], None);
+    let second = sealed(&other, "b", &["a secret of the tests"], Some(&first));
+    meet(&first, &second);
+    let heap = || [&first, &second].map(|node| node.stats().heap_bytes);
+    let quiet = heap();
+    println!("{quiet:?} bytes of heap when they have met");
+    let mut most = 0;
+    for round in 0..40_u64 {
+        for (cache, size) in [(&one, 900_000), (&other, 300_000)] {
+            cache.insert(format!("large {round}"), bytes(round, size)).expect("there is room");
+            for small in 0..500 {
+                cache.insert(format!("{round} {small}"), bytes(small, 100)).expect("there is room");
+            }
+        }
+        most = most.max(heap().into_iter().max().unwrap_or(0));
+    }
+    first.flush(Acks::One, PATIENCE).expect("b has it");
+    println!("{most} bytes at most");
+    assert!(most > quiet[0], "something was under way");
+    assert!(most <= limits::RELAY_BYTES + limits::PEER_BYTES_MAX, "{most} bytes");
 }

@@ -21,8 +21,10 @@
 use crate::replication::driver::deadlines::DeadlineId;
 use crate::replication::driver::spill::Spill;
 use crate::replication::node::api::{ClosedBy, Side};
-use crate::replication::security::{Channel, ChannelError};
+use crate::replication::security::{CHANNEL_BYTES_MAX, Channel, ChannelError};
+use crate::replication::session::sent::SentAhead;
 use crate::replication::session::time::Micros;
+use crate::types::limits::{CONTROL_BYTES_MAX, FRAME_BYTES_MAX, PEER_BYTES_MAX, STREAMS_MAX};
 use mio::net::TcpStream;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -210,3 +212,14 @@ pub(super) enum ReadInto<'s> {
 
 /// Blocks that are discarded before others have their turn.
 const DISCARDS_PER_TURN: usize = 64;
+
+/// What one peer takes at most: a frame in; a batch out and short frames, in buffers that may have grown to twice that; the
+/// records of the channel; of each stream the keys that were sent ahead.
+const _: () = assert!(
+    FRAME_BYTES_MAX
+        + 2 * (FRAME_BYTES_MAX + CONTROL_BYTES_MAX)
+        + 2 * CONTROL_BYTES_MAX
+        + CHANNEL_BYTES_MAX
+        + STREAMS_MAX * SentAhead::BYTES_MAX
+        < PEER_BYTES_MAX
+);

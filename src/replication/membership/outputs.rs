@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::identity::Identity;
+use crate::types::limits::DATAGRAMS_WAITING_MAX;
 use foca::{Notification, OwnedNotification, Timer};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ pub(super) struct Outputs {
 impl Outputs {
     /// Queues a datagram; one too many is lost, as any datagram may be.
     pub(super) fn send(&mut self, to: SocketAddr, body: &[u8]) {
-        if self.datagrams.len() >= DATAGRAMS_MAX {
+        if self.datagrams.len() >= DATAGRAMS_WAITING_MAX {
             self.unsent += 1;
             return;
         }
@@ -44,6 +45,3 @@ impl foca::Runtime<Identity> for Outputs {
         self.timers.push((after, timer));
     }
 }
-
-/// Datagrams that wait to be fetched.
-const DATAGRAMS_MAX: usize = 512;

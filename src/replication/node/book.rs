@@ -12,11 +12,10 @@
 
 use crate::replication::session::ConnectionId;
 use crate::replication::session::time::Micros;
+use crate::types::limits::ADDRESSES_MAX;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// Addresses that are kept.
-const ADDRESSES_MAX: usize = 256;
 const FIRST_DELAY_US: u64 = 100_000;
 /// So many strikes within a minute put an address into quarantine for a minute.
 const STRIKES: usize = 3;

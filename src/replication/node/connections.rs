@@ -16,11 +16,8 @@ use super::timers::Timer;
 use crate::replication::session::time::Micros;
 use crate::replication::wire::Reason;
 use crate::sync::bite;
-use crate::types::limits::PEERS_MAX;
+use crate::types::limits::LINKS_MAX;
 use std::net::SocketAddr;
-
-/// Connections whose handshake may be under way, beside those that are made.
-const LINKS_MAX: usize = 3 * PEERS_MAX;
 
 /// How long a connection that is being closed waits for a driver that no longer asks.
 const CLOSING_US: u64 = 2_000_000;

@@ -3,10 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::api::NodeEvent;
+use crate::types::limits::EVENTS_WAITING_MAX;
 use std::collections::VecDeque;
-
-/// Events that wait for whoever polls them.
-const WAITING_MAX: usize = 256;
 
 /// The queue.
 #[derive(Debug, Default)]
@@ -17,7 +15,7 @@ pub(super) struct Events {
 impl Events {
     /// `false` if there is no room.
     pub(super) fn push(&mut self, event: NodeEvent) -> bool {
-        let has_room = self.queue.len() < WAITING_MAX;
+        let has_room = self.queue.len() < EVENTS_WAITING_MAX;
         if has_room {
             self.queue.push_back(event);
         }

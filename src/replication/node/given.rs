@@ -10,11 +10,13 @@
 
 #![forbid(unsafe_code)]
 
+use crate::types::limits::GIVEN_BYTES_MAX;
+
 /// Slots begin at multiples of this many bytes at the least, each at one of its own.
 const PLACE_BYTES: u64 = 64;
-/// 4 Mi words are an arena of 16 GiB. In a larger one several places share a bit: then a marker may go in the place of an
+/// Those of an arena of 16 GiB. In a larger one several places share a bit: then a marker may go in the place of an
 /// entry that became hot meanwhile, and the receiver loads it again.
-const WORDS_MAX: u64 = 4 << 20;
+const WORDS_MAX: u64 = GIVEN_BYTES_MAX as u64 / 8;
 
 /// Bits, as many as were needed so far.
 #[derive(Debug, Default)]

@@ -4,11 +4,9 @@
 
 use crate::arena::received::ReceivedFrame;
 use crate::types::key::Key;
+use crate::types::limits::PUT_OFF_BYTES_MAX;
 use crate::types::version::{Stamp, Version};
 use std::collections::BTreeMap;
-
-/// Bytes that are kept.
-const BYTES_MAX: usize = 1 << 20;
 
 /// Entries as they came.
 #[derive(Debug, Default)]
@@ -21,7 +19,7 @@ pub(super) struct PutOff {
 impl PutOff {
     /// Keeps an entry; `false` if there is no room.
     pub(super) fn push(&mut self, frame: &ReceivedFrame<'_>, entry: &[u8]) -> bool {
-        if self.entries.len() + entry.len() > BYTES_MAX {
+        if self.entries.len() + entry.len() > PUT_OFF_BYTES_MAX {
             return false;
         }
         self.last.insert(frame.key.wire_hash(), frame.version.stamp);
@@ -33,6 +31,11 @@ impl PutOff {
     /// Whether the last entry of a key is of this version.
     pub(super) fn is_last(&self, key: Key<'_>, version: &Version) -> bool {
         self.last.get(&key.wire_hash()) == Some(&version.stamp)
+    }
+
+    /// Bytes of heap that are held, about.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.entries.capacity() + self.last.len() * size_of::<(u64, Stamp)>()
     }
 
     /// Visits all, in their order.

@@ -21,7 +21,6 @@ use super::key_queue::{KeyQueue, Task};
 use super::link::OutgoingValue;
 use super::outbound::{Choice, Put, put};
 use super::receive::Fault;
-use super::sync_receiver::VERIFIES_OPEN_MAX;
 use crate::arena::change::{Change, Read};
 use crate::arena::frame::FrameKind;
 use crate::replication::session::transmit::{Transmit, has_slices_enough};
@@ -30,7 +29,7 @@ use crate::replication::wire::{
     ChunkHead, Floors, List, Positions, RecordsBuilder, SyncBegin, SyncEnd, SyncRequest, Verify,
 };
 use crate::sync::bite;
-use crate::types::limits::BATCH_BYTES;
+use crate::types::limits::{BATCH_BYTES, VERIFIES_OPEN_MAX};
 use crate::types::stream::{Position, StreamId, Vector};
 use crate::types::version::{Order, Relation, Stamp, Version};
 use std::collections::VecDeque;

@@ -32,12 +32,11 @@ use crate::replication::store::Applied;
 use crate::replication::wire::{Positions, Records, SyncBegin, SyncEntries, SyncRequest, Verified};
 use crate::sync::bite;
 use crate::types::key::{Key, KeyspaceId};
+use crate::types::limits::VERIFIES_OPEN_MAX;
 use crate::types::stream::{Position, StreamId};
 use crate::types::version::{Stamp, Version};
 use std::collections::VecDeque;
 
-/// VERIFY frames that may be unanswered.
-pub(super) const VERIFIES_OPEN_MAX: u32 = 2;
 /// How long a donor may send nothing.
 pub(super) const DONOR_SILENT_US: u64 = 10_000_000;
 
@@ -75,6 +74,14 @@ pub(super) struct SyncReceiver {
     pub(super) floors_ahead: bool,
     entries: u64,
     deferred: PutOff,
+}
+
+impl SyncReceiver {
+    /// Bytes of heap that are held, about.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let spare: usize = self.spare.iter().map(|(_, key, _)| key.capacity()).sum();
+        self.deferred.heap_bytes() + spare
+    }
 }
 
 impl Node {

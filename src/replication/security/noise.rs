@@ -291,4 +291,6 @@ const TAG_BYTES: usize = 16;
 const PLAIN_BYTES_MAX: usize = u16::MAX as usize - TAG_BYTES;
 const HANDSHAKE_ROOM: usize = 128;
 const OPEN_ROOM: usize = 2 * (LENGTH_BYTES + u16::MAX as usize);
+/// Bytes on the heap for one channel: what has come, and a record each that was opened, gathered, said.
+pub(crate) const CHANNEL_BYTES_MAX: usize = OPEN_ROOM + 3 * (LENGTH_BYTES + u16::MAX as usize);
 const _: () = assert!(HANDSHAKE_ROOM >= LENGTH_BYTES + MESSAGE_BYTES);

@@ -11,11 +11,10 @@
 #![forbid(unsafe_code)]
 
 use crate::types::key::Key;
+use crate::types::limits::SENT_AHEAD_MAX;
 use crate::types::version::Stamp;
 use std::cmp::Ordering;
 
-/// Keys that are remembered; one more displaces another, whose next change is then sent once more.
-const ROWS: usize = if cfg!(test) { 8 } else { 256 };
 /// Longer keys are not remembered.
 const KEY_BYTES_MAX: usize = 44;
 
@@ -34,7 +33,7 @@ const _: () = assert!(size_of::<Row>() == 56);
 /// The table of one subscription. Allocates when the first key is noted.
 #[derive(Default)]
 pub(crate) struct SentAhead {
-    rows: Option<Box<[Row; ROWS]>>,
+    rows: Option<Box<[Row; SENT_AHEAD_MAX]>>,
 }
 
 /// What is left to be said of a change.
@@ -49,8 +48,15 @@ pub(crate) enum Left {
 }
 
 impl SentAhead {
+    pub(crate) const BYTES_MAX: usize = size_of::<[Row; SENT_AHEAD_MAX]>();
+
+    /// Bytes of heap that are held.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.rows.as_ref().map_or(0, |rows| size_of_val(&**rows))
+    }
+
     fn row_of(key: Key<'_>) -> usize {
-        key.wire_hash() as usize % ROWS
+        key.wire_hash() as usize % SENT_AHEAD_MAX
     }
 
     /// An entry of this stamp was sent in the place of an older change.
@@ -58,7 +64,7 @@ impl SentAhead {
         if key.bytes.len() > KEY_BYTES_MAX {
             return;
         }
-        let rows = self.rows.get_or_insert_with(|| Box::new([FREE; ROWS]));
+        let rows = self.rows.get_or_insert_with(|| Box::new([FREE; SENT_AHEAD_MAX]));
         let row = &mut rows[Self::row_of(key)];
         *row = Row { stamp, keyspace: key.keyspace.0, length: key.bytes.len() as u8, ..FREE };
         row.key[..key.bytes.len()].copy_from_slice(key.bytes);
@@ -124,6 +130,9 @@ mod tests {
         assert_eq!(sent.left(key(&long), Stamp(5)), Left::Everything);
         let all: Vec<[u8; 2]> = (0..1_000_u16).map(u16::to_le_bytes).collect();
         all.iter().for_each(|one| sent.note(key(one), Stamp(9)));
-        assert_eq!(all.iter().filter(|one| sent.left(key(&one[..]), Stamp(5)) == Left::Nothing).count(), ROWS);
+        assert_eq!(
+            all.iter().filter(|one| sent.left(key(&one[..]), Stamp(5)) == Left::Nothing).count(),
+            SENT_AHEAD_MAX
+        );
     }
 }
