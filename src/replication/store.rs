@@ -259,11 +259,6 @@ impl Store {
     pub(crate) fn stamp(&self) -> Stamp {
         self.engine.stamp()
     }
-
-    /// The largest value that this node stores.
-    pub(crate) fn value_bytes_max(&self) -> u64 {
-        self.engine.settings().value_bytes_max
-    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Node {
             return self.end(now, id, Fault::Refuse(Reason::Full, String::new()));
         }
         if matches!(side, Side::Accepted(_)) {
-            self.greet(now, id);
+            self.greet(id);
         }
     }
 

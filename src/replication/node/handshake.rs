@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 
 impl Node {
     /// Says who this node is.
-    pub(super) fn greet(&mut self, now: Micros, id: ConnectionId) {
+    pub(super) fn greet(&mut self, id: ConnectionId) {
         let mut streams = self.store.streams();
         if bite("node.former-life-lost") {
             streams.drain(..streams.len().saturating_sub(1));
@@ -36,11 +36,8 @@ impl Node {
         let hello = Hello {
             protocol: self.config.protocol.clone(),
             flags: self.flags(),
-            floor_ranges: self.store.floor_ranges(),
             cluster: self.config.cluster,
             incarnation: self.stream.incarnation,
-            now_us: now.0,
-            value_bytes_max: self.store.value_bytes_max(),
             name: &self.config.name,
             advertised: self.config.advertised,
             streams: List::Values(&streams),
@@ -63,7 +60,7 @@ impl Node {
             return Err(Fault::Order("a HELLO with lives of another node"));
         };
         if !has_greeted {
-            self.greet(now, id);
+            self.greet(id);
         }
         self.establish(now, id, version, peer);
         if let Some((older, reason)) = replaced {

@@ -120,11 +120,8 @@ mod tests {
         let hello = Hello {
             protocol: 1..=1,
             flags: NodeFlags::default(),
-            floor_ranges: 1,
             cluster: 1,
             incarnation: Incarnation(7),
-            now_us: 0,
-            value_bytes_max: 1,
             name: "pod-1",
             advertised: None,
             streams: List::Values(ranges),

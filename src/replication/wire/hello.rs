@@ -1,12 +1,12 @@
 //! HELLO and REFUSE: the two frames that are the same in every version, so that any two nodes can tell what they are.
 //!
 //! ```text
-//!  HELLO   32     33     34      36              40        48            56       64                72
-//!          +------+------+-------+---------------+---------+-------------+--------+-----------------+
-//!          | min  | max  | flags | floor ranges  | cluster | incarnation | now    | value bytes max |
-//!          | u8   | u8   | u16   | u32           | u64     | u64         | us u64 | u64             |
-//!          +------+------+-------+---------------+---------+-------------+--------+-----------------+
-//!      72: | name: u8 + text | address: u8 + text | own streams: list | vector: list | anything |
+//!  HELLO   32     33     34      36        44            52
+//!          +------+------+-------+---------+-------------+
+//!          | min  | max  | flags | cluster | incarnation |
+//!          | u8   | u8   | u16   | u64     | u64         |
+//!          +------+------+-------+---------+-------------+
+//!      52: | name: u8 + text | address: u8 + text | own streams: list | vector: list | anything |
 //!
 //!  REFUSE  32       34
 //!          | reason u16 | why: u8 + text | anything |
@@ -26,7 +26,7 @@ use crate::types::limits::{
 use crate::types::stream::{Incarnation, StreamRange};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Who a node is, what it speaks, and what it has.
@@ -35,14 +35,9 @@ pub(crate) struct Hello<'a> {
     /// The versions that it speaks; none is 0.
     pub(crate) protocol: RangeInclusive<u8>,
     pub(crate) flags: NodeFlags,
-    /// How many version floors it has; not looked at here.
-    pub(crate) floor_ranges: u32,
     /// XXH3-64 of the cluster's name.
     pub(crate) cluster: u64,
     pub(crate) incarnation: Incarnation,
-    /// Its clock, in microseconds since 2020.
-    pub(crate) now_us: u64,
-    pub(crate) value_bytes_max: u64,
     /// 1 to [`NODE_NAME_BYTES_MAX`] bytes. Its hash is the node's origin.
     pub(crate) name: &'a str,
     /// Where it can be dialled; `None`: where it is seen to come from.
@@ -86,14 +81,11 @@ struct HelloBytes {
     protocol_min: u8,
     protocol_max: u8,
     flags: U16,
-    floor_ranges: U32,
     cluster: U64,
     incarnation: U64,
-    now_us: U64,
-    value_bytes_max: U64,
 }
 
-const _: () = assert!(size_of::<HelloBytes>() == 40);
+const _: () = assert!(size_of::<HelloBytes>() == 20);
 
 impl<'a> Hello<'a> {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -101,11 +93,8 @@ impl<'a> Hello<'a> {
             protocol_min: *self.protocol.start(),
             protocol_max: *self.protocol.end(),
             flags: U16::new(self.flags.to_bits()),
-            floor_ranges: U32::new(self.floor_ranges),
             cluster: U64::new(self.cluster),
             incarnation: U64::new(self.incarnation.0),
-            now_us: U64::new(self.now_us),
-            value_bytes_max: U64::new(self.value_bytes_max),
         };
         header::encode(out, VERSION_OF_HELLO, Kind::Hello, |out| {
             out.extend_from_slice(fixed.as_bytes());
@@ -133,11 +122,8 @@ impl<'a> Hello<'a> {
         Ok(Self {
             protocol,
             flags: NodeFlags::from_bits(fixed.flags.get()),
-            floor_ranges: fixed.floor_ranges.get(),
             cluster: fixed.cluster.get(),
             incarnation: Incarnation(fixed.incarnation.get()),
-            now_us: fixed.now_us.get(),
-            value_bytes_max: fixed.value_bytes_max.get(),
             name,
             advertised,
             streams: body.list("list of streams", STREAMS_MAX)?,

@@ -30,11 +30,8 @@ impl Ask {
         Hello {
             protocol: self.protocol.clone(),
             flags: NodeFlags::default(),
-            floor_ranges: 64,
             cluster: self.cluster,
             incarnation: Incarnation(self.incarnation),
-            now_us: 0,
-            value_bytes_max: 1,
             name: &self.name,
             advertised: None,
             streams: List::Values(&[StreamRange { stream, first, start: first, end: first }]),

@@ -93,11 +93,8 @@ fn hellos() -> Vec<Sample> {
     let full = Hello {
         protocol: 1..=3,
         flags: NodeFlags { held: true, complete: false, behind: false },
-        floor_ranges: 1 << 19,
         cluster: 0xfeed_f00d_0bad_cafe,
         incarnation: STREAM.incarnation,
-        now_us: 210_000_000_000_000,
-        value_bytes_max: 1 << 20,
         name: "pod-3",
         advertised: Some("192.0.2.1:7400".parse().expect("an address")),
         streams: List::Values(&[range]),
