@@ -134,8 +134,9 @@ pub enum WaitError {
         /// How long was waited.
         waited: Duration,
     },
-    /// Only what this node has written can be waited for by its version. A token is for what others have written.
-    #[error("version {version} was not written by this node in this cluster")]
+    /// Only what this node has written since it was started can be waited for by its version: changes of an earlier life go
+    /// in a stream of their own. A token is for what others have written.
+    #[error("version {version} was not written by this node since it was started")]
     NotOwn {
         /// The version.
         version: Version,

@@ -185,7 +185,8 @@ impl Cluster {
     }
 
     fn check_own(&self, version: Version) -> Result<(), WaitError> {
-        if version.origin() == self.store().stream().origin.0 { Ok(()) } else { Err(WaitError::NotOwn { version }) }
+        let is_own = version.origin() == self.store().stream().origin.0 && self.store().is_of_this_life(&version);
+        if is_own { Ok(()) } else { Err(WaitError::NotOwn { version }) }
     }
 
     fn replicated(&self, acks: Acks) -> Goal {

@@ -138,6 +138,13 @@ impl Engine {
         let incarnation = Incarnation((identity.incarnation.0 + 1).max(self.clock.fine_us()));
         header.set_identity(StreamId { incarnation, ..identity }, header.cluster());
         header.add_life(incarnation, node.ring.end(region));
+        self.note_life(node);
+    }
+
+    /// Every stamp from now on is of the life that has begun: its record comes behind the start of that life.
+    fn note_life(&self, node: &Replicated) {
+        // Relaxed: as in `is_of_this_life`.
+        node.began.store(self.clock.latest().0, Ordering::Relaxed);
     }
 
     /// Makes this arena that of a node. Waits for writes under way, at most a second.
@@ -173,6 +180,7 @@ impl Engine {
             node.origin.store(u32::from(origin.0), Ordering::Relaxed);
             header.set_identity(StreamId { origin, ..header.identity() }, cluster);
             header.add_life(header.identity().incarnation, node.ring.end(self.region.view()));
+            self.note_life(node);
         }
         // A write that began before the ring was there is in no ring, and younger than what goes now.
         let inside = self.writers.await_those_inside(CLOSE_WAIT_MAX_MS);
@@ -204,6 +212,9 @@ impl Engine {
         if self.replicated.set(node).is_err() {
             // Another call was first.
             self.give_pages_back(floors.into_iter().chain(changes));
+        }
+        if let Some(node) = self.replicated() {
+            self.note_life(node);
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ use crate::engine::insert::{Entry, Source};
 use crate::index::Found;
 use crate::region::View;
 use crate::sync::doorbell::Doorbell;
-use crate::sync::{Arc, AtomicBool, AtomicU32, Mutex, Ordering, bite};
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, bite};
 use crate::types::key::{Key, KeyHash, KeyspaceId};
 use crate::types::stream::Origin;
 use crate::types::version::{Relation, Stamp, Version};
@@ -44,6 +44,8 @@ pub(crate) struct Replicated {
     pub(super) header: Mutex<()>,
     /// The life that began with the open, or with the first start, is no cluster's yet.
     pub(super) is_fresh: AtomicBool,
+    /// The last stamp when this life began: what was written in it is above.
+    pub(super) began: AtomicU64,
     /// What the last life had left in the ring.
     pub(crate) former: Settled,
 }
@@ -78,8 +80,15 @@ impl Replicated {
             sleeper,
             header: Mutex::new(()),
             is_fresh: AtomicBool::new(true),
+            began: AtomicU64::new(0),
             former: Settled::default(),
         }
+    }
+
+    /// Whether a stamp is of this life. One that was made while it began may count as of the last.
+    pub(crate) fn is_of_this_life(&self, stamp: Stamp) -> bool {
+        // Relaxed: set while a node begins its life, which its caller waits for.
+        stamp.0 > self.began.load(Ordering::Relaxed)
     }
 
     /// Says who is woken from now on.

@@ -59,6 +59,11 @@ impl Store {
         self.stream
     }
 
+    /// Whether a version was made in this life; the changes of earlier ones have streams of their own.
+    pub(crate) fn is_of_this_life(&self, version: &Version) -> bool {
+        self.engine.replicated().is_some_and(|node| node.is_of_this_life(version.stamp))
+    }
+
     /// What the arena brought with it.
     pub(crate) fn origination(&self) -> Origination {
         self.origination

@@ -179,6 +179,12 @@ impl HybridClock {
         }
     }
 
+    /// The last stamp that was made here, or followed: every later one is above it.
+    pub(crate) fn latest(&self) -> Stamp {
+        // Relaxed: as in `stamp`.
+        Stamp(self.last.load(Ordering::Relaxed))
+    }
+
     /// Follows a stamp that was made elsewhere: the next one made here is above it.
     pub(crate) fn observe(&self, stamp: Stamp, ceiling: &AtomicU64) {
         // Relaxed: as in `stamp`.

@@ -1,7 +1,7 @@
 //! What is refused at the start, and says why.
 
 use crate::{PATIENCE, builder, cache, meet, plain, sealed, until, watched};
-use also_cache::{Acks, Cluster, ClusterBuilder, Event, MemberState, Resolver, StartError, limits};
+use also_cache::{Acks, Cluster, ClusterBuilder, Event, MemberState, Resolver, StartError, WaitError, limits};
 use std::io;
 use std::net::SocketAddr;
 
@@ -102,6 +102,8 @@ fn a_cache_that_left_comes_back_as_a_new_life_and_catches_up() {
     for key in ["changed", "gone"] {
         one.insert(key, "1").expect("there is room");
     }
+    let of_before = other.insert("of before", "1").expect("there is room");
+    second.wait_replicated(of_before, Acks::One, PATIENCE).expect("a has it");
     first.flush(Acks::All, PATIENCE).expect("b has them");
     until(&first, "datagrams were counted", || second.stats().datagrams_out > 2);
     let before = incarnation(&first);
@@ -113,6 +115,10 @@ fn a_cache_that_left_comes_back_as_a_new_life_and_catches_up() {
     let second = sealed(&other, "b", &secrets, Some(&first));
     assert!(!other.contains("gone"), "held until it is confirmed");
     meet(&first, &second);
+    let refused_wait = second.wait_replicated(of_before, Acks::One, PATIENCE);
+    assert_eq!(refused_wait, Err(WaitError::NotOwn { version: of_before }), "another life wrote it");
+    let version = other.insert("of now", "1").expect("there is room");
+    second.wait_replicated(version, Acks::One, PATIENCE).expect("a has it");
     assert!(incarnation(&first) > before);
     assert_eq!(other.get("changed").as_deref(), Some(b"2".as_slice()));
     assert!(!other.contains("gone"));
