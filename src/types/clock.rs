@@ -8,7 +8,7 @@
 //!
 //! The wall clock is read once, when a boot's first cache opens; it may be stepped afterwards, nothing follows it.
 //! The ceiling is raised [`STAMP_CEILING_US`] ahead by the write that needs it, and stamps start above it after a
-//! restart, so they are monotonic over crashes.
+//! restart, so they are monotonic over crashes. No process starts again within that time, so lives do not run ahead.
 //! Source: Kulkarni et al., "Logical Physical Clocks" (2014).
 
 #![forbid(unsafe_code)]
@@ -236,6 +236,24 @@ mod tests {
         let floor = Stamp(ceiling.load(Ordering::Relaxed));
         let second = HybridClock::new(TimeSource::Manual(hand), floor).stamp(&ceiling);
         assert!(second > floor && floor >= first);
+    }
+
+    #[test]
+    fn lives_that_follow_each_other_quickly_do_not_run_ahead() {
+        let hand = ManualClock::new();
+        let ceiling = AtomicU64::new(0);
+        let mut last = Stamp::ZERO;
+        for life in 0..1_000 {
+            let clock = HybridClock::new(TimeSource::Manual(hand.clone()), Stamp(ceiling.load(Ordering::Relaxed)));
+            for _ in 0..3 {
+                let stamp = clock.stamp(&ceiling);
+                assert!(stamp > last, "life {life}");
+                last = stamp;
+            }
+            let ahead_us = last.micros().saturating_sub(clock.fine_us());
+            assert!(ahead_us <= 2 * STAMP_CEILING_US, "life {life} is {ahead_us} us ahead");
+            hand.advance(Duration::from_micros(1_500));
+        }
     }
 
     #[test]

@@ -55,8 +55,9 @@ pub const STAMP_SKEW_MAX_US: u64 = 500_000;
 /// its range are refused. A stamp beyond it counts as now, so that a clock that is hours off spoils nothing for hours.
 pub const FLOOR_AHEAD_MAX_US: u64 = 60_000_000;
 
-/// How far stamps are reserved ahead in the file, in microseconds. Lost at a restart, so that stamps never repeat.
-pub const STAMP_CEILING_US: u64 = 100_000;
+/// How far stamps are reserved ahead in the file, in microseconds. Lost at a restart, so that stamps never repeat: less than
+/// a restart takes, so that many in a row do not run ahead of the clock.
+pub const STAMP_CEILING_US: u64 = 1_000;
 
 /// How far the stamps of an earlier life may lie ahead of the clock at an open, in microseconds: a day. Beyond it the
 /// file is opened cold.

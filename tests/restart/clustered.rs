@@ -12,7 +12,7 @@ use crate::scenario::{ARMED, Scenario, write};
 use crate::support::Random;
 use crate::support::ledger::{ACKNOWLEDGED, Ledger, Mark, key_bytes, may_be, sequence_of};
 use also_cache::inspect::Inspection;
-use also_cache::{Cache, Cluster, ClusterStats, MemberState, Readiness, Recovery, Version, failpoint, limits};
+use also_cache::{Cache, Cluster, ClusterStats, MemberState, Readiness, Recovery, Version, failpoint};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::Ordering;
@@ -72,9 +72,6 @@ fn the_changes_of_a_killed_node_reach_the_others() {
         // Beside a peer that is away nothing of that life is sent.
         let is_away = number / 2 % 2 == 1;
         let story = format!("kill {number} at {step}, the peer {}", if is_away { "away" } else { "there" });
-        // Stamps begin above all that the life before may have given out, at most so much ahead of the clock: of lives that
-        // are shorter the others would soon take none.
-        std::thread::sleep(2 * Duration::from_micros(limits::STAMP_CEILING_US));
         ledger.word(ACKNOWLEDGED).store(0, Ordering::SeqCst);
         ledger.word(ARMED).store(0, Ordering::SeqCst);
         let other = (!is_away).then(|| start(&peer, "b", None));
