@@ -57,6 +57,17 @@ struct Sleeper(Mutex<Option<Wake>>);
 /// What ends the sleep under way, or the next one; called from any thread.
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
 
+impl Sleeper {
+    /// Wakes whoever sleeps. A writer calls it: where another one was stopped in here it does not wait for that one, and the
+    /// sleeper comes to the change at its next deadline.
+    fn wake(&self) {
+        let sleeper = crate::sync::lock_within(&self.0);
+        if let Some(wake) = sleeper.as_ref().and_then(|sleeper| sleeper.as_ref()) {
+            wake();
+        }
+    }
+}
+
 impl fmt::Debug for Sleeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sleeper")
@@ -67,16 +78,11 @@ impl Replicated {
     pub(super) fn new(floors: Floors, ring: Ring, origin: Origin) -> Self {
         let sleeper = Arc::new(Sleeper(Mutex::new(None)));
         let woken = Arc::clone(&sleeper);
-        let wake = move || {
-            if let Some(wake) = crate::sync::lock(&woken.0).as_ref() {
-                wake();
-            }
-        };
         Self {
             floors,
             ring,
             origin: AtomicU32::new(u32::from(origin.0)),
-            doorbell: Doorbell::new(wake),
+            doorbell: Doorbell::new(move || woken.wake()),
             sleeper,
             header: Mutex::new(()),
             is_fresh: AtomicBool::new(true),
@@ -333,5 +339,28 @@ impl Operation {
             FrameKind::Tombstone => Self::Remove,
             FrameKind::Invalidation => Self::Invalidate,
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn a_writer_waits_for_no_other_that_was_stopped_while_it_woke_the_driver() {
+        let sleeper = Arc::new(Sleeper::default());
+        let stopped = crate::sync::lock(&sleeper.0);
+        let (said, heard) = channel();
+        let other = sleeper.clone();
+        let writer = std::thread::spawn(move || {
+            other.wake();
+            said.send(())
+        });
+        let outcome = heard.recv_timeout(Duration::from_secs(30));
+        drop(stopped);
+        assert!(outcome.is_ok(), "the writer waits");
+        assert!(writer.join().expect("no panic").is_ok());
     }
 }
