@@ -19,7 +19,38 @@ use std::fmt;
 use std::net::SocketAddr;
 use zeroize::Zeroizing;
 
-/// Settings of a node of a cluster. Made by [`Cluster::builder`].
+/// Settings of a node of a cluster. Made by [`Cluster::builder`]. Nothing is checked before [`ClusterBuilder::start`], and
+/// nothing is done: a setting costs its copy.
+///
+/// ```
+/// use also_cache::{Cache, Cluster, OnIsolated, OnOriginLost, Resolver};
+/// use std::net::SocketAddr;
+///
+/// /// Looks names up where the deployment keeps them.
+/// struct Registry;
+///
+/// impl Resolver for Registry {
+///     fn resolve(&self, _name: &str) -> std::io::Result<Vec<SocketAddr>> {
+///         Ok(vec![SocketAddr::from(([127, 0, 0, 1], 7400))])
+///     }
+/// }
+///
+/// let cache = Cache::builder().capacity(4 << 20).open()?;
+/// let cluster = Cluster::builder(&cache)
+///     .name("pod-3")                                       // default: the host's name
+///     .cluster("users")                                    // the same on all nodes
+///     .listen("127.0.0.1:0")                               // TCP and UDP
+///     .advertise(SocketAddr::from(([127, 0, 0, 1], 7401))) // behind a mapped port, for example
+///     .seeds(["users.svc:7400", "10.0.0.7:7400"])          // names and addresses, looked up for ever
+///     .secrets(["the new secret, 16 bytes at least", "the old secret, until all have the new one"])
+///     .serve_unconfirmed(false)
+///     .on_isolated(OnIsolated::Serve)
+///     .on_origin_lost(OnOriginLost::Keep)
+///     .resolver(Registry)
+///     .start()?;
+/// assert_eq!(cluster.name(), "pod-3");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct ClusterBuilder {
     cache: Cache,
@@ -81,7 +112,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// Where to look for other nodes: `host:port` each, names or addresses, at most 64. A name may stand for many
+    /// Where to look for other nodes: `host:port` each, names or addresses, at most 64, with 64 addresses in all. A name may stand for many
     /// addresses; it is looked up again and again, all of them are tried, and that there are none yet is no error. The
     /// own address may be among them. Default: none, the first node of a cluster waits for others.
     pub fn seeds<S: Into<String>>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
@@ -89,7 +120,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// The secrets that admit a node, the same on all nodes: the first one is used, the others are accepted. To change
+    /// The secrets that admit a node, the same on all nodes, 1 to 4 of 16 to 1,024 bytes: the first one is used, the others are
+    /// accepted. To change
     /// the secret: add the new one behind the old one everywhere, put it in front everywhere, take the old one away.
     pub fn secrets<S: AsRef<[u8]>>(mut self, secrets: impl IntoIterator<Item = S>) -> Self {
         self.secrets = secrets.into_iter().map(|secret| Zeroizing::new(secret.as_ref().to_vec())).collect();
@@ -139,7 +171,8 @@ impl ClusterBuilder {
     /// # Complexity
     ///
     /// Independent of the entries for an arena that is this node's already; else O(entries). Starts one thread, and a
-    /// second one if seeds are names.
+    /// second one if seeds are names. Blocks the calling thread for writes that are under way, at most a second, and for no other
+    /// node. Takes pages of the arena for floors and changes, some 2 % of it, and heap beside it: see the README's limits.
     ///
     /// ```
     /// use also_cache::{Cache, Cluster};

@@ -94,12 +94,23 @@ impl Cluster {
         &self.handle.store
     }
 
-    /// The cache that this node is around.
+    /// The cache that this node is around. Takes no lock and allocates nothing, as [`Cluster::name`] and
+    /// [`Cluster::local_address`].
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster};
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// cluster.cache().insert("k", "v")?;
+    /// assert!(cache.contains("k") && !cluster.name().is_empty());
+    /// assert!(cluster.local_address().ip().is_loopback());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cache(&self) -> &Cache {
         &self.handle.cache
     }
 
-    /// The node's name.
+    /// The node's name, 1 to 64 bytes.
     pub fn name(&self) -> &str {
         &self.handle.name
     }
@@ -109,12 +120,27 @@ impl Cluster {
         self.handle.driver.address()
     }
 
-    /// Where others are told to reach this node; `None` until that is known, see [`ClusterBuilder::advertise`].
+    /// Where others are told to reach this node; `None` until that is known, see [`ClusterBuilder::advertise`]. As cheap as
+    /// [`Cluster::readiness`].
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster};
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// let at = "127.0.0.1:7400".parse()?;
+    /// let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").advertise(at).insecure_plaintext().start()?;
+    /// while cluster.advertised_address().is_none() {} // the thread says so in its first round
+    /// assert_eq!(cluster.advertised_address(), Some(at));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn advertised_address(&self) -> Option<SocketAddr> {
         self.shared().status().advertised
     }
 
     /// How far this node has come. Once it has left: [`Readiness::Serving`].
+    ///
+    /// # Complexity
+    ///
+    /// Copies one pointer under a lock that is held for nothing else: it waits for no other node, allocates and pins nothing.
     ///
     /// ```
     /// # use also_cache::{Cache, Cluster, Event, Readiness};
@@ -132,12 +158,35 @@ impl Cluster {
     }
 
     /// The other nodes, by name: those that are connected, then those that are away. Up to 50 ms old. None once it has left.
+    ///
+    /// # Complexity
+    ///
+    /// O(members), 64 connected ones at most; allocates the list and each name. Waits for no other node.
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster, MemberState};
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// for member in cluster.members() {
+    ///     let is_there = member.state == MemberState::Connected;
+    ///     println!("{} {is_there} {} behind, {:?} away", member.name, member.lag, member.round_trip);
+    /// }
+    /// assert_eq!(cluster.members().len(), 0, "it is alone");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn members(&self) -> Vec<Member> {
         let status = self.shared().status();
         status.connected.iter().map(Member::from).chain(status.known.iter().map(Member::from)).collect()
     }
 
     /// How far the member that is furthest behind is behind this node's changes: zero when alone. Up to 50 ms old.
+    ///
+    /// Changes, bytes of their records without values, and the age of the oldest change that is missing, each the largest of any
+    /// connected member; see [`Lag`]. A member that is away has no lag: it catches up when it is back.
+    ///
+    /// # Complexity
+    ///
+    /// O(members); allocates nothing, and waits for no other node.
     ///
     /// ```
     /// # use also_cache::{Cache, Cluster};
@@ -151,7 +200,11 @@ impl Cluster {
         status.connected.iter().map(|member| Lag::from(member.behind)).fold(Lag::default(), Lag::max)
     }
 
-    /// What happened, from the oldest event that is kept: each call is a reader of its own.
+    /// What happened, from the oldest event that is kept: each call is a reader of its own. The last 1,024 are kept.
+    ///
+    /// # Complexity
+    ///
+    /// O(1), under a short lock; allocates nothing. A reader that is not read holds nothing up, see [`Events::missed`].
     ///
     /// ```
     /// # use also_cache::{Cache, Cluster, Event};
@@ -172,6 +225,20 @@ impl Cluster {
     }
 
     /// Figures: what the network has done so far, and what the protocol has counted. Up to 50 ms old.
+    ///
+    /// # Complexity
+    ///
+    /// One read of each counter; allocates lists of the named ones. Waits for no other node.
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster};
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// let stats = cluster.stats();
+    /// assert_eq!((stats.wrong_secret, stats.counted("gap_repairs")), (0, 0));
+    /// println!("{stats}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats(&self) -> ClusterStats {
         ClusterStats::of(self.shared(), self.store().former_changes())
     }
@@ -183,7 +250,12 @@ impl Cluster {
     /// # Errors
     ///
     /// [`LeaveError::Unconfirmed`] says what was left when the time was over. The node has left in any case, but with
-    /// [`LeaveError::NoAnswer`]: then its thread is held up, and leaves once it goes on.
+    /// [`LeaveError::NoAnswer`]: then its thread is held up, and leaves once it goes on. [`LeaveError::Left`] if it had left.
+    ///
+    /// # Complexity
+    ///
+    /// O(what is unsent); blocks the calling thread, for the timeout and a second more at most, and no other. Zero sends nothing
+    /// that is unsent, but says goodbye. Entries and pins stay as they are.
     ///
     /// ```
     /// # use also_cache::{Cache, Cluster, LeaveError};
@@ -201,11 +273,33 @@ impl Cluster {
         outcome(answer.wait(waited).map_err(|_| LeaveError::NoAnswer { waited })?, timeout)
     }
 
-    /// As [`Cluster::leave`], for any runtime. It begins with the call, not with the first poll.
+    /// As [`Cluster::leave`], for any runtime. It begins with the call, not with the first poll; dropping the future does not
+    /// end it. Blocks nobody; the future holds one allocation, and neither the cache nor a value.
     ///
     /// # Errors
     ///
     /// As [`Cluster::leave`].
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster};
+    /// # use std::time::Duration;
+    /// # fn run<T>(task: impl std::future::Future<Output = T>) -> T {
+    /// #     let (mut task, waker) = (std::pin::pin!(task), std::task::Waker::noop());
+    /// #     loop {
+    /// #         if let std::task::Poll::Ready(done) = task.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+    /// #             return done;
+    /// #         }
+    /// #         std::thread::yield_now();
+    /// #     }
+    /// # }
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// # run(async {
+    /// cluster.leave_async(Duration::from_secs(1)).await?;
+    /// # Ok::<(), also_cache::LeaveError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn leave_async(&self, timeout: Duration) -> impl Future<Output = Result<(), LeaveError>> + Send + use<> {
         let answer = self.ask_to_leave(timeout);
         async move { outcome(answer?.await, timeout) }

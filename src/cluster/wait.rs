@@ -33,11 +33,14 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`WaitError`]. The write stays, and goes on its way.
+    /// [`WaitError::NotReplicated`] after that time, with how many have it; the write stays, and goes on its way.
+    /// [`WaitError::NotOwn`] for a version of another node, or of an earlier life of this one. [`WaitError::TooManyWaits`] beside
+    /// 4,096 others, [`WaitError::Left`] once this node has left.
     ///
     /// # Complexity
     ///
-    /// One message each way if the others are idle; blocks the calling thread, and no other.
+    /// One message each way if the others are idle, some 100 us on one network; blocks the calling thread, for the timeout and a
+    /// second more at most, and no other. Allocates what the answer comes by; pins nothing.
     ///
     /// ```
     /// # use also_cache::{Acks, Cache, Cluster, WaitError};
@@ -56,11 +59,34 @@ impl Cluster {
         self.flush(acks, timeout)
     }
 
-    /// As [`Cluster::wait_replicated`], for any runtime. It begins with the call, not with the first poll.
+    /// As [`Cluster::wait_replicated`], for any runtime. It begins with the call, not with the first poll; the network thread
+    /// wakes the task. Blocks nobody.
     ///
     /// # Errors
     ///
     /// As [`Cluster::wait_replicated`].
+    ///
+    /// ```
+    /// # use also_cache::{Acks, Cache, Cluster, WaitError};
+    /// # use std::time::Duration;
+    /// # fn run<T>(task: impl std::future::Future<Output = T>) -> T {
+    /// #     let (mut task, waker) = (std::pin::pin!(task), std::task::Waker::noop());
+    /// #     loop {
+    /// #         if let std::task::Poll::Ready(done) = task.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+    /// #             return done;
+    /// #         }
+    /// #         std::thread::yield_now();
+    /// #     }
+    /// # }
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// let version = cache.insert("k", "v")?;
+    /// # run(async {
+    /// cluster.wait_replicated_async(version, Acks::All, Duration::from_millis(20)).await?;
+    /// # Ok::<(), WaitError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_replicated_async(
         &self,
         version: Version,
@@ -71,9 +97,13 @@ impl Cluster {
         async move { waiting?.finish().await }
     }
 
-    /// Waits until other nodes have applied all that this one has written, removes and clears included.
+    /// Waits until other nodes have applied all that this one has written since it was started, removes and clears included.
     ///
     /// # Errors
+    ///
+    /// As [`Cluster::wait_replicated`].
+    ///
+    /// # Complexity
     ///
     /// As [`Cluster::wait_replicated`].
     ///
@@ -90,11 +120,33 @@ impl Cluster {
         self.begin(self.replicated(acks), timeout)?.block()
     }
 
-    /// As [`Cluster::flush`], for any runtime. It begins with the call, not with the first poll.
+    /// As [`Cluster::flush`], for any runtime. It begins with the call, not with the first poll. Blocks nobody.
     ///
     /// # Errors
     ///
     /// As [`Cluster::wait_replicated`].
+    ///
+    /// ```
+    /// # use also_cache::{Acks, Cache, Cluster, WaitError};
+    /// # use std::time::Duration;
+    /// # fn run<T>(task: impl std::future::Future<Output = T>) -> T {
+    /// #     let (mut task, waker) = (std::pin::pin!(task), std::task::Waker::noop());
+    /// #     loop {
+    /// #         if let std::task::Poll::Ready(done) = task.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+    /// #             return done;
+    /// #         }
+    /// #         std::thread::yield_now();
+    /// #     }
+    /// # }
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// cache.remove("k")?;
+    /// # run(async {
+    /// cluster.flush_async(Acks::All, Duration::from_millis(20)).await?;
+    /// # Ok::<(), WaitError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn flush_async(
         &self,
         acks: Acks,
@@ -104,8 +156,12 @@ impl Cluster {
         async move { waiting?.finish().await }
     }
 
-    /// As [`Cache::token`](crate::Cache::token): all that this node has written since it was started, as a token. Whoever takes it to another node can wait there
-    /// until that one has applied it.
+    /// As [`Cache::token`](crate::Cache::token): all that this node has written since it was started, as a token, 24 bytes or a
+    /// text of at most 38. Whoever takes it to another node can wait there until that one has applied it.
+    ///
+    /// # Complexity
+    ///
+    /// Reads a few words of the arena, without a lock; allocates a list of its lives, eight at most. Waits for nobody.
     ///
     /// ```
     /// # use also_cache::{Cache, Cluster, Token};
@@ -128,20 +184,55 @@ impl Cluster {
     /// # Errors
     ///
     /// [`WaitError::NotApplied`] after that time: read from the database. So it is, too, if the node that made the token
-    /// has died since with changes that no other node has.
+    /// has died since with changes that no other node has. [`WaitError::TooManyWaits`] beside 4,096 others, [`WaitError::Left`]
+    /// once this node has left.
     ///
     /// # Complexity
     ///
-    /// A look into a small table, without a lock, if it is there already.
+    /// A look into a table of 128 rows, without a lock and without an allocation, if it is there already. Else it blocks the
+    /// calling thread, for the timeout and a second more at most, and no other.
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster, Token, WaitError};
+    /// # use std::time::Duration;
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// cluster.wait_applied(&cluster.token(), Duration::ZERO)?; // its own: it is there
+    /// let of_another: Token = "a3f1-18c2e5a0b1c2d-2af0".parse()?;
+    /// let waited = Duration::from_millis(5);
+    /// assert_eq!(cluster.wait_applied(&of_another, waited), Err(WaitError::NotApplied { waited }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_applied(&self, token: &Token, timeout: Duration) -> Result<(), WaitError> {
         self.begin(applied(token), timeout)?.block()
     }
 
-    /// As [`Cluster::wait_applied`], for any runtime. It begins with the call, not with the first poll.
+    /// As [`Cluster::wait_applied`], for any runtime. It begins with the call, not with the first poll. Blocks nobody.
     ///
     /// # Errors
     ///
     /// As [`Cluster::wait_applied`].
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster, WaitError};
+    /// # use std::time::Duration;
+    /// # fn run<T>(task: impl std::future::Future<Output = T>) -> T {
+    /// #     let (mut task, waker) = (std::pin::pin!(task), std::task::Waker::noop());
+    /// #     loop {
+    /// #         if let std::task::Poll::Ready(done) = task.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+    /// #             return done;
+    /// #         }
+    /// #         std::thread::yield_now();
+    /// #     }
+    /// # }
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// # run(async {
+    /// cluster.wait_applied_async(&cluster.token(), Duration::from_millis(5)).await?;
+    /// # Ok::<(), WaitError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_applied_async(
         &self,
         token: &Token,
@@ -155,7 +246,23 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// As [`Cluster::wait_applied`].
+    /// As [`Cluster::wait_applied`]. `Ok(None)` is a miss, as of [`Cache::get`](crate::Cache::get).
+    ///
+    /// # Complexity
+    ///
+    /// As [`Cluster::wait_applied`], then one get. No guard is held while it waits; the [`Value`] holds one.
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster};
+    /// # use std::time::Duration;
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// cache.insert("k", "v")?;
+    /// let token = cluster.token(); // of any node, as text in a cookie or a header
+    /// let value = cluster.get_after(&token, "k", Duration::from_millis(5))?;
+    /// assert_eq!(value.as_deref(), Some(b"v".as_slice()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_after(
         &self,
         token: &Token,
@@ -166,11 +273,35 @@ impl Cluster {
         Ok(self.cache().get(key))
     }
 
-    /// As [`Cluster::get_after`], for any runtime. It begins with the call, not with the first poll.
+    /// As [`Cluster::get_after`], for any runtime. It begins with the call, not with the first poll. Blocks nobody; copies the
+    /// key, and pins the entry that it finds, as [`Cache::get_pinned`](crate::Cache::get_pinned).
     ///
     /// # Errors
     ///
     /// As [`Cluster::wait_applied`].
+    ///
+    /// ```
+    /// # use also_cache::{Cache, Cluster, WaitError};
+    /// # use std::time::Duration;
+    /// # fn run<T>(task: impl std::future::Future<Output = T>) -> T {
+    /// #     let (mut task, waker) = (std::pin::pin!(task), std::task::Waker::noop());
+    /// #     loop {
+    /// #         if let std::task::Poll::Ready(done) = task.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+    /// #             return done;
+    /// #         }
+    /// #         std::thread::yield_now();
+    /// #     }
+    /// # }
+    /// # let cache = Cache::builder().capacity(4 << 20).open()?;
+    /// # let cluster = Cluster::builder(&cache).listen("127.0.0.1:0").insecure_plaintext().start()?;
+    /// cache.insert("k", "v")?;
+    /// # run(async {
+    /// let value = cluster.get_after_async(&cluster.token(), "k", Duration::from_millis(5)).await?;
+    /// assert_eq!(value.as_deref(), Some(b"v".as_slice()));
+    /// # Ok::<(), WaitError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_after_async<K: AsRef<[u8]>>(
         &self,
         token: &Token,
