@@ -4,7 +4,7 @@
 //!   builder   settings -> Cache        cache        the calls            value         what reads return
 //!   options   what an insert may ask   reservation  a value in place     batch         get_many, reader, iter
 //!   error     why something failed     stats        figures, explain     housekeeping  the background thread
-//!   clustered what a cluster needs of it
+//!   clustered what a cluster needs of it            publish      figures as metrics, behind a feature
 //! ```
 
 #![forbid(unsafe_code)]
@@ -17,6 +17,8 @@ mod error;
 mod explain;
 mod housekeeping;
 mod options;
+#[cfg(feature = "metrics")]
+pub(crate) mod publish;
 mod reads;
 mod reservation;
 mod stats;

@@ -5,7 +5,8 @@
 //!   wait      replicated, applied, tokens: each for threads and for tasks
 //!   member    who is there, how far behind         event, events    what happened, for any number of readers
 //!   token     what a session carries               policy           what to do when others are not heard
-//!   stats     figures       seed   where to look     error            why something was not done
+//!   stats     figures, which publish hands to `metrics` where that feature is on
+//!   seed      where to look                      error            why something was not done
 //! ```
 //!
 //! Every call but those that wait answers at once from what the network thread last said.
@@ -19,6 +20,8 @@ mod events;
 mod handle;
 mod member;
 mod policy;
+#[cfg(feature = "metrics")]
+mod publish;
 mod seed;
 mod stats;
 mod wait;

@@ -213,8 +213,12 @@ impl fmt::Display for Stats {
         writeln!(f, "writes     {} new, {} replaced, {} removed", self.inserts, self.replaced, self.removed)?;
         writeln!(
             f,
-            "refused    {} busy, {} too large, {} superseded, {} unordered",
-            self.refused_busy, self.refused_too_large, self.refused_superseded, self.refused_unordered
+            "refused    {} busy, {} too large, {} superseded, {} unordered, {} below a floor",
+            self.refused_busy,
+            self.refused_too_large,
+            self.refused_superseded,
+            self.refused_unordered,
+            self.refused_below_floor
         )?;
         writeln!(
             f,
