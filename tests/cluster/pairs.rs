@@ -233,18 +233,20 @@ fn a_peer_takes_no_more_memory_than_is_said() {
     let heap = || [&first, &second].map(|node| node.stats().heap_bytes);
     let quiet = heap();
     println!("{quiet:?} bytes of heap when they have met");
-    let mut most = 0;
+    let (mut most, mut large, mut small) = (0, 0, 0);
     for round in 0..40_u64 {
         for (cache, size) in [(&one, 900_000), (&other, 300_000)] {
-            cache.insert(format!("large {round}"), bytes(round, size)).expect("there is room");
-            for small in 0..500 {
-                cache.insert(format!("{round} {small}"), bytes(small, 100)).expect("there is room");
+            // Pins of what is on its way may leave no room for one of them.
+            large += u32::from(cache.insert(format!("large {round}"), bytes(round, size)).is_ok());
+            for number in 0..500 {
+                small += u32::from(cache.insert(format!("{round} {number}"), bytes(number, 100)).is_ok());
             }
         }
         most = most.max(heap().into_iter().max().unwrap_or(0));
     }
     first.flush(Acks::One, PATIENCE).expect("b has it");
-    println!("{most} bytes at most");
+    println!("{most} bytes at most, {large} large and {small} small values");
+    assert!(large > 40 && small > 30_000, "{large} and {small}");
     assert!(most > quiet[0], "something was under way");
     assert!(most <= limits::RELAY_BYTES + limits::PEER_BYTES_MAX, "{most} bytes");
 }
