@@ -34,6 +34,7 @@ mod heartbeats;
 mod isolation;
 mod key_queue;
 mod leave;
+mod leftovers;
 mod link;
 mod members;
 mod outbound;
@@ -60,6 +61,7 @@ pub(crate) use counters::NodeCounters;
 use events::Events;
 use isolation::Isolation;
 use leave::Leaving;
+use leftovers::Leftovers;
 use link::Link;
 use members::Ends;
 use relay::Relays;
@@ -81,6 +83,7 @@ pub(crate) struct Node {
     relays: Relays,
     sync: Option<SyncReceiver>,
     standing: Standing,
+    leftovers: Leftovers,
     isolation: Isolation,
     leaving: Option<Leaving>,
     departure: Option<Departure>,
@@ -100,6 +103,7 @@ impl Node {
     /// A node over a store, whose reads it may leave on hold.
     pub(crate) fn new(config: NodeConfig, store: Store, now: Micros) -> Self {
         let mut timers = Timers::default();
+        let standing = Standing::new(&store, now);
         timers.set(Timer::Alone, now.plus(config.timings.alone_us));
         let mut node = Self {
             stream: store.stream(),
@@ -107,7 +111,8 @@ impl Node {
             streams: Streams::new(store.saved_applied()),
             relays: Relays::new(config.relay_bytes),
             sync: None,
-            standing: Standing::new(&store, now),
+            leftovers: if standing.is_unconfirmed() { Leftovers::OfFormerLife } else { Leftovers::None },
+            standing,
             isolation: Isolation::new(now),
             leaving: None,
             departure: None,

@@ -17,6 +17,7 @@
 
 use super::Node;
 use super::api::{NodeEvent, Readiness};
+use super::leftovers::Leftovers;
 use super::link::{Link, Owed};
 use super::timers::Timer;
 use crate::replication::session::ConnectionId;
@@ -112,7 +113,7 @@ impl Node {
     pub(super) fn flags(&self) -> NodeFlags {
         let (joined, fenced) = (self.standing.joined, self.standing.fence.is_some());
         let behind = self.readiness() == Readiness::Serving;
-        NodeFlags { held: joined && fenced, complete: joined && !fenced, behind }
+        NodeFlags { held: joined && fenced, complete: joined && !fenced, behind, leftovers: self.has_leftovers() }
     }
 
     /// Whether somebody is connected who has joined.
@@ -183,6 +184,9 @@ impl Node {
     /// Lets reads see what is here.
     pub(super) fn open(&mut self, now: Micros) {
         let _ = now;
+        if self.leftovers == Leftovers::OfFormerLife {
+            self.leftovers = Leftovers::None;
+        }
         self.standing.fence = None;
         self.store.serve();
     }
@@ -213,7 +217,7 @@ impl Node {
             }
             all &= matches!(link.owed, Owed::Covered);
         }
-        all && self.sync.is_none() && !self.streams.is_unclaimed()
+        all && self.sync.is_none() && !self.streams.is_unclaimed() && self.leftovers != Leftovers::Some
     }
 
     /// Looks whether reads can be answered, and whether anything is missing.

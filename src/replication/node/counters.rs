@@ -93,7 +93,7 @@ counters! {
     evicted_values
     /// Tombstones that were gone when their turn came: sent as markers.
     evicted_tombstones
-    /// Changes whose key another node has changed since: sent as markers.
+    /// Changes whose key another node has changed since: that entry was sent in their place.
     overwritten_sent
     /// Large values that could not be pinned: sent as markers.
     unpinned_sent

@@ -16,6 +16,8 @@ pub(super) enum Task {
     Marker,
     /// That nothing up to this stamp can be vouched for.
     Void(Stamp),
+    /// The same, also where something older is here.
+    Deny(Stamp),
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -40,6 +42,7 @@ impl KeyQueue {
             Task::Entry => (0, Stamp::ZERO),
             Task::Marker => (1, Stamp::ZERO),
             Task::Void(stamp) => (2, stamp),
+            Task::Deny(stamp) => (3, stamp),
         };
         let head = Head {
             stamp: U64::new(stamp.0),
@@ -58,7 +61,8 @@ impl KeyQueue {
         let task = match head.task {
             0 => Task::Entry,
             1 => Task::Marker,
-            _ => Task::Void(Stamp(head.stamp.get())),
+            2 => Task::Void(Stamp(head.stamp.get())),
+            _ => Task::Deny(Stamp(head.stamp.get())),
         };
         Some((key, task))
     }

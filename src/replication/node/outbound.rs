@@ -4,11 +4,12 @@
 //!   short frames | a value in chunks, to its end | a sync and the streams in turns, each stream in its turn
 //!
 //!   a change is read:   sent ahead already?           its version: a marker    a newer one: nothing
-//!                       the entry of its key now:     of the same node, not older -> the entry; newer: noted as sent ahead
-//!                                                     of another node, or gone    -> a marker with the change's version
+//!                       the entry of its key now:     not older -> the entry, whoever made it; newer: noted as sent ahead
+//!                                                     older, or gone -> a marker with the change's version
 //! ```
 //!
-//! A marker is a frame without a value: it takes away what is older, and leaves what is not.
+//! A marker is a frame without a value: it takes away what is older, and leaves what is not. It raises the floor of its range
+//! where the key is absent, and so keeps out older changes of other keys that come late by another stream: an entry does not.
 
 #![forbid(unsafe_code)]
 
@@ -29,7 +30,7 @@ use crate::sync::bite;
 use crate::types::key::Key;
 use crate::types::limits::{BATCH_BYTES, CHUNK_BYTES};
 use crate::types::stream::Position;
-use crate::types::version::Version;
+use crate::types::version::{Relation, Version};
 
 /// What goes out for a key.
 pub(super) enum Choice {
@@ -254,19 +255,15 @@ impl Outlet<'_> {
 fn choose(change: &Change, outgoing: Option<&Outgoing>, counters: &mut NodeCounters) -> Choice {
     let marker = Choice::Marker(marker_of(change.operation), change.version);
     match outgoing {
-        Some(outgoing)
-            if outgoing.version.origin == change.version.origin && outgoing.version.stamp >= change.version.stamp =>
-        {
+        Some(outgoing) if !is_older(outgoing, change) => {
+            counters.overwritten_sent += u64::from(outgoing.version.origin != change.version.origin);
             if matches!(outgoing.body, OutgoingBody::NoPin) {
                 counters.unpinned_sent += 1;
                 return Choice::Marker(FrameKind::Invalidation, outgoing.version);
             }
             Choice::Entry
         }
-        Some(_) => {
-            counters.overwritten_sent += 1;
-            marker
-        }
+        Some(_) => marker,
         None => {
             match change.operation {
                 Operation::Remove => counters.evicted_tombstones += 1,
@@ -276,6 +273,13 @@ fn choose(change: &Change, outgoing: Option<&Outgoing>, counters: &mut NodeCount
             if bite("node.evicted-unsaid") { Choice::Nothing } else { marker }
         }
     }
+}
+
+fn is_older(outgoing: &Outgoing, change: &Change) -> bool {
+    if outgoing.version.origin == change.version.origin {
+        return outgoing.version.stamp < change.version.stamp;
+    }
+    !matches!(outgoing.version.relation(&change.version), Relation::Newer | Relation::Same)
 }
 
 fn marker_of(operation: Operation) -> FrameKind {

@@ -145,7 +145,7 @@ impl Node {
             Message::Verified(verified) => self.handle_verified(now, id, verified)?,
             Message::SyncEntries(entries) => self.handle_sync_entries(now, id, entries)?,
             Message::Floors(floors) => self.handle_floors(now, id, &floors)?,
-            Message::SyncEnd(_) => self.handle_sync_end(now, id)?,
+            Message::SyncEnd(end) => self.handle_sync_end(now, id, end)?,
             Message::Skipped => self.counters.skipped_frames += 1,
         }
         Ok(())

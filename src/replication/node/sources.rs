@@ -15,6 +15,7 @@
 
 use super::Node;
 use super::api::{ConnectionId, NodeEvent};
+use super::leftovers::Leftovers;
 use super::link::Link;
 use super::streams::Room;
 use crate::replication::session::peer::Peer;
@@ -187,7 +188,7 @@ impl Node {
         if !self.standing.is_joined() {
             let of = |held: bool| {
                 let found = self.links.iter().filter_map(joined).filter(|(_, peer)| peer.flags.held == held);
-                found.min_by_key(|(id, peer)| (peer.name.clone(), *id)).map(|(id, _)| id)
+                found.min_by_key(|(id, peer)| (peer.flags.leftovers, peer.name.clone(), *id)).map(|(id, _)| id)
             };
             // Who holds back shows what it has before long. If not, it may be this node that it waits for.
             let waited = now.since(self.standing.met) >= HELD_DONOR_AFTER * self.config.timings.alone_us;
@@ -207,20 +208,26 @@ impl Node {
             };
             let nobody_is_left = row.source.is_none() && ahead().all(|(id, _)| row.refused.contains(id));
             let rank = |(id, peer): &(ConnectionId, &Peer)| {
-                (!peer.flags.held, peer.is_origin_of(*stream), peer.reach(*stream), Reverse(*id))
+                let shows = (!peer.flags.leftovers, !peer.flags.held);
+                (shows, peer.is_origin_of(*stream), peer.reach(*stream), Reverse(*id))
             };
             ahead().filter_map(joined).max_by_key(rank).filter(|_| nobody_is_left).map(|(id, _)| id)
         });
         // What a sync that was cut off has left open, any other one closes.
         let any =
             || self.links.iter().filter_map(joined).min_by_key(|(id, peer)| (peer.flags.held, *id)).map(|(id, _)| id);
-        if let Some(donor) = missed.or_else(|| if self.streams.is_unclaimed() { any() } else { None }) {
+        let open = || match self.leftovers {
+            Leftovers::Some => self.donor_for_leftovers(),
+            _ if self.streams.is_unclaimed() => any(),
+            _ => None,
+        };
+        if let Some(donor) = missed.or_else(open) {
             self.begin_sync(now, donor);
         }
     }
 }
 
 /// A connection whose peer can give a sync.
-fn joined<'n>((id, link): (&ConnectionId, &'n Link)) -> Option<(ConnectionId, &'n Peer)> {
+pub(super) fn joined<'n>((id, link): (&ConnectionId, &'n Link)) -> Option<(ConnectionId, &'n Peer)> {
     Some((*id, link.peer().filter(|peer| peer.is_joined())?))
 }

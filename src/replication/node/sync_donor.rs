@@ -3,6 +3,7 @@
 //! ```text
 //!   SYNC_REQUEST -> SYNC_BEGIN: vector, stamp, clears
 //!   Verifying    VERIFY -> newer here: the entry    gone here, and the floor is not below it: what the floor says
+//!                older or unknown here, and the receiver has leftovers: that it can not be vouched for
 //!   Entries      the index four times: hits 3, 2, 1, 0; in the last pass a marker for those that were given
 //!   Floors       all of them, then SYNC_END
 //! ```
@@ -56,6 +57,10 @@ pub(super) struct Donor {
     /// Answers to batches of VERIFY, by batch.
     answers: VecDeque<(u64, KeyQueue)>,
     has_verified: bool,
+    /// Of what the receiver holds, and nobody knows of here, it is to let go.
+    denies: bool,
+    /// What is given may be of a sync that was cut off.
+    pub(super) gives_leftovers: bool,
     /// What the last scan has found.
     found: KeyQueue,
     /// What was given for its hits.
@@ -83,7 +88,7 @@ impl Node {
         if self.links.get(&id).is_some_and(|link| link.donor.is_some()) {
             return Err(Fault::Order("a sync asked for while one is given"));
         }
-        let vector = self.everything();
+        let (vector, gives_leftovers) = (self.everything(), self.has_leftovers() || self.sync.is_some());
         let begin = SyncBegin {
             stamp: self.store.stamp(),
             floor_ranges: self.store.floor_ranges(),
@@ -97,6 +102,8 @@ impl Node {
             phase: Phase::Verifying,
             answers: VecDeque::new(),
             has_verified: !request.verifies,
+            denies: request.leftovers && !gives_leftovers,
+            gives_leftovers,
             found: KeyQueue::default(),
             given: Given::default(),
         });
@@ -148,19 +155,20 @@ impl Node {
             return Ok(());
         }
         let mut keys = KeyQueue::default();
-        let batch = verify.batch;
+        let (batch, receiver) = (verify.batch, link.session.peer.as_ref().map(|peer| peer.stream().origin.0));
         for held in verify {
-            match self.store.version_of(held.key) {
-                Some(here) => {
-                    if matches!(here.relation(&held.version), Relation::Newer | Relation::Unknown) {
-                        keys.push(held.key, Task::Entry);
-                    }
-                }
+            let is_denied = donor.denies && receiver != Some(held.version.origin);
+            match self.store.version_of(held.key).map(|here| here.relation(&held.version)) {
+                Some(Relation::Newer | Relation::Unknown) => keys.push(held.key, Task::Entry),
+                Some(Relation::Older) if is_denied => keys.push(held.key, Task::Deny(held.version.stamp)),
+                Some(_) => {}
                 None => {
                     // Read after the absence: the floor of what was unlinked is raised before.
                     let floor = self.store.floor_of(held.key);
                     if floor >= held.version.begin() && !bite("node.evicted-vouched-for") {
                         keys.push(held.key, Task::Void(floor));
+                    } else if is_denied {
+                        keys.push(held.key, Task::Deny(held.version.stamp));
                     }
                 }
             }
@@ -186,6 +194,7 @@ impl Node {
                     donor.give_entries(&self.store, version, transmit)
                 }
                 Phase::Floors { next } => {
+                    donor.gives_leftovers |= self.sync.is_some();
                     if donor.give_floors(&self.store, version, transmit, next) {
                         link.donor = None;
                         self.counters.syncs_given += 1;
@@ -276,7 +285,8 @@ impl Donor {
         Floors { first, total, floors: List::Values(&floors) }.encode(version, transmit.bytes());
         self.phase = Phase::Floors { next };
         if next == total {
-            SyncEnd.encode(version, transmit.bytes());
+            SyncEnd { leftovers: self.gives_leftovers && !bite("node.leftovers-unsaid") }
+                .encode(version, transmit.bytes());
         }
         next == total
     }
@@ -305,7 +315,11 @@ fn choose(task: Task, outgoing: Option<&Outgoing>, floor: &dyn Fn() -> Stamp) ->
     match (task, outgoing) {
         (Task::Entry, Some(Outgoing { body: OutgoingBody::NoPin, version, .. }))
         | (Task::Marker, Some(Outgoing { version, .. })) => Choice::Marker(FrameKind::Invalidation, *version),
-        (Task::Entry | Task::Void(_), Some(_)) => Choice::Entry,
+        (Task::Deny(stamp), Some(Outgoing { version, .. })) if version.stamp < stamp => {
+            Choice::Marker(FrameKind::Invalidation, void(stamp))
+        }
+        (Task::Deny(stamp), None) => Choice::Marker(FrameKind::Invalidation, void(stamp.max(floor()))),
+        (Task::Entry | Task::Void(_) | Task::Deny(_), Some(_)) => Choice::Entry,
         (Task::Void(stamp), None) => Choice::Marker(FrameKind::Invalidation, void(stamp.max(floor()))),
         // Evicted meanwhile: its floor comes with the others.
         (Task::Marker, None) => Choice::Nothing,

@@ -104,8 +104,12 @@ impl Node {
 
     /// A connection is gone; with it what a sync had put off, which comes again.
     pub(super) fn abandon_sync(&mut self, id: ConnectionId) {
+        let is_given = self.is_given();
         if self.sync.take_if(|sync| sync.donor == id).is_none() {
             return;
+        }
+        if is_given {
+            self.keep_leftovers();
         }
         self.counters.syncs_aborted += 1;
         let (applied, is_joined) = (&self.streams.applied, self.standing.is_joined());

@@ -23,13 +23,14 @@ mod held;
 use super::Node;
 use super::ahead::Ahead;
 use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
+use super::leftovers::Leftovers;
 use super::put_off::PutOff;
 use super::receive::Fault;
 use crate::arena::frame::FrameKind;
 use crate::arena::received::ReceivedFrame;
 use crate::replication::session::time::Micros;
 use crate::replication::store::Applied;
-use crate::replication::wire::{Positions, Records, SyncBegin, SyncEntries, SyncRequest, Verified};
+use crate::replication::wire::{Positions, Records, SyncBegin, SyncEnd, SyncEntries, SyncRequest, Verified};
 use crate::sync::bite;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::limits::VERIFIES_OPEN_MAX;
@@ -74,6 +75,8 @@ pub(super) struct SyncReceiver {
     pub(super) floors_ahead: bool,
     entries: u64,
     deferred: PutOff,
+    /// Whatever the donor has in the way of leftovers, it counts as known behind this.
+    decides: bool,
 }
 
 impl SyncReceiver {
@@ -111,6 +114,7 @@ impl Node {
             floors_ahead: false,
             entries: 0,
             deferred: PutOff::default(),
+            decides: self.decides_on_leftovers(),
         };
         self.tell(NodeEvent::SyncBegun { donor: sync.donor_name.clone(), kind });
         self.sync = Some(sync);
@@ -131,10 +135,15 @@ impl Node {
     fn request(&mut self) {
         let Some(sync) = &self.sync else { return };
         let vector = Positions::from(&self.streams.applied);
-        let request = SyncRequest { since: sync.since, verifies: true, vector };
+        let request = SyncRequest { since: sync.since, verifies: true, leftovers: self.has_leftovers(), vector };
         if let Some(link) = self.links.get_mut(&sync.donor) {
             link.session.say(|version, out| request.encode(version, out));
         }
+    }
+
+    /// Whether a sync has come so far that something may have been given.
+    pub(super) fn is_given(&self) -> bool {
+        self.sync.as_ref().is_some_and(|sync| sync.phase == Phase::Running)
     }
 
     /// Changes that are not younger than this wait for the end of the sync, where their key is absent.
@@ -251,7 +260,7 @@ impl Node {
     }
 
     /// Everything has come: floors, what was put off, claims, in this order.
-    pub(super) fn handle_sync_end(&mut self, now: Micros, id: ConnectionId) -> Result<(), Fault> {
+    pub(super) fn handle_sync_end(&mut self, now: Micros, id: ConnectionId, end: SyncEnd) -> Result<(), Fault> {
         self.check_donor(id)?;
         let is_whole =
             |sync: &SyncReceiver| sync.bucket.is_none() && sync.unanswered == 0 && sync.floors == sync.floors_total;
@@ -271,6 +280,8 @@ impl Node {
         if sync.floors_ahead {
             self.void_below_floors(sync.followed);
         }
+        let has_leftovers = end.leftovers && !sync.decides;
+        self.leftovers = if has_leftovers { Leftovers::Some } else { Leftovers::None };
         self.streams.claim_all();
         for (stream, position) in self.streams.applied.iter() {
             self.store.save_applied(stream, position);

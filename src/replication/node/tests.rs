@@ -8,6 +8,7 @@ mod confirm;
 mod handshakes;
 mod isolation;
 mod leaving;
+mod leftovers;
 mod streams;
 mod syncs;
 

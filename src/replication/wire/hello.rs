@@ -57,21 +57,33 @@ pub(crate) struct NodeFlags {
     pub(crate) complete: bool,
     /// Its reads are answered, and something that others have may be missing.
     pub(crate) behind: bool,
+    /// It has leftovers of a sync that was cut off, and may have to let go of some of what it shows.
+    pub(crate) leftovers: bool,
 }
 
 impl NodeFlags {
     const HELD: u16 = 1;
     const COMPLETE: u16 = 2;
     const BEHIND: u16 = 4;
+    const LEFTOVERS: u16 = 8;
 
     pub(crate) fn to_bits(self) -> u16 {
         let bit = |is_set: bool, bit: u16| if is_set { bit } else { 0 };
-        bit(self.held, Self::HELD) | bit(self.complete, Self::COMPLETE) | bit(self.behind, Self::BEHIND)
+        bit(self.held, Self::HELD)
+            | bit(self.complete, Self::COMPLETE)
+            | bit(self.behind, Self::BEHIND)
+            | bit(self.leftovers, Self::LEFTOVERS)
     }
 
     /// Bits without a name are ignored.
     pub(crate) fn from_bits(bits: u16) -> Self {
-        Self { held: bits & Self::HELD != 0, complete: bits & Self::COMPLETE != 0, behind: bits & Self::BEHIND != 0 }
+        let is_set = |bit: u16| bits & bit != 0;
+        Self {
+            held: is_set(Self::HELD),
+            complete: is_set(Self::COMPLETE),
+            behind: is_set(Self::BEHIND),
+            leftovers: is_set(Self::LEFTOVERS),
+        }
     }
 }
 

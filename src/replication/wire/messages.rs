@@ -134,6 +134,8 @@ pub(crate) struct SyncRequest<'a> {
     pub(crate) since: Stamp,
     /// It holds entries, and VERIFY frames follow SYNC_BEGIN.
     pub(crate) verifies: bool,
+    /// It has leftovers of a sync that was cut off: what the donor does not know of is to go.
+    pub(crate) leftovers: bool,
     /// How far it has applied each stream.
     pub(crate) vector: Positions<'a>,
 }
@@ -162,8 +164,11 @@ pub(crate) struct Floors<'a> {
 }
 
 /// The donor has sent everything.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct SyncEnd;
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct SyncEnd {
+    /// Among it there may have been leftovers of a sync of the donor's that was cut off.
+    pub(crate) leftovers: bool,
+}
 
 impl<'a> Message<'a> {
     /// Decodes a frame that is there, but for a chunk's bytes, of which any part may be missing.
@@ -202,7 +207,7 @@ impl<'a> Message<'a> {
             Kind::SyncRequest => Self::SyncRequest(SyncRequest::decode(&mut body)?),
             Kind::SyncBegin => Self::SyncBegin(SyncBegin::decode(&mut body)?),
             Kind::Floors => Self::Floors(Floors::decode(&mut body)?),
-            _ => Self::SyncEnd(SyncEnd),
+            _ => Self::SyncEnd(SyncEnd::decode(&mut body)?),
         };
         body.end()?;
         Ok(message)
@@ -305,11 +310,15 @@ impl<'a> Heartbeat<'a> {
     }
 }
 
+/// Flags of SYNC_REQUEST; the second one is of SYNC_END too.
+const VERIFIES: u16 = 1;
+const LEFTOVERS: u16 = 2;
+
 impl<'a> SyncRequest<'a> {
     pub(crate) fn encode(&self, version: u8, out: &mut Vec<u8>) {
         header::encode(out, version, Kind::SyncRequest, |out| {
             put(out, self.since);
-            put(out, u16::from(self.verifies));
+            put(out, (u16::from(self.verifies) * VERIFIES) | (u16::from(self.leftovers) * LEFTOVERS));
             self.vector.encode(out);
         });
     }
@@ -317,12 +326,12 @@ impl<'a> SyncRequest<'a> {
     fn decode(body: &mut Body<'a>) -> Result<Self, DecodeError> {
         let since = body.item("stamp")?;
         let before = *body;
-        let verifies = match body.item::<u16>("flags")? {
-            0 => false,
-            1 => true,
-            _ => return Err(before.wrong("set of flags")),
-        };
-        Ok(Self { since, verifies, vector: body.list("vector", STREAMS_MAX)? })
+        let flags: u16 = body.item("flags")?;
+        if flags & !(VERIFIES | LEFTOVERS) != 0 {
+            return Err(before.wrong("set of flags"));
+        }
+        let (verifies, leftovers) = (flags & VERIFIES != 0, flags & LEFTOVERS != 0);
+        Ok(Self { since, verifies, leftovers, vector: body.list("vector", STREAMS_MAX)? })
     }
 }
 
@@ -365,7 +374,16 @@ impl<'a> Floors<'a> {
 
 impl SyncEnd {
     pub(crate) fn encode(self, version: u8, out: &mut Vec<u8>) {
-        header::encode(out, version, Kind::SyncEnd, |_| ());
+        header::encode(out, version, Kind::SyncEnd, |out| put(out, u16::from(self.leftovers) * LEFTOVERS));
+    }
+
+    fn decode(body: &mut Body<'_>) -> Result<Self, DecodeError> {
+        let before = *body;
+        match body.item::<u16>("flags")? {
+            0 => Ok(Self { leftovers: false }),
+            LEFTOVERS => Ok(Self { leftovers: true }),
+            _ => Err(before.wrong("set of flags")),
+        }
     }
 }
 

@@ -197,14 +197,9 @@ impl World {
             let certain = newest.rank;
             assert!(least >= certain, "{}: older than {:016x}-{:04x}", text(), certain.0, certain.1);
         }
-        // A write that its maker has lost may be left with whom it was giving a sync as it died: that is not promised.
-        let is_lost =
-            |rank: Rank| self.ledger.newest_within(key, |write| write.rank == rank && write.may_be_lost).is_some();
-        let is_left = there.iter().any(|rank| *rank > least);
-        assert!(there.iter().all(|rank| *rank == least || is_lost(*rank)), "{}: nodes differ", text());
+        assert!(there.iter().all(|rank| *rank == least), "{}: nodes differ", text());
         let is_value = newest.is_some_and(|write| write.value.is_some());
         let everywhere = there.len() == self.hosts.len();
-        self.count("keys left by a lost donor", u64::from(is_left));
         self.count("keys at rest", u64::from(is_value));
         self.count("keys at rest, everywhere", u64::from(is_value && everywhere));
         if self.keeps_everything() && is_value {

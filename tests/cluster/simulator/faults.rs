@@ -284,13 +284,8 @@ impl World {
 
     /// Keeps the bytes of an arena; the second time the host is killed, and gets them back.
     pub(crate) fn keep_arena(&mut self, host: usize) {
-        let syncs = self.hosts.iter().any(|host| host.node.as_ref().is_some_and(SimulatedNode::is_syncing));
         if self.hosts[host].kept_arena.is_none() {
             self.hosts[host].kept_arena = std::fs::read(&self.hosts[host].file).ok();
-        } else if self.is_up(host) && syncs {
-            // A donor that comes back older than what it has given is not withstood: see "open" in docs/ROADMAP.md.
-            self.count("old arenas put off", 1);
-            self.schedule(self.time + 50_000, Event::KeepArena { host });
         } else if self.is_up(host) {
             self.kill(host);
             let at = self.time + self.random.within(1_000, 1_000_000);

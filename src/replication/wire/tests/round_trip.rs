@@ -72,6 +72,7 @@ fn hello_comes_back() {
                 held: random.below(2) == 0,
                 complete: random.below(2) == 0,
                 behind: random.below(2) == 0,
+                leftovers: random.below(2) == 0,
             },
             cluster: random.next(),
             incarnation: Incarnation(random.number()),
@@ -124,8 +125,12 @@ fn vectors_clears_and_floors_come_back() {
             |out| begin.encode(VERSION, out),
             |back| assert!(matches!(back, Message::SyncBegin(back) if back == begin)),
         );
-        let request =
-            SyncRequest { since: Stamp(random.number()), verifies: random.below(2) == 0, vector: ack.applied };
+        let request = SyncRequest {
+            since: Stamp(random.number()),
+            verifies: random.below(2) == 0,
+            leftovers: random.below(2) == 0,
+            vector: ack.applied,
+        };
         there_and_back(
             |out| request.encode(VERSION, out),
             |back| assert!(matches!(back, Message::SyncRequest(back) if back == request)),
@@ -146,6 +151,7 @@ fn vectors_clears_and_floors_come_back() {
                 held: random.below(2) == 0,
                 complete: random.below(2) == 0,
                 behind: random.below(2) == 0,
+                leftovers: random.below(2) == 0,
             },
             vector: ack.applied,
         };
