@@ -46,7 +46,6 @@ pub(crate) mod memory;
 pub mod model;
 #[cfg(not(loom))]
 pub(crate) mod open;
-#[cfg(not(loom))]
 pub(crate) mod outgoing;
 #[cfg(not(loom))]
 pub(crate) mod own_changes;
