@@ -47,7 +47,11 @@ const SPINS: &str = "NODE_SPINS";
 fn spinner() {
     if std::env::var_os(SPINS).is_some() {
         // Not a pause, at which a virtual processor may be taken away.
-        std::thread::spawn(|| (0_u64..).for_each(|number| _ = std::hint::black_box(number)));
+        std::thread::spawn(|| {
+            loop {
+                std::hint::black_box(0);
+            }
+        });
         let _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);
     }
