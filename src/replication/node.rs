@@ -35,6 +35,7 @@ mod isolation;
 mod key_queue;
 mod leave;
 mod link;
+mod losses;
 mod members;
 mod outbound;
 mod put_off;
@@ -89,6 +90,7 @@ pub(crate) struct Node {
     timers: Timers,
     actions: VecDeque<Action>,
     events: Events,
+    losses: Vec<losses::Loss>,
     counters: NodeCounters,
     /// Sources are to be looked at before the next output.
     review_due: bool,
@@ -116,6 +118,7 @@ impl Node {
             timers,
             actions: VecDeque::new(),
             events: Events::default(),
+            losses: Vec::new(),
             counters: NodeCounters::default(),
             review_due: false,
             scratch: Change::default(),
@@ -266,6 +269,7 @@ impl Node {
         if self.review_due {
             self.review(now);
         }
+        self.tell_losses();
         self.look_at_standing(now);
         self.look_at_isolation(now);
     }
