@@ -2,7 +2,7 @@
 //! it drops.
 //!
 //! ```text
-//!   overflow bucket:   free -> not looked at in this life: a few -> a free page -> all that were not looked at
+//!   overflow bucket:   free -> 64 x 64 that were not looked at in this life -> those of a free page
 //! ```
 //!
 //! Of an earlier life's buckets nobody knows which are free until each was looked at, and most are linked.
@@ -16,9 +16,9 @@ use crate::sync::Ordering;
 use crate::types::handle::{Handle, IndexWord};
 use crate::types::key::KeyHash;
 
-/// Looks at buckets of an earlier life before a page is taken, and in all.
-const OVERFLOW_ROUNDS: u32 = 4;
-const OVERFLOW_ROUNDS_MAX: u32 = 64;
+/// Looks at 64 buckets each that are of an earlier life, and mostly linked, before a page is taken: a part of a millisecond at
+/// the most. A page that is taken stays one of buckets.
+const OVERFLOW_LOOKS_MAX: u32 = 64;
 
 impl Slots for Engine {
     fn hash_of(&self, word: IndexWord) -> Option<KeyHash> {
@@ -52,11 +52,10 @@ impl Slots for Engine {
         let look = || self.prepare_step(ClassId::OVERFLOW);
         let get_page = || self.pages.assign(self.region.view(), PageKind::Overflow, ClassId::OVERFLOW, 0).is_some();
         let mut bucket = take();
-        for round in 0..OVERFLOW_ROUNDS_MAX {
-            // Buckets of an earlier life are mostly linked: after some of them a page that is free is the shorter way. Without
-            // one they are looked at further, since without a bucket an entry has to go.
-            let more = || (round != OVERFLOW_ROUNDS && look()) || get_page() || look();
-            if bucket.is_some() || !more() {
+        for round in 0..2 * OVERFLOW_LOOKS_MAX {
+            // A page that was free is what is looked at next.
+            let looked = || round != OVERFLOW_LOOKS_MAX && look();
+            if bucket.is_some() || !(looked() || (get_page() && look())) {
                 break;
             }
             bucket = take();
