@@ -23,6 +23,7 @@
 pub(crate) mod ahead;
 pub(crate) mod allocate;
 pub(crate) mod apply;
+pub(crate) mod buckets;
 pub(crate) mod changes;
 pub(crate) mod clear;
 #[cfg(not(loom))]
@@ -46,7 +47,6 @@ pub(crate) mod memory;
 pub mod model;
 #[cfg(not(loom))]
 pub(crate) mod open;
-#[cfg(not(loom))]
 pub(crate) mod outgoing;
 #[cfg(not(loom))]
 pub(crate) mod own_changes;
@@ -71,24 +71,24 @@ pub(crate) mod writing;
 use crate::arena::classes::{ClassId, Classes};
 use crate::arena::header::{Superblock, live};
 use crate::arena::layout::Layout;
-use crate::arena::page::{PageKind, Pages};
+use crate::arena::page::Pages;
 use crate::arena::pin::PinBudget;
 use crate::arena::reclaim::Limbo;
 use crate::arena::slot::{Run, Slot};
 use crate::eviction::ClassPolicy;
 use crate::eviction::expiry::TimeToLive;
 use crate::eviction::ghost::Ghost;
-use crate::index::{Dropped, Geometry, Index, Slots};
+use crate::index::{Geometry, Index, Slots};
 use crate::region::Region;
 use crate::sync::epoch::{Domain, Guard};
 use crate::sync::writers::Writers;
 use crate::sync::{AtomicBool, AtomicU64, GaugeU64, Mutex, OnceLock, Ordering, Turn};
 use crate::types::clock::HybridClock;
-use crate::types::handle::{Handle, IndexWord};
+use crate::types::handle::Handle;
 use crate::types::key::{Key, KeyHash, KeyHasher};
 use crate::types::limits::PINNED_SHARE_DIVISOR;
 use crate::types::version::Stamp;
-use counters::{Counter, Counters};
+use counters::Counters;
 use std::fmt;
 use zerocopy::FromZeros;
 
@@ -329,62 +329,6 @@ impl Engine {
         // Relaxed: gauges.
         let unseen = self.cleared.load(Ordering::Relaxed) + self.markers.load(Ordering::Relaxed);
         self.entries().saturating_sub(unseen)
-    }
-}
-
-impl Slots for Engine {
-    fn hash_of(&self, word: IndexWord) -> Option<KeyHash> {
-        self.pages.class_of(word.handle())?;
-        let slot = self.slot(word.handle())?;
-        if slot.generation() != word.generation() {
-            return None;
-        }
-        // SAFETY: the index calls under its caller's guard, with a word read under it.
-        let key = unsafe { slot.key() }?;
-        Some(self.hash(key))
-    }
-
-    fn dropping(&self, word: IndexWord, why: Dropped) {
-        match self.slot(word.handle()) {
-            Some(slot) if why == Dropped::NoRoom => self.before_unlink(slot),
-            _ => self.raise_all_floors(),
-        }
-    }
-
-    fn dropped(&self, word: IndexWord, why: Dropped) {
-        self.counters.add(match why {
-            Dropped::Damaged => Counter::Damaged,
-            Dropped::NoRoom => Counter::EvictedBucket,
-        });
-        self.retire_unlinked(word);
-    }
-
-    fn take_overflow(&self, _home: u32) -> Option<u64> {
-        for _ in 0..4 {
-            if let Some(bucket) = self.pages.take_slot(self.region.view(), ClassId::OVERFLOW) {
-                return Some(bucket.handle.offset());
-            }
-            if !self.prepare_step(ClassId::OVERFLOW) {
-                self.pages.assign(self.region.view(), PageKind::Overflow, ClassId::OVERFLOW, 0)?;
-            }
-        }
-        None
-    }
-
-    fn may_trim(&self) -> bool {
-        // Acquire: pairs with the Release in `prepare`, so that all of them have been looked at.
-        self.overflow_unknown.load(Ordering::Acquire) == 0
-    }
-
-    fn give_overflow(&self, offset: u64) {
-        self.pages.class(ClassId::OVERFLOW).limbo.fetch_add(1, Ordering::Relaxed);
-        self.let_wait(ClassId::OVERFLOW, &[Handle::from_offset(offset)]);
-    }
-
-    fn take_page(&self, number: u32) -> Option<u64> {
-        let page = self.pages.assign(self.region.view(), PageKind::Index, ClassId(0), 0)?;
-        self.pages.set_ordinal(self.region.view(), page, u64::from(number) + 1);
-        Some(self.pages.layout().page_start(page))
     }
 }
 

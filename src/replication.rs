@@ -13,6 +13,8 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod driver;
+#[cfg(test)]
+mod golden;
 pub(crate) mod membership;
 pub(crate) mod node;
 pub(crate) mod security;

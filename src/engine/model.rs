@@ -5,8 +5,10 @@
 
 mod census;
 mod cluster;
+mod outgoing;
 
 pub use census::Census;
+pub use outgoing::Sending;
 
 use crate::arena::classes::ClassId;
 use crate::arena::frame::FrameKind;
@@ -21,8 +23,8 @@ use crate::engine::insert::{Draft, Entry, Refusal, Source};
 use crate::engine::{Engine, Parts, Settings};
 use crate::eviction::expiry::TimeToLive;
 use crate::region::Region;
-use crate::sync::Ordering;
 use crate::sync::epoch::Guard;
+use crate::sync::{Arc, Ordering};
 use crate::types::clock::{HybridClock, ManualClock, TimeSource};
 use crate::types::key::{Key, KeyHash, KeyHasher, KeyspaceId};
 use crate::types::version::{Stamp, Version};
@@ -34,7 +36,7 @@ const VALUE_BYTES: u64 = 8;
 
 /// An engine.
 pub struct Model {
-    engine: Engine,
+    engine: Arc<Engine>,
 }
 
 /// How an insert ended.
@@ -98,10 +100,11 @@ impl Model {
         for at in (layout.data_start..layout.len()).step_by(SLOT_BYTES as usize) {
             region.view().make_slot(at);
         }
-        let engine = Engine::assemble(parts(region, layout, 1));
+        let mut engine = Engine::assemble(parts(region, layout, 1));
+        Self::allow_pins(&mut engine);
         engine.format();
         engine.sweep.set_settled();
-        let model = Self { engine };
+        let model = Self { engine: Arc::new(engine) };
         model.make_words();
         for _ in 0..prepared {
             assert!(model.engine.assign_page(CLASS));
@@ -123,7 +126,9 @@ impl Model {
 
     /// The same arena after a sudden end, in the next run.
     pub fn reopen(self) -> Self {
-        let Engine { region, run, pages, .. } = self.engine;
+        let Ok(Engine { region, run, pages, .. }) = Arc::try_unwrap(self.engine) else {
+            panic!("nobody else has the arena");
+        };
         let layout = *pages.layout();
         let engine = Engine::assemble(parts(region, layout, run.0 + 1));
         let mut entries = 0;
@@ -138,7 +143,7 @@ impl Model {
         engine.index.settle(engine.region.view(), &engine).expect("the last run left a whole index");
         engine.index.for_each(engine.region.view(), |_| entries += 1);
         engine.counters.expect_entries(entries);
-        Self { engine }
+        Self { engine: Arc::new(engine) }
     }
 
     /// Begins to empty the page that holds an entry.
@@ -334,7 +339,7 @@ impl Model {
     /// Splits one bucket.
     pub fn grow(&self) -> bool {
         let entries = self.engine.index.entries_before_growth(self.engine.region.view()) + 1;
-        self.engine.index.grow(self.engine.region.view(), &self.engine, entries) > 0
+        self.engine.index.grow(self.engine.region.view(), &*self.engine, entries) > 0
     }
 
     /// Entries replaced, entries moved to another page, pages moved.

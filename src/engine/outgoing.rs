@@ -63,6 +63,12 @@ impl PinnedFrame {
         // SAFETY: the pin keeps the slot from being reused, and published bytes do not change.
         unsafe { self.engine.region.view().payload(self.handle.offset(), FRAME_START, self.bytes) }
     }
+
+    /// The slot that is kept.
+    #[cfg(loom)]
+    pub(super) fn handle(&self) -> Handle {
+        self.handle
+    }
 }
 
 impl Drop for PinnedFrame {
@@ -82,9 +88,10 @@ impl fmt::Debug for PinnedFrame {
 
 impl Engine {
     /// The frame of a key as it is now; `None` if there is none. Up to `copied_max` bytes of value are appended to `into`.
-    pub(crate) fn outgoing(self: &Arc<Self>, key: Key<'_>, copied_max: u64, into: &mut Vec<u8>) -> Option<Outgoing> {
-        let guard = self.pin();
-        let slot = self.entry_slot(&guard, key)?;
+    /// A pin keeps the engine too; no method, since loom's `Arc` can be no `self`.
+    pub(crate) fn outgoing(this: &Arc<Self>, key: Key<'_>, copied_max: u64, into: &mut Vec<u8>) -> Option<Outgoing> {
+        let guard = this.pin();
+        let slot = this.entry_slot(&guard, key)?;
         // SAFETY: the guard was there before the search.
         let header = unsafe { slot.header() };
         let extent = header.extent();
@@ -94,10 +101,13 @@ impl Engine {
         let bytes = extent.end() - FRAME_START;
         // SAFETY: as above.
         let version = unsafe { slot.version() };
-        let pinned = extent.value_bytes > copied_max && self.pins.take(bytes);
-        let pinned = pinned && (slot.pin(self.run) || self.give_budget(bytes));
+        let pinned = extent.value_bytes > copied_max && this.pins.take(bytes);
+        if crate::sync::bite("outgoing.pinned-late") {
+            drop(guard);
+        }
+        let pinned = pinned && (slot.pin(this.run) || this.give_budget(bytes));
         let body = if pinned {
-            OutgoingBody::Pinned(PinnedFrame { engine: Arc::clone(self), handle: slot.handle(), bytes })
+            OutgoingBody::Pinned(PinnedFrame { engine: Arc::clone(this), handle: slot.handle(), bytes })
         } else if extent.value_bytes <= CHUNK_BYTES as u64 {
             // SAFETY: as above; the extent was checked.
             into.extend_from_slice(unsafe { slot.bytes(FRAME_START, bytes) });

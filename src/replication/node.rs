@@ -36,6 +36,7 @@ mod key_queue;
 mod leave;
 mod leftovers;
 mod link;
+mod losses;
 mod members;
 mod outbound;
 mod put_off;
@@ -92,6 +93,7 @@ pub(crate) struct Node {
     timers: Timers,
     actions: VecDeque<Action>,
     events: Events,
+    losses: Vec<losses::Loss>,
     counters: NodeCounters,
     /// Sources are to be looked at before the next output.
     review_due: bool,
@@ -121,6 +123,7 @@ impl Node {
             timers,
             actions: VecDeque::new(),
             events: Events::default(),
+            losses: Vec::new(),
             counters: NodeCounters::default(),
             review_due: false,
             scratch: Change::default(),
@@ -272,6 +275,7 @@ impl Node {
         if self.review_due {
             self.review(now);
         }
+        self.tell_losses();
         self.look_at_standing(now);
         self.look_at_isolation(now);
     }

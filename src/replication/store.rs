@@ -118,7 +118,7 @@ impl Store {
     /// The frame of a key as it is now: small ones are appended to `into`, large ones pinned, where the budget allows.
     /// `None`: there is none. Entries that reads do not see (tombstones, expired ones) are there too.
     pub(crate) fn outgoing(&self, key: Key<'_>, into: &mut Vec<u8>) -> Option<Outgoing> {
-        self.engine.outgoing(key, COPIED_VALUE_BYTES_MAX as u64, into)
+        Engine::outgoing(&self.engine, key, COPIED_VALUE_BYTES_MAX as u64, into)
     }
 
     /// The version that is there for a key, seen by reads or not.

@@ -1,7 +1,7 @@
 //! Who is inside a write, apart from who reads: what a close waits for.
 //!
 //! ```text
-//!   stripe = thread number % STRIPES:   | inside: the owner | inside: others |   128 B aligned
+//!   stripe = thread number % STRIPES:   | inside: the owner | others: even phase | odd phase |   128 B aligned
 //!
 //!   write   mark up -> full fence -> closed?  yes: refused   no: inside -> mark down
 //!   close   closed  -> full fence -> is every mark down?     yes: at rest, for good
@@ -16,10 +16,21 @@
 //!      | generation: 24                 | depth: 8     |   an owner's mark: who waits sees that it was outside meanwhile
 //!      +--------------------------------+--------------+
 //! ```
+//!
+//! Of a count of many it can not be told who has been outside meanwhile. So there are two: those who come put their mark up in
+//! the one of the phase, and who waits lets the other one run dry, changes the phase, and lets the first one run dry, which
+//! nobody enters any more but who had read the phase before.
+//!
+//! ```text
+//!   phase   even            odd
+//!   even    |########_______|____                 ####  marks that are up
+//!   odd     |__             |    ####
+//!             ^ dry          ^ changed ... dry: everybody who was inside has been outside
+//! ```
 
 #![forbid(unsafe_code)]
 
-use crate::sync::{AtomicBool, AtomicU32, EXCLUSIVE_THREADS, Ordering, Padded, bite, fence, thread_number};
+use crate::sync::{AtomicBool, AtomicU32, EXCLUSIVE_THREADS, GaugeUsize, Ordering, Padded, bite, fence, thread_number};
 use std::marker::PhantomData;
 
 #[cfg(not(loom))]
@@ -39,13 +50,18 @@ const GENERATION: u32 = DEPTH + 1;
 #[derive(Debug)]
 pub(crate) struct Writers {
     closed: AtomicBool,
+    /// Which count those who share a stripe enter.
+    phase: GaugeUsize,
+    /// Whoever waits changes the phase alone.
+    #[cfg(not(loom))]
+    waiting: crate::sync::Mutex<()>,
     stripes: Box<[Padded<Stripe>]>,
 }
 
 #[derive(Debug)]
 struct Stripe {
     own: AtomicU32,
-    others: AtomicU32,
+    others: [AtomicU32; 2],
 }
 
 /// A mark that is up; dropping it lowers it. Not `Send`: its thread lowers it.
@@ -58,8 +74,14 @@ pub(crate) struct Writing<'w> {
 
 impl Writers {
     pub(crate) fn new() -> Self {
-        let stripe = |_| Padded(Stripe { own: AtomicU32::new(0), others: AtomicU32::new(0) });
-        Self { closed: AtomicBool::new(false), stripes: (0..STRIPES).map(stripe).collect() }
+        let stripe = |_| Padded(Stripe { own: AtomicU32::new(0), others: [0, 0].map(AtomicU32::new) });
+        Self {
+            closed: AtomicBool::new(false),
+            phase: GaugeUsize::new(0),
+            #[cfg(not(loom))]
+            waiting: crate::sync::Mutex::new(()),
+            stripes: (0..STRIPES).map(stripe).collect(),
+        }
     }
 
     /// Puts the calling thread's mark up. The caller issues a full fence and then asks [`Writers::are_closed`].
@@ -72,7 +94,8 @@ impl Writers {
     fn mark_as(&self, number: usize) -> Writing<'_> {
         let stripe = &self.stripes[number % STRIPES];
         let owned = number < OWNED;
-        let mark = if owned { &stripe.own } else { &stripe.others };
+        // Relaxed: who reads a phase that is over is waited for, or marks behind the fence of who waits.
+        let mark = if owned { &stripe.own } else { &stripe.others[self.phase.load(Ordering::Relaxed)] };
         // Relaxed: the caller's fence orders it before the look at `closed`.
         if owned {
             mark.store(mark.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -105,34 +128,50 @@ impl Writers {
             return 0;
         }
         // Acquire: pairs with the Release of a mark that is lowered.
-        let of = |stripe: &Stripe| (stripe.own.load(Ordering::Acquire) & DEPTH) + stripe.others.load(Ordering::Acquire);
-        self.stripes.iter().map(|stripe| of(stripe)).sum()
+        let others = |stripe: &Stripe| stripe.others.iter().map(|mark| mark.load(Ordering::Acquire)).sum::<u32>();
+        self.stripes.iter().map(|stripe| (stripe.own.load(Ordering::Acquire) & DEPTH) + others(stripe)).sum()
     }
 
     /// Waits until every thread that is inside now has been outside once, at most so long; the rest is returned.
     #[cfg(not(loom))]
     pub(crate) fn await_those_inside(&self, at_most_ms: u64) -> u32 {
+        let _alone = crate::sync::lock(&self.waiting);
         // Pairs with the fence of a writer behind its mark: who marks later sees what the caller has published.
         fence(Ordering::SeqCst);
-        let began = std::time::Instant::now();
-        let mut waited_for = self.marks_up();
-        while !waited_for.is_empty() && began.elapsed().as_millis() < u128::from(at_most_ms) {
-            std::thread::yield_now();
-            waited_for.retain(Seen::is_still_up);
+        let until = std::time::Instant::now() + std::time::Duration::from_millis(at_most_ms);
+        let phase = self.phase.load(Ordering::Relaxed);
+        let owners = self.marks_up(|stripe| &stripe.own, true);
+        let late = await_down(self.marks_up(|stripe| &stripe.others[1 - phase], false), until);
+        if late == 0 {
+            // Relaxed: as in `mark_as`.
+            self.phase.store(1 - phase, Ordering::Relaxed);
         }
-        waited_for.iter().map(|seen| seen.depth(seen.bits)).sum()
+        let shared = await_down(self.marks_up(|stripe| &stripe.others[phase], false), until);
+        late + shared + await_down(owners, until)
     }
 
     #[cfg(not(loom))]
-    fn marks_up(&self) -> Vec<Seen<'_>> {
-        let marks = self.stripes.iter().flat_map(|stripe| [(&stripe.own, true), (&stripe.others, false)]);
+    fn marks_up<'w>(&'w self, mark: impl Fn(&'w Stripe) -> &'w AtomicU32, owned: bool) -> Vec<Seen<'w>> {
         // Acquire: pairs with the Release of a mark that is lowered.
-        let seen = marks.map(|(mark, owned)| Seen { mark, owned, bits: mark.load(Ordering::Acquire) });
+        let seen = self.stripes.iter().map(|stripe| mark(stripe));
+        let seen = seen.map(|mark| Seen { mark, owned, bits: mark.load(Ordering::Acquire) });
         seen.filter(|seen| seen.depth(seen.bits) > 0).collect()
     }
 
     pub(crate) fn heap_bytes(&self) -> u64 {
         size_of_val(&*self.stripes) as u64
+    }
+}
+
+/// Waits until none of them is up, at most until then; how many are.
+#[cfg(not(loom))]
+fn await_down(mut marks: Vec<Seen<'_>>, until: std::time::Instant) -> u32 {
+    loop {
+        marks.retain(Seen::is_still_up);
+        if marks.is_empty() || std::time::Instant::now() >= until {
+            return marks.iter().map(|seen| seen.depth(seen.bits)).sum();
+        }
+        std::thread::yield_now();
     }
 }
 
@@ -150,8 +189,7 @@ impl Seen<'_> {
         if self.owned { bits & DEPTH } else { bits }
     }
 
-    /// Whether its owner may have been inside all the time. Of a mark of many it can not be told whose it is: that one has to
-    /// be down.
+    /// Whether its owner may have been inside all the time; a count of many has to be 0 once.
     fn is_still_up(&self) -> bool {
         // Acquire: pairs with the Release of a mark that is lowered.
         let now = self.mark.load(Ordering::Acquire);
@@ -198,15 +236,52 @@ mod tests {
         let writers = Writers::new();
         let (owner, shared) = (3, EXCLUSIVE_THREADS);
         let (first, of_many) = (writers.mark_as(owner), writers.mark_as(shared));
-        let seen = writers.marks_up();
+        let seen = writers.marks_up(|stripe| &stripe.own, true);
         let nested = writers.mark_as(owner);
         drop(nested);
-        assert_eq!((seen.len(), seen.iter().filter(|seen| seen.is_still_up()).count()), (2, 2));
+        assert_eq!((seen.len(), seen.iter().filter(|seen| seen.is_still_up()).count()), (1, 1));
         drop(first);
         let again = writers.mark_as(owner);
-        assert_eq!(seen.iter().filter(|seen| seen.is_still_up()).count(), 1, "it came back");
+        assert_eq!(seen.iter().filter(|seen| seen.is_still_up()).count(), 0, "it came back");
         assert_eq!((writers.inside(), writers.await_those_inside(0)), (2, 2));
         drop((again, of_many));
         assert_eq!((writers.inside(), writers.await_those_inside(0)), (0, 0));
+    }
+
+    #[test]
+    fn a_crowd_that_comes_and_goes_is_not_waited_for() {
+        let writers = Writers::new();
+        let (stop, handed_over) = (AtomicBool::new(false), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // At every moment one of them is inside: the next one comes before the last one goes.
+                let mut inside = writers.mark_as(EXCLUSIVE_THREADS);
+                while !stop.load(Ordering::Relaxed) {
+                    inside = writers.mark_as(EXCLUSIVE_THREADS);
+                    handed_over.fetch_add(1, Ordering::Relaxed);
+                }
+                drop(inside);
+            });
+            while handed_over.load(Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            let rest = (0..20).map(|_| writers.await_those_inside(10_000)).find(|rest| *rest > 0);
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(rest, None);
+        });
+    }
+
+    #[test]
+    fn one_of_a_crowd_that_stays_is_waited_for_in_both_phases() {
+        let writers = Writers::new();
+        let stays = writers.mark_as(EXCLUSIVE_THREADS);
+        for _ in 0..3 {
+            assert_eq!(writers.await_those_inside(0), 1, "however often the phase changes");
+            let comes = writers.mark_as(EXCLUSIVE_THREADS + 1);
+            assert!(writers.await_those_inside(0) >= 1);
+            drop(comes);
+        }
+        drop(stays);
+        assert_eq!(writers.await_those_inside(0), 0);
     }
 }

@@ -11,7 +11,7 @@
 //! loudly if a value is torn, foreign, from nowhere, or older than one that it has shown. After each scenario the nodes have
 //! met, hold the same, what the ledger says, and no more heap than they may.
 //!
-//! `deaths` kills, stops   `networks` partitions, loss, a slow peer   `hostile` spoilt bytes, secrets, strangers
+//! `deaths` kills, stops   `busy` no processor to spare   `networks` partitions, loss, a slow peer   `hostile` spoilt bytes, secrets, strangers
 //! `arenas` that come from elsewhere   `rolling` replacement   `namespaces` the same over veth, where those can be made
 
 #[path = "../support/mod.rs"]
@@ -19,6 +19,7 @@
 mod support;
 
 mod arenas;
+mod busy;
 mod child;
 mod deaths;
 mod fabric;

@@ -7,7 +7,8 @@
 //!            nothing lost where everything fits;  after the sweep each slot exactly once;  then it is filled again
 //! ```
 //!
-//! Beside it, kills of a node in a cluster (`clustered`), and what a life leaves that ends in the middle of a sweep (`sweep`).
+//! Beside it, kills of a node in a cluster (`clustered`), what a life leaves that ends in the middle of a sweep (`sweep`), and
+//! writes into a warm arena with room (`room`).
 //!
 //! `ALSO_CACHE_KILLS=n` makes it n kills instead of 100, `ALSO_CACHE_SEED=n` another sequence.
 
@@ -20,6 +21,7 @@ mod support;
 mod child;
 mod clustered;
 mod lives;
+mod room;
 mod scenario;
 mod sweep;
 

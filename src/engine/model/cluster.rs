@@ -12,6 +12,7 @@ use crate::engine::apply::Applied;
 use crate::engine::insert::Source;
 use crate::engine::replicated::Replicated;
 use crate::region::Region;
+use crate::sync::Arc;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::stream::Origin;
 use crate::types::version::{Stamp, Version};
@@ -36,11 +37,12 @@ impl Model {
         for word in 0..2 * RING_PAGE_BYTES / 8 {
             region.view().word(ring_at + 8 * word);
         }
-        let engine = Engine::assemble(parts(region, layout, 1));
+        let mut engine = Engine::assemble(parts(region, layout, 1));
+        Self::allow_pins(&mut engine);
         engine.format();
         engine.sweep.set_settled();
         assert!(engine.replicated.set(Replicated::new(floors, ring, Origin(1))).is_ok(), "a new engine is no node's");
-        let model = Self { engine };
+        let model = Self { engine: Arc::new(engine) };
         model.make_words();
         for _ in 0..prepared {
             assert!(model.engine.assign_page(CLASS));

@@ -4,6 +4,7 @@
 
 mod bytes;
 mod deaths;
+mod golden;
 mod names;
 mod partitions;
 mod world;

@@ -130,6 +130,7 @@ impl Node {
         }
         if let Some(peer) = link.peer() {
             let (name, address, stream) = (peer.name.clone(), peer.address, peer.stream());
+            let incarnation = peer.incarnation;
             if let Some(address) = address.filter(|address| link.session.side != Side::Dialled(*address)) {
                 self.book.failed(now, address);
             }
@@ -149,7 +150,10 @@ impl Node {
                 self.lose_company(now, id, has_left);
                 if !is_replaced {
                     self.book.hasten(now);
-                    self.tell(if has_left { NodeEvent::PeerLeft { name } } else { NodeEvent::PeerLost { name } });
+                    match has_left {
+                        true => self.tell(NodeEvent::PeerLeft { name }),
+                        false => self.note_loss(now, name, incarnation),
+                    }
                 }
             }
             self.review_due = true;

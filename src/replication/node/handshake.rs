@@ -62,6 +62,11 @@ impl Node {
         if !has_greeted {
             self.greet(id);
         }
+        let is_news = !self.is_back(&peer) && !matches!(replaced, Some((_, CloseReason::Duplicate)));
+        if is_news {
+            let (name, incarnation, address) = (peer.name.clone(), peer.incarnation, peer.address);
+            self.tell(NodeEvent::PeerJoined { name, incarnation, address });
+        }
         self.establish(now, id, version, peer);
         if let Some((older, reason)) = replaced {
             let counter = match reason {
@@ -132,7 +137,7 @@ impl Node {
     fn establish(&mut self, now: Micros, id: ConnectionId, version: u8, peer: Peer) {
         let Some(link) = self.links.get_mut(&id) else { return };
         self.counters.handshakes += 1;
-        let (name, incarnation, address) = (peer.name.clone(), peer.incarnation, peer.address);
+        let (name, address) = (peer.name.clone(), peer.address);
         let theirs = peer.everything();
         self.streams.compare(&theirs);
         link.owed = if self.isolation.is_isolated() { Owed::Unknown } else { Owed::Vector(theirs) };
@@ -147,7 +152,6 @@ impl Node {
         self.review_due = true;
         self.adopt(now, id);
         self.timers.set_earlier(Timer::Tick, now.plus(self.config.timings.heartbeat_us));
-        self.tell(NodeEvent::PeerJoined { name, incarnation, address });
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod channel;
 mod datagram;
+mod golden;
 
 use super::{Secret, Secrets};
 

@@ -19,7 +19,7 @@ fn identity(number: usize) -> Identity {
     Identity { name: name.into(), rank: 7 << number, incarnation: Incarnation(3), address, leaving: number % 2 == 1 }
 }
 
-fn messages() -> Vec<Message<Identity>> {
+pub(super) fn messages() -> Vec<Message<Identity>> {
     let (third, probe_number) = (identity(3), 200);
     vec![
         Message::Announce,
@@ -35,14 +35,14 @@ fn messages() -> Vec<Message<Identity>> {
     ]
 }
 
-fn said(message: Message<Identity>) -> Said {
+pub(super) fn said(message: Message<Identity>) -> Said {
     let bare = matches!(message, Message::Announce | Message::TurnUndead);
     let states = [State::Alive, State::Suspect, State::Down].into_iter().enumerate();
     let updates = states.map(|(at, state)| Update::new(identity(at), 9, state)).filter(|_| !bare).collect();
     Said { header: Header { src: identity(0), src_incarnation: 513, dst: identity(1), message }, updates }
 }
 
-fn bytes_of(said: &Said) -> Vec<u8> {
+pub(super) fn bytes_of(said: &Said) -> Vec<u8> {
     let mut bytes = vec![1, 2, 3];
     said.write(&mut bytes).expect("all of it can be written");
     bytes

@@ -115,6 +115,66 @@ fn a_later_life_takes_the_place_of_the_one_before() {
     assert_eq!((host.node.counters().former_closed, host.node.members(host.now()).len()), (1, 1));
 }
 
+/// Two that dial each other at once, and what their users are told: the connection that "b" has made is met first, then the
+/// one that "a" has made, which stays.
+#[test]
+fn of_two_who_dial_each_other_at_once_no_event_tells() {
+    let clock = ManualClock::new();
+    let (mut one, mut other) = (Host::new("a", 1, &clock), Host::new("b", 2, &clock));
+    let (ours, theirs) = (connect(&mut one, &mut other, 1), connect(&mut other, &mut one, 2));
+    exchange(&mut one, &mut other, theirs);
+    let joined = |event: &NodeEvent| matches!(event, NodeEvent::PeerJoined { .. });
+    let count = |host: &mut Host| host.told().iter().map(joined).collect::<Vec<_>>();
+    assert_eq!((count(&mut one), count(&mut other)), (vec![true], vec![true]));
+    // "b" has greeted whom it accepted; "a" learns who that is, answers, and closes the connection that it has no use for.
+    let greeting = other.said(ours);
+    one.hears(ours, &greeting);
+    let answer = one.said(ours);
+    let closed = |action: Action| action == Action::Close(theirs, CloseReason::Duplicate);
+    assert!(std::iter::from_fn(|| one.node.poll_action()).any(closed));
+    // The end of that one is there before the answer.
+    other.node.handle_closed(other.now(), theirs, ClosedBy::Peer);
+    assert!(other.node.members(other.now()).is_empty());
+    other.hears(ours, &answer);
+    exchange(&mut one, &mut other, ours);
+    assert_eq!((one.node.members(one.now()).len(), other.node.members(other.now()).len()), (1, 1));
+    assert_eq!((one.told(), other.told()), (vec![], vec![]), "nobody came or went");
+    // And a loss is told as ever.
+    other.node.handle_closed(other.now(), ours, ClosedBy::Error);
+    assert_eq!(other.told(), [NodeEvent::PeerLost { name: "a".to_owned() }]);
+}
+
+#[test]
+fn a_loss_is_told_once_nobody_who_greeted_then_is_the_lost_one() {
+    let clock = ManualClock::new();
+    let mut host = Host::new("a", 1, &clock);
+    let lost = |name: &str| NodeEvent::PeerLost { name: name.to_owned() };
+    for ask in ["b", "c", "d"] {
+        assert_eq!(answer(&mut host, u32::from(ask.as_bytes()[0]), &Ask::of(ask)), None);
+    }
+    host.told();
+    let [first, second] = [200, 201].map(ConnectionId);
+    for id in [first, second] {
+        host.node.handle_connected(host.now(), id, Side::Accepted(address(9)));
+    }
+    for name in *b"bcd" {
+        host.node.handle_closed(host.now(), ConnectionId(u32::from(name)), ClosedBy::Error);
+    }
+    assert_eq!(host.told(), [], "each may be one of those two");
+    // A later life of one of them: the former one is lost.
+    host.hears(first, &Ask { incarnation: 6, ..Ask::of("b") }.bytes());
+    let told = host.told();
+    assert!(
+        matches!(&told[..], [one, NodeEvent::PeerJoined { incarnation: Incarnation(6), .. }] if *one == lost("b")),
+        "{told:?}"
+    );
+    // The other one never says who it is.
+    clock.advance(Duration::from_secs(60));
+    host.tick();
+    let told = host.told();
+    assert!(told.contains(&lost("c")) && told.contains(&lost("d")), "{told:?}");
+}
+
 #[test]
 fn peers_that_disagree_about_what_was_sent_begin_anew() {
     let clock = ManualClock::new();

@@ -13,6 +13,7 @@ use super::list::{Check, Suite};
 use crate::loom;
 use crate::step::{Ending, Step};
 use std::collections::HashMap;
+use std::path::Path;
 
 /// Where the test binaries are.
 pub(super) struct Built(HashMap<(Suite, String), String>);
@@ -46,7 +47,11 @@ impl Built {
         }
         for message in messages.lines() {
             let Ok(message) = serde_json::from_str::<serde_json::Value>(message) else { continue };
-            if let (Some(name), Some(path)) = (message["target"]["name"].as_str(), message["executable"].as_str()) {
+            let told = |what: &str| message["target"][what].as_str();
+            if let (Some(name), Some(source), Some(path)) =
+                (told("name"), told("src_path"), message["executable"].as_str())
+                && is_of(suite, Path::new(source))
+            {
                 self.0.insert((suite, name.to_owned()), path.to_owned());
             }
         }
@@ -66,6 +71,17 @@ impl Built {
     }
 }
 
+/// Whether the source of a binary is where its suite is: the models have a target `cluster`, too.
+fn is_of(suite: Suite, source: &Path) -> bool {
+    let folder = crate::root().join(match suite {
+        Suite::Loom => "loom-tests/tests",
+        Suite::Test => "tests",
+        Suite::Unit => "src",
+    });
+    // Without the steps back that are in the path of the root.
+    folder.canonicalize().is_ok_and(|folder| source.starts_with(folder))
+}
+
 fn cargo(suite: Suite) -> Step {
     match suite {
         Suite::Loom => loom::models("build", BUILD_LIMIT_S),
@@ -77,3 +93,18 @@ fn cargo(suite: Suite) -> Step {
 const BUILD_LIMIT_S: u64 = 900;
 /// Of one run; most take a second.
 const CHECK_LIMIT_S: u64 = 180;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_targets_of_one_name_the_one_of_the_suite_is_meant() {
+        let root = crate::root().canonicalize().expect("the repository is there");
+        let is_of = |suite, path: &str| is_of(suite, &root.join(path));
+        let (ours, model) = ("tests/cluster/main.rs", "loom-tests/tests/cluster.rs");
+        assert!(is_of(Suite::Test, ours) && !is_of(Suite::Test, model));
+        assert!(is_of(Suite::Loom, model) && !is_of(Suite::Loom, ours));
+        assert!(is_of(Suite::Unit, "src/lib.rs") && !is_of(Suite::Unit, "tools/xtask/src/main.rs"));
+    }
+}
