@@ -69,8 +69,8 @@ pub(super) fn cold_small(contestant: Contestant, quick: bool) -> Result<Figures>
         return stream::changes(quick, 1_000_000, 64);
     }
     let entries = if quick { 200_000 } else { 1_000_000 };
-    let (rate, _) = cold(entries, 64)?;
-    Ok(vec![figure("k entries/s", rate / 1e3)])
+    let (rate, before) = cold(entries, 64)?;
+    Ok(vec![figure("k entries/s", rate / 1e3), figure("before the sync, ms", before)])
 }
 
 /// A join of large entries, or as many bytes over a socket.
@@ -81,12 +81,12 @@ pub(super) fn cold_large(contestant: Contestant, quick: bool) -> Result<Figures>
         let took = tcp::stream(entries, bytes)?;
         return Ok(vec![figure("MB/s", (entries * bytes as u64) as f64 / took.as_secs_f64() / 1e6)]);
     }
-    let (rate, _) = cold(entries, bytes)?;
-    Ok(vec![figure("MB/s", rate * bytes as f64 / 1e6)])
+    let (rate, before) = cold(entries, bytes)?;
+    Ok(vec![figure("MB/s", rate * bytes as f64 / 1e6), figure("before the sync, ms", before)])
 }
 
-/// Entries a second of a join, from the start of the node until nothing is missing.
-fn cold(entries: u64, value_bytes: usize) -> Result<(f64, u64)> {
+/// Entries a second of a join, from the start of the node until nothing is missing; and how long it took until it began.
+fn cold(entries: u64, value_bytes: usize) -> Result<(f64, f64)> {
     let (cache, cluster) = origin(entries, value_bytes)?;
     // The open backs a file with memory, so that the join does not have to.
     let place = Place::find(CAPACITY, false)?;
@@ -104,7 +104,7 @@ fn cold(entries: u64, value_bytes: usize) -> Result<(f64, u64)> {
     if there.found != here.0 || there.wrong > 0 {
         return Err(Failure::Wrong(format!("{} of {} entries came, {} wrong", there.found, here.0, there.wrong)));
     }
-    Ok((there.found as f64 / peer.born.joined_in_ms * 1e3, peer.born.syncs))
+    Ok((there.found as f64 / peer.born.joined_in_ms * 1e3, peer.born.sync_after_ms))
 }
 
 /// A node that has it all.
