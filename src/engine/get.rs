@@ -45,7 +45,7 @@ impl Hit {
 /// A key that is being looked up: hashed, its home bucket on the way.
 #[derive(Clone, Copy)]
 pub(crate) struct Sought<'k> {
-    pub(super) key: Key<'k>,
+    pub(crate) key: Key<'k>,
     pub(crate) hash: KeyHash,
     pub(super) home: Home,
 }

@@ -51,7 +51,7 @@ mod timers;
 use crate::arena::change::Change;
 use crate::replication::session::time::Micros;
 use crate::replication::session::transmit::Transmit;
-use crate::replication::store::Store;
+use crate::replication::store::{ChangesAhead, Store};
 use crate::types::stream::{StreamId, Vector};
 use api::{Action, ConnectionId, Departure, MemberChange, NodeConfig, NodeEvent, Readiness};
 use book::Book;
@@ -94,6 +94,7 @@ pub(crate) struct Node {
     review_due: bool,
     /// The change that is being read.
     scratch: Change,
+    ahead: ChangesAhead,
 }
 
 impl Node {
@@ -119,6 +120,7 @@ impl Node {
             counters: NodeCounters::default(),
             review_due: false,
             scratch: Change::default(),
+            ahead: ChangesAhead::default(),
             config,
             store,
         };
@@ -252,7 +254,7 @@ impl Node {
     pub(crate) fn heap_bytes(&self) -> usize {
         let of_link =
             |link: &Link| link.session.heap_bytes() + link.donor.as_ref().map_or(0, |donor| donor.heap_bytes());
-        self.relays.bytes() + self.links.values().map(of_link).sum::<usize>()
+        self.ahead.heap_bytes() + self.relays.bytes() + self.links.values().map(of_link).sum::<usize>()
     }
 
     fn tell(&mut self, event: NodeEvent) {

@@ -74,7 +74,7 @@ fn frames(store: &Store, from: &mut Position) -> Vec<Vec<u8>> {
                 *from = next;
                 let Some(key) = change.key() else { continue };
                 let mut bytes = Vec::new();
-                match store.outgoing(key, &mut bytes) {
+                match store.outgoing(&store.approach(key), &mut bytes) {
                     Some(Outgoing { body: OutgoingBody::Copied, version, .. })
                         if version.origin == store.stream().origin.0 => {}
                     Some(Outgoing { body: OutgoingBody::Pinned(frame), .. }) => bytes.extend_from_slice(frame.bytes()),
