@@ -186,7 +186,6 @@ impl Engine {
         }
         self.prefetch_announcement(entry);
         let (mut guard, mut draft) = self.draft(guard, key, bytes, &entry.version)?;
-        self.prefetch_old(sought);
         if bytes > COPIED_UNDER_GUARD_MAX {
             drop(guard);
             self.fill(&mut draft, content);

@@ -151,6 +151,8 @@ impl Engine {
     ) -> Result<bool, Refusal> {
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
         self.write_frame(slot, key, draft, entry);
+        // The bucket has been on its way since the key was sought: asked earlier, it would be waited for.
+        self.prefetch_old(hash);
         failpoint!("insert.written");
         self.publish_written(guard, key, hash, draft, entry)
     }

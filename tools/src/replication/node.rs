@@ -41,6 +41,8 @@ pub(super) struct Born {
     pub(super) serving_ms: f64,
     pub(super) complete_ms: f64,
     pub(super) joined_in_ms: f64,
+    /// Processor time for the latter.
+    pub(super) joined_cpu_ns: u64,
     /// From the start of the node to the begin of its first sync.
     pub(super) sync_after_ms: f64,
     pub(super) confirmed: bool,
@@ -133,7 +135,7 @@ pub(super) fn start(cache: &Cache, birth: &Birth) -> Result<Cluster> {
 
 fn begin(birth: &Birth) -> Result<(Cache, Cluster, Born)> {
     let cache = open(birth.capacity, birth.file.as_ref())?;
-    let started = Instant::now();
+    let (started, cpu_ns) = (Instant::now(), machine::process_cpu_ns());
     let cluster = start(&cache, birth)?;
     let mut born = Born {
         address: cluster.local_address(),
@@ -142,12 +144,14 @@ fn begin(birth: &Birth) -> Result<(Cache, Cluster, Born)> {
         complete_ms: f64::NAN,
         joined_in_ms: f64::NAN,
         sync_after_ms: f64::NAN,
+        joined_cpu_ns: 0,
         confirmed: false,
         syncs: 0,
     };
     if birth.wait {
         catch_up(&cluster, birth, started, &mut born)?;
         born.joined_in_ms = started.elapsed().as_secs_f64() * 1e3;
+        born.joined_cpu_ns = machine::process_cpu_ns() - cpu_ns;
     }
     Ok((cache, cluster, born))
 }
