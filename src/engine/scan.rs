@@ -7,6 +7,8 @@
 //!
 //! A slot lies anywhere, so whoever loads one after another waits for the memory each time.
 
+#![cfg(not(loom))]
+
 use crate::engine::Engine;
 use crate::sync::epoch::Guard;
 use crate::types::handle::IndexWord;
