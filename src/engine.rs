@@ -62,6 +62,7 @@ pub(crate) mod replicated;
 pub(crate) mod resize;
 pub(crate) mod retire;
 pub(crate) mod runs;
+pub(crate) mod scan;
 pub(crate) mod shown;
 pub(crate) mod statistics;
 pub(crate) mod sweep;

@@ -21,6 +21,8 @@ pub(crate) struct ReceivedFrame<'a> {
     pub(crate) ttl: u32,
     pub(crate) key: Key<'a>,
     pub(crate) value: &'a [u8],
+    /// All of it, if that is byte for byte what a slot with it holds: it can be put there as it came, checksum and all.
+    pub(crate) whole: Option<&'a [u8]>,
 }
 
 /// Why bytes are no frame.
@@ -74,6 +76,15 @@ impl<'a> FrameHead<'a> {
         Ok(Self { header, version, key, head_bytes, value_bytes })
     }
 
+    /// Whether a node that writes this entry writes exactly these bytes: nothing in them is there that need not be, and the
+    /// padding is zero.
+    fn is_as_written(&self, bytes: &[u8]) -> bool {
+        let extent = self.header.extent();
+        let padding = (extent.key_start + extent.key_bytes - FRAME_START) as usize..self.head_bytes;
+        Extent::of(&self.version, self.key.bytes.len(), self.value_bytes) == extent
+            && bytes[padding].iter().all(|byte| *byte == 0)
+    }
+
     /// Bytes of the whole frame on the wire.
     pub(crate) fn frame_bytes(&self) -> u64 {
         self.head_bytes as u64 + self.value_bytes
@@ -106,6 +117,7 @@ impl<'a> ReceivedFrame<'a> {
             ttl: head.header.ttl(),
             key: head.key,
             value: &bytes[head.head_bytes..],
+            whole: head.is_as_written(bytes).then_some(bytes),
         })
     }
 }

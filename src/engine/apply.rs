@@ -10,7 +10,7 @@
 //! replaces a newer one, absent keys are compared with the floor of their range, and two whose order nobody can know leave
 //! the key absent.
 
-use crate::arena::frame::FrameKind;
+use crate::arena::frame::{Extent, FRAME_START, FrameKind};
 use crate::arena::header::live;
 use crate::arena::received::ReceivedFrame;
 use crate::engine::Engine;
@@ -23,7 +23,24 @@ use crate::types::limits::{FLOOR_AHEAD_MAX_US, STAMP_SKEW_MAX_US};
 use crate::types::version::{Stamp, Version};
 
 /// Bytes that are copied under a guard; what takes longer is copied without, so that grace periods can pass.
-const COPIED_UNDER_GUARD_MAX: usize = 64 << 10;
+const COPIED_UNDER_GUARD_MAX: u64 = 64 << 10;
+
+/// What is put into a slot.
+#[derive(Clone, Copy)]
+pub(super) enum Content<'a> {
+    Value(&'a [u8]),
+    /// A whole frame as another node has written it, its checksum found right.
+    Frame(&'a [u8]),
+}
+
+impl Content<'_> {
+    fn value_bytes(self, version: &Version, key: Key<'_>) -> u64 {
+        match self {
+            Self::Value(value) => value.len() as u64,
+            Self::Frame(whole) => whole.len() as u64 + FRAME_START - Extent::of(version, key.bytes.len(), 0).end(),
+        }
+    }
+}
 
 /// What became of a frame that was applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,12 +84,11 @@ impl Entry {
 }
 
 impl Engine {
-    /// Applies a frame that another node sent. Idempotent.
-    pub(crate) fn apply(&self, frame: &ReceivedFrame<'_>, source: Source) -> Applied {
+    /// Applies a frame that another node sent; its key has been sought. Idempotent.
+    pub(crate) fn apply(&self, sought: &Sought<'_>, frame: &ReceivedFrame<'_>, source: Source) -> Applied {
         let Some((_writing, guard)) = self.begin_write() else { return Applied::Closed };
-        let sought = self.seek(frame.key);
         if !self.follow(frame.version.stamp) {
-            self.void_ahead(&sought, &frame.version);
+            self.void_ahead(sought, &frame.version);
             return Applied::Ahead;
         }
         if frame.kind == FrameKind::Invalidation {
@@ -89,11 +105,15 @@ impl Engine {
             return Applied::Older;
         }
         let entry = Entry::of_peer(frame.version, frame.ttl, frame.kind, source);
-        Applied::of(self.store(guard, &sought, frame.value, &entry), &frame.version)
+        let content = frame.whole.map_or(Content::Value(frame.value), Content::Frame);
+        Applied::of(self.store_content(guard, sought, content, &entry), &frame.version)
     }
 
     /// Lets the clock follow a stamp made elsewhere; `false`, and nothing, if that is too far ahead.
     pub(crate) fn follow(&self, stamp: Stamp) -> bool {
+        if self.clock.has_reached(stamp) {
+            return true;
+        }
         let is_ahead = |now_us: u64| stamp.micros().saturating_sub(now_us) > STAMP_SKEW_MAX_US;
         // The coarse clock is late, never early: what is not too far ahead of it is none of the fine one either.
         let is_ahead = is_ahead(self.clock.coarse_us()) && is_ahead(self.clock.fine_us());
@@ -135,7 +155,17 @@ impl Engine {
         value: &[u8],
         entry: &Entry,
     ) -> Result<bool, Refusal> {
-        let stored = self.try_store(guard, sought, value, entry);
+        self.store_content(guard, sought, Content::Value(value), entry)
+    }
+
+    fn store_content(
+        &self,
+        guard: Guard,
+        sought: &Sought<'_>,
+        content: Content<'_>,
+        entry: &Entry,
+    ) -> Result<bool, Refusal> {
+        let stored = self.try_store(guard, sought, content, entry);
         if let Err(refusal) = &stored {
             self.refused(sought.key, sought.hash, refusal, entry);
         }
@@ -146,28 +176,38 @@ impl Engine {
         &self,
         guard: Guard,
         sought: &Sought<'_>,
-        value: &[u8],
+        content: Content<'_>,
         entry: &Entry,
     ) -> Result<bool, Refusal> {
-        if value.len() as u64 > self.settings.value_bytes_max {
+        let Sought { key, hash, .. } = *sought;
+        let bytes = content.value_bytes(&entry.version, key);
+        if bytes > self.settings.value_bytes_max {
             return Err(Refusal::TooLarge);
         }
-        let Sought { key, hash, .. } = *sought;
         self.prefetch_announcement(entry);
-        let (mut guard, mut draft) = self.draft(guard, key, value.len() as u64, &entry.version)?;
-        self.prefetch_old(sought);
-        if value.len() > COPIED_UNDER_GUARD_MAX {
+        let (mut guard, mut draft) = self.draft(guard, key, bytes, &entry.version)?;
+        if bytes > COPIED_UNDER_GUARD_MAX {
             drop(guard);
-            self.fill(&mut draft, value);
+            self.fill(&mut draft, content);
             guard = self.pin();
         } else {
-            self.fill(&mut draft, value);
+            self.fill(&mut draft, content);
         }
-        self.publish(&guard, key, hash, &draft, entry)
+        match content {
+            Content::Value(_) => self.publish(&guard, key, hash, &draft, entry),
+            Content::Frame(_) => {
+                self.begin_entry(self.slot(draft.handle).expect("a draft lies in the region"), &draft, entry);
+                self.publish_written(&guard, key, hash, &draft, entry)
+            }
+        }
     }
 
     #[inline]
-    fn fill(&self, draft: &mut Draft, value: &[u8]) {
+    fn fill(&self, draft: &mut Draft, content: Content<'_>) {
+        let value = match content {
+            Content::Value(value) => value,
+            Content::Frame(whole) => return self.draft_frame_mut(draft).copy_from_slice(whole),
+        };
         #[cfg(feature = "values-on-heap")]
         if self.fill_on_heap(draft, value) {
             return;

@@ -45,7 +45,7 @@ impl Hit {
 /// A key that is being looked up: hashed, its home bucket on the way.
 #[derive(Clone, Copy)]
 pub(crate) struct Sought<'k> {
-    pub(super) key: Key<'k>,
+    pub(crate) key: Key<'k>,
     pub(crate) hash: KeyHash,
     pub(super) home: Home,
 }
@@ -275,13 +275,14 @@ impl Engine {
     /// Starts to load what an insert will look at once the home bucket of its key is there: the slot that it may replace,
     /// and what is behind the bucket.
     #[inline]
-    pub(super) fn prefetch_old(&self, sought: &Sought<'_>) {
+    pub(super) fn prefetch_old(&self, hash: KeyHash) {
         if cfg!(loom) {
             return;
         }
         let region = self.region.view();
-        region.prefetch(self.index.aim(region, sought.hash, sought.home).word.handle().offset());
-        self.index.prefetch_beyond(region, sought.home);
+        let home = self.index.home(region, hash);
+        region.prefetch(self.index.aim(region, hash, home).word.handle().offset());
+        self.index.prefetch_beyond(region, home);
     }
 
     /// Starts to load what an insert of this key will change: its bucket, its ghosts, the stripe.

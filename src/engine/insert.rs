@@ -125,6 +125,13 @@ impl Engine {
         unsafe { slot.bytes_mut(draft.extent.value_start, draft.extent.value_bytes) }
     }
 
+    /// The frame of a draft, to be written: from its header to the end of the value.
+    pub(super) fn draft_frame_mut<'d>(&'d self, draft: &'d mut Draft) -> &'d mut [u8] {
+        let slot = self.slot(draft.handle).expect("a draft lies in the region");
+        // SAFETY: a draft's slot is WRITING and owned by it, and it is borrowed exclusively.
+        unsafe { slot.bytes_mut(FRAME_START, draft.extent.end() - FRAME_START) }
+    }
+
     /// Gives an unpublished slot back.
     pub(crate) fn abandon(&self, draft: &Draft) {
         #[cfg(feature = "values-on-heap")]
@@ -144,6 +151,8 @@ impl Engine {
     ) -> Result<bool, Refusal> {
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
         self.write_frame(slot, key, draft, entry);
+        // The bucket has been on its way since the key was sought: asked earlier, it would be waited for.
+        self.prefetch_old(hash);
         failpoint!("insert.written");
         self.publish_written(guard, key, hash, draft, entry)
     }
@@ -184,6 +193,11 @@ impl Engine {
         if self.has_heap_values() {
             FrameHeader::cover(frame, self.draft_bytes(draft));
         }
+        self.begin_entry(slot, draft, entry);
+    }
+
+    /// What a written frame needs beside its bytes.
+    pub(super) fn begin_entry(&self, slot: Slot<'_>, draft: &Draft, entry: &Entry) {
         slot.set_frequency(entry.cost.min(FREQUENCY_MAX - 1));
         if let Some(at) = entry.ttl.deadline(entry.version.micros())
             && let Some((page, _)) = self.pages.slot_number(draft.handle)

@@ -12,11 +12,11 @@
 use crate::arena::frame::{Extent, FRAME_START, FrameHeader, FrameKind, FrameMeta, HEADER_BYTES};
 use crate::arena::slot::Slot;
 use crate::engine::Engine;
-use crate::engine::get::HasKey;
+use crate::engine::get::{HasKey, Sought};
 use crate::sync::Arc;
 use crate::sync::epoch::Guard;
-use crate::types::handle::{Handle, IndexWord};
-use crate::types::key::Key;
+use crate::types::handle::Handle;
+use crate::types::key::{Key, KeyHash};
 use crate::types::limits::CHUNK_BYTES;
 use crate::types::version::Version;
 use std::fmt;
@@ -44,17 +44,6 @@ pub(crate) struct PinnedFrame {
     engine: Arc<Engine>,
     handle: Handle,
     bytes: u64,
-}
-
-/// An entry that a scan met.
-#[derive(Debug)]
-pub(crate) struct Scanned<'a> {
-    pub(crate) key: Key<'a>,
-    pub(crate) version: Version,
-    /// Hits, 0 to 3.
-    pub(crate) frequency: u8,
-    /// Where its slot begins; no other one begins there.
-    pub(crate) offset: u64,
 }
 
 impl PinnedFrame {
@@ -89,9 +78,14 @@ impl fmt::Debug for PinnedFrame {
 impl Engine {
     /// The frame of a key as it is now; `None` if there is none. Up to `copied_max` bytes of value are appended to `into`.
     /// A pin keeps the engine too; no method, since loom's `Arc` can be no `self`.
-    pub(crate) fn outgoing(this: &Arc<Self>, key: Key<'_>, copied_max: u64, into: &mut Vec<u8>) -> Option<Outgoing> {
+    pub(crate) fn outgoing(
+        this: &Arc<Self>,
+        sought: &Sought<'_>,
+        copied_max: u64,
+        into: &mut Vec<u8>,
+    ) -> Option<Outgoing> {
         let guard = this.pin();
-        let slot = this.entry_slot(&guard, key)?;
+        let slot = this.slot_sought(&guard, sought.key, sought.hash)?;
         // SAFETY: the guard was there before the search.
         let header = unsafe { slot.header() };
         let extent = header.extent();
@@ -132,42 +126,15 @@ impl Engine {
     }
 
     /// The slot of a key's entry, checked.
-    fn entry_slot(&self, _guard: &Guard, key: Key<'_>) -> Option<Slot<'_>> {
+    pub(super) fn entry_slot(&self, guard: &Guard, key: Key<'_>) -> Option<Slot<'_>> {
+        self.slot_sought(guard, key, self.hash(key))
+    }
+
+    fn slot_sought(&self, _guard: &Guard, key: Key<'_>, hash: KeyHash) -> Option<Slot<'_>> {
         let check = HasKey { engine: self, key };
-        let found = self.index.find(self.region.view(), self.hash(key), &check)?;
+        let found = self.index.find(self.region.view(), hash, &check)?;
         let slot = self.slot(found.word.handle())?;
         (slot.control().is_readable(self.run) || self.first_read(slot, &found)).then_some(slot)
-    }
-
-    /// Visits the entries of the buckets from `first` on, until at least `want` were met or so many buckets were looked at
-    /// as may be empty; returns the bucket behind them, `None` at the end. Each entry present throughout a whole walk is seen at least once.
-    pub(crate) fn scan(&self, first: u32, want: usize, visit: &mut dyn FnMut(&Scanned<'_>)) -> Option<u32> {
-        let (guard, mut met) = (self.pin(), 0);
-        for bucket in first..self.index.buckets(self.region.view()) {
-            self.index.for_each_in(self.region.view(), bucket, |word| {
-                if let Some(scanned) = self.scanned(&guard, word) {
-                    met += 1;
-                    visit(&scanned);
-                }
-            });
-            if met >= want || bucket - first >= SCANNED_BUCKETS_MAX {
-                return Some(bucket + 1);
-            }
-        }
-        None
-    }
-
-    fn scanned<'g>(&'g self, guard: &'g Guard, word: IndexWord) -> Option<Scanned<'g>> {
-        let slot = self.slot(word.handle())?;
-        if slot.generation() != word.generation() {
-            return None;
-        }
-        // SAFETY: the guard was there before the word was read.
-        let key = unsafe { slot.key() }?;
-        let slot = self.entry_slot(guard, key).filter(|found| found.handle() == slot.handle())?;
-        // SAFETY: as above.
-        let version = unsafe { slot.version() };
-        Some(Scanned { key, version, frequency: slot.frequency(), offset: slot.handle().offset() })
     }
 }
 
@@ -179,8 +146,5 @@ pub(crate) fn write_marker(kind: FrameKind, key: Key<'_>, version: &Version, int
     let meta = FrameMeta { version: *version, ttl: 0, kind };
     FrameHeader::new(key, 0, &meta).write(version, key, extent.value_start, &mut into[start..]);
 }
-
-/// Buckets of one step of a scan: a clear leaves an index of any size empty.
-const SCANNED_BUCKETS_MAX: u32 = 4_096;
 
 const _: () = assert!(HEADER_BYTES > FRAME_START);

@@ -2,6 +2,7 @@
 
 use crate::arena::frame::FrameKind;
 use crate::engine::Engine;
+use crate::engine::apply::Content;
 use crate::engine::get::{HasKey, Sought};
 use crate::engine::insert::{Entry, Source};
 use crate::eviction::expiry::TimeToLive;
@@ -21,7 +22,7 @@ impl Engine {
         let version = Version::instant(self.stamp(), self.origin().0);
         let entry =
             Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Tombstone, cost: 0, source: Source::Local };
-        let visible = match self.try_store(guard, sought, &[], &entry) {
+        let visible = match self.try_store(guard, sought, Content::Value(&[]), &entry) {
             Ok(visible) => visible,
             Err(_) => {
                 let guard = self.pin();

@@ -65,7 +65,20 @@ impl Index {
             }
             done += 1;
         }
+        if done > 0 && !cfg!(loom) {
+            self.prefetch_splits(region, done as u32);
+        }
         done
+    }
+
+    /// Starts to load the slots that the next splits will look at.
+    fn prefetch_splits(&self, region: View<'_>, splits: u32) {
+        let next = self.table.count(region);
+        for source in (next..next.saturating_add(splits)).filter_map(|target| self.table.source(target)) {
+            for place in self.table.bucket(source).places() {
+                region.prefetch(place.read(region).handle().offset());
+            }
+        }
     }
 
     /// Splits the next bucket in line; `false` if that can not be done now.

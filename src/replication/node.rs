@@ -53,7 +53,7 @@ mod timers;
 use crate::arena::change::Change;
 use crate::replication::session::time::Micros;
 use crate::replication::session::transmit::Transmit;
-use crate::replication::store::Store;
+use crate::replication::store::{ChangesAhead, Store};
 use crate::types::stream::{StreamId, Vector};
 use api::{Action, ConnectionId, Departure, MemberChange, NodeConfig, NodeEvent, Readiness};
 use book::Book;
@@ -99,6 +99,7 @@ pub(crate) struct Node {
     review_due: bool,
     /// The change that is being read.
     scratch: Change,
+    ahead: ChangesAhead,
 }
 
 impl Node {
@@ -127,6 +128,7 @@ impl Node {
             counters: NodeCounters::default(),
             review_due: false,
             scratch: Change::default(),
+            ahead: ChangesAhead::default(),
             config,
             store,
         };
@@ -261,7 +263,8 @@ impl Node {
         let of_link =
             |link: &Link| link.session.heap_bytes() + link.donor.as_ref().map_or(0, |donor| donor.heap_bytes());
         let of_sync = self.sync.as_ref().map_or(0, SyncReceiver::heap_bytes);
-        self.relays.bytes() + of_sync + self.links.values().map(of_link).sum::<usize>()
+        let of_links = self.links.values().map(of_link).sum::<usize>();
+        self.ahead.heap_bytes() + self.relays.bytes() + of_sync + of_links
     }
 
     fn tell(&mut self, event: NodeEvent) {

@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::engine::insert::Source;
 use crate::engine::outgoing;
 use crate::sync::Arc;
+use crate::sync::epoch::Guard;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::limits::{CHUNK_BYTES, COPIED_VALUE_BYTES_MAX};
 use crate::types::stream::{Position, StreamId, StreamRange, Vector};
@@ -22,11 +23,13 @@ use crate::types::version::{Stamp, Version};
 use std::ops::Range;
 
 pub(crate) use crate::arena::ring::settle::Settled;
+pub(crate) use crate::engine::ahead::ChangesAhead;
 pub(crate) use crate::engine::apply::Applied;
 pub(crate) use crate::engine::enlist::{EnlistFailure, Origination};
 pub(crate) use crate::engine::filling::Filling;
 pub(crate) use crate::engine::get::Sought;
-pub(crate) use crate::engine::outgoing::{Outgoing, OutgoingBody, PinnedFrame, Scanned};
+pub(crate) use crate::engine::outgoing::{Outgoing, OutgoingBody, PinnedFrame};
+pub(crate) use crate::engine::scan::Scanned;
 
 /// One node's entries and changes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -99,10 +102,19 @@ impl Store {
         self.engine.read_own_change(at, into)
     }
 
-    /// Starts to load the entries of own changes from a position on; returns the position behind those. `scratch` is
-    /// anything then.
-    pub(crate) fn approach_changes(&self, from: Position, scratch: &mut Change) -> Position {
-        self.engine.approach_changes(from, scratch)
+    /// The same, and starts to load the entries of the changes behind it.
+    pub(crate) fn next_change(&self, at: Position, ahead: &mut ChangesAhead, into: &mut Change) -> Read<Position> {
+        self.engine.next_own_change(at, ahead, into)
+    }
+
+    /// Follows the newest of some stamps, if it is not too far ahead: then all are followed.
+    pub(crate) fn follow_newest(&self, stamp: Stamp) {
+        self.engine.follow_newest(stamp);
+    }
+
+    /// Lets several looks at entries follow each other at less cost, for as long as this is held.
+    pub(crate) fn guard(&self) -> Guard {
+        self.engine.pin()
     }
 
     /// Starts to load where a key is looked up, for [`Store::approach_entry`] a while later.
@@ -117,8 +129,8 @@ impl Store {
 
     /// The frame of a key as it is now: small ones are appended to `into`, large ones pinned, where the budget allows.
     /// `None`: there is none. Entries that reads do not see (tombstones, expired ones) are there too.
-    pub(crate) fn outgoing(&self, key: Key<'_>, into: &mut Vec<u8>) -> Option<Outgoing> {
-        Engine::outgoing(&self.engine, key, COPIED_VALUE_BYTES_MAX as u64, into)
+    pub(crate) fn outgoing(&self, sought: &Sought<'_>, into: &mut Vec<u8>) -> Option<Outgoing> {
+        Engine::outgoing(&self.engine, sought, COPIED_VALUE_BYTES_MAX as u64, into)
     }
 
     /// The version that is there for a key, seen by reads or not.
@@ -133,12 +145,17 @@ impl Store {
 
     /// Applies a frame of a stream. Idempotent; what it leaves does not depend on the order of what comes before and after.
     pub(crate) fn apply(&self, frame: &ReceivedFrame<'_>) -> Applied {
-        self.engine.apply(frame, Source::Peer)
+        self.apply_sought(&self.approach(frame.key), frame)
+    }
+
+    /// The same where the frame's key has been approached.
+    pub(crate) fn apply_sought(&self, sought: &Sought<'_>, frame: &ReceivedFrame<'_>) -> Applied {
+        self.engine.apply(sought, frame, Source::Peer)
     }
 
     /// Applies a frame that a donor sent during a join: the donor has compared it with its own floors.
-    pub(crate) fn apply_from_donor(&self, frame: &ReceivedFrame<'_>) -> Applied {
-        self.engine.apply(frame, Source::Donor)
+    pub(crate) fn apply_from_donor(&self, sought: &Sought<'_>, frame: &ReceivedFrame<'_>) -> Applied {
+        self.engine.apply(sought, frame, Source::Donor)
     }
 
     /// Takes room for a large value whose head has come.
@@ -212,7 +229,18 @@ impl Store {
     /// Visits entries from an index bucket on, until at least `want` were met; returns the bucket behind, `None` at the end.
     /// Holds a guard meanwhile.
     pub(crate) fn scan(&self, from: u32, want: usize, visit: &mut dyn FnMut(&Scanned<'_>)) -> Option<u32> {
-        self.engine.scan(from, want, visit)
+        self.scan_some(from, want, &mut |_| true, visit)
+    }
+
+    /// The same, but visits only those whose hits are wanted.
+    pub(crate) fn scan_some(
+        &self,
+        from: u32,
+        want: usize,
+        is_wanted: &mut dyn FnMut(u8) -> bool,
+        visit: &mut dyn FnMut(&Scanned<'_>),
+    ) -> Option<u32> {
+        self.engine.scan(from, want, is_wanted, visit)
     }
 
     /// How far each stream had been applied, as the arena says. Empty after a cold start.

@@ -185,6 +185,13 @@ impl HybridClock {
         Stamp(self.last.load(Ordering::Relaxed))
     }
 
+    /// Whether the next stamp made here is above this one.
+    #[inline]
+    pub(crate) fn has_reached(&self, stamp: Stamp) -> bool {
+        // Relaxed: as in `stamp`.
+        self.last.load(Ordering::Relaxed) >= stamp.0
+    }
+
     /// Follows a stamp that was made elsewhere: the next one made here is above it.
     pub(crate) fn observe(&self, stamp: Stamp, ceiling: &AtomicU64) {
         // Relaxed: as in `stamp`.

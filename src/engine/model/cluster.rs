@@ -61,8 +61,9 @@ impl Model {
             ttl: 0,
             key: Key { keyspace: KeyspaceId::RAW, bytes: &bytes },
             value: &value,
+            whole: None,
         };
-        self.engine.apply(&frame, Source::Peer) == Applied::Stored
+        self.engine.apply(&self.engine.seek(frame.key), &frame, Source::Peer) == Applied::Stored
     }
 
     /// Removes a key as a caller of this node: a tombstone takes its place.

@@ -51,7 +51,8 @@ impl Model {
     pub fn send(&self, key: u8) -> Option<Sending> {
         let bytes = [key];
         let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
-        let outgoing = Engine::outgoing(&self.engine, key, 0, &mut Vec::new())?;
+        let sought = self.engine.seek(key);
+        let outgoing = Engine::outgoing(&self.engine, &sought, 0, &mut Vec::new())?;
         let OutgoingBody::Pinned(frame) = outgoing.body else { return None };
         Some(Sending { stamp: outgoing.version.stamp.0, frame })
     }

@@ -13,7 +13,7 @@
 #![forbid(unsafe_code)]
 
 use super::Node;
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Near};
 use super::api::{CloseReason, ConnectionId};
 use super::receive::Fault;
 use super::relay::Relayed;
@@ -23,7 +23,7 @@ use crate::arena::received::FrameHead;
 use crate::replication::session::incoming::IncomingValue;
 use crate::replication::session::time::Micros;
 use crate::replication::store::Applied;
-use crate::replication::wire::{Changes, Chunk, DecodeError, Record, RecordBody};
+use crate::replication::wire::{Changes, Chunk, DecodeError, RecordBody};
 use crate::sync::bite;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::stream::{Position, StreamId};
@@ -47,10 +47,9 @@ impl Node {
         let (stream, next) = (changes.stream, changes.next);
         let Place::Next = self.place(now, id, stream, changes.first) else { return Ok(()) };
         self.relays.begin(stream, changes.first);
-        let mut ahead = Ahead::of(&changes.records, &self.store);
-        for record in changes.records {
-            ahead.step(&self.store);
-            self.apply_record(stream, &record)?;
+        let mut ahead = Ahead::of(changes.records);
+        while let Some(near) = ahead.next(&self.store)? {
+            self.apply_record(stream, &near)?;
         }
         self.relays.settle(stream, next);
         self.advance(now, stream, next);
@@ -96,22 +95,23 @@ impl Node {
         self.has_applied(now);
     }
 
-    fn apply_record(&mut self, stream: StreamId, record: &Record<'_>) -> Result<(), Fault> {
+    fn apply_record(&mut self, stream: StreamId, near: &Near<'_>) -> Result<(), Fault> {
+        let record = &near.record;
         if let RecordBody::Clear { keyspace, stamp } = record.body {
             self.apply_clear(stream, record.position, keyspace, stamp);
             return Ok(());
         }
-        let (Some(frame), RecordBody::Entry(entry)) = (record.entry()?, record.body) else { return Ok(()) };
+        let (Some((frame, sought)), RecordBody::Entry(entry)) = (&near.entry, record.body) else { return Ok(()) };
         let is_marker = frame.kind == FrameKind::Invalidation;
         if is_marker && self.is_put_off(frame.key, &frame.version) && !bite("node.marker-before-entry") {
             // A floor of this version would keep its own entry out.
         } else if is_marker || !self.has_to_wait(frame.key, &frame.version) {
-            let applied = self.store.apply(&frame);
+            let applied = self.store.apply_sought(sought, frame);
             if applied == Applied::Closed {
                 return Err(Fault::Close(CloseReason::Leaving));
             }
             self.counters.applied(applied);
-        } else if !self.defer(stream, record.position, &frame, entry) {
+        } else if !self.defer(stream, record.position, frame, entry) {
             self.refuse_for_join(frame.key, &frame.version);
         }
         self.keep(stream, record.position, operation_of(frame.kind), &frame.version, frame.key);

@@ -24,10 +24,9 @@ use crate::replication::session::sent::Left;
 use crate::replication::session::subscription::{Source, Subscription};
 use crate::replication::session::time::Micros;
 use crate::replication::session::transmit::{Part, Pins, Transmit, has_slices_enough};
-use crate::replication::store::{Outgoing, OutgoingBody, PinnedFrame, Store};
+use crate::replication::store::{ChangesAhead, Outgoing, OutgoingBody, PinnedFrame, Sought, Store};
 use crate::replication::wire::{ChunkHead, Placed, RecordsBuilder, StreamChecksum};
 use crate::sync::bite;
-use crate::types::key::Key;
 use crate::types::limits::{BATCH_BYTES, CHUNK_BYTES};
 use crate::types::stream::Position;
 use crate::types::version::{Relation, Version};
@@ -113,6 +112,7 @@ impl Node {
                 relays: &self.relays,
                 counters: &mut self.counters,
                 change: &mut self.scratch,
+                ahead: &mut self.ahead,
                 version,
             };
             match outlet.fill(subscription, transmit, &mut sent) {
@@ -141,6 +141,7 @@ struct Outlet<'n> {
     relays: &'n Relays,
     counters: &'n mut NodeCounters,
     change: &'n mut Change,
+    ahead: &'n mut ChangesAhead,
     version: u8,
 }
 
@@ -149,15 +150,15 @@ impl Outlet<'_> {
     fn fill(&mut self, from: &mut Subscription, transmit: &mut Transmit, sent: &mut StreamChecksum) -> Filled {
         let (bytes, pins) = transmit.parts();
         let mut builder = RecordsBuilder::changes(bytes, self.version, from.stream, from.told);
-        let (mut filled, mut approached) = (Filled::Some, from.cursor);
+        let mut filled = Filled::Some;
+        // A batch is bounded, and so is the time for which grace periods wait for it.
+        let _guard = self.store.guard();
+        self.ahead.forget();
         while !builder.is_full()
             && !has_slices_enough(pins.len())
             && builder.buffer().len() + pins.bytes() < BATCH_BYTES
         {
             let at = from.cursor;
-            if at >= approached && matches!(from.source, Source::Own { .. }) {
-                approached = self.store.approach_changes(at, self.change);
-            }
             match self.read(from) {
                 Read::Nothing { next } => from.cursor = next,
                 Read::Change { next } => match self.send(from, &mut builder, pins, at) {
@@ -198,7 +199,7 @@ impl Outlet<'_> {
     fn read(&mut self, from: &mut Subscription) -> Read<Position> {
         match from.source {
             Source::Own { .. } if from.is_over() => Read::NotYet,
-            Source::Own { .. } => self.store.read_change(from.cursor, self.change),
+            Source::Own { .. } => self.store.next_change(from.cursor, self.ahead, self.change),
             Source::Relay => {
                 let mut hint = Hint { block: from.hint.0, offset: from.hint.1 };
                 let read = self.relays.read(from.stream, from.cursor, &mut hint, self.change);
@@ -216,7 +217,7 @@ impl Outlet<'_> {
         pins: &mut Pins,
         at: Position,
     ) -> Put {
-        let Self { store, counters, change, .. } = self;
+        let Self { store, counters, change, ahead: own, .. } = self;
         let Some(key) = change.key() else {
             let keyspace = (change.operation == Operation::ClearKeyspace).then_some(change.keyspace);
             builder.push_clear(at, keyspace, change.version.stamp);
@@ -228,8 +229,10 @@ impl Outlet<'_> {
             counters.conflations += 1;
             return Put::Nothing;
         }
+        let is_own = matches!(from.source, Source::Own { .. });
+        let sought = own.sought(key).filter(|_| is_own).unwrap_or_else(|| store.approach(key));
         let mut ahead = None;
-        let put = put(builder, pins, at, store, key, &mut |outgoing| {
+        let put = put(builder, pins, at, store, &sought, &mut |outgoing| {
             if left == Left::Marker {
                 return Choice::Marker(marker_of(change.operation), change.version);
             }
@@ -292,13 +295,13 @@ pub(super) fn put(
     pins: &mut Pins,
     at: Position,
     store: &Store,
-    key: Key<'_>,
+    sought: &Sought<'_>,
     choose: &mut dyn FnMut(Option<&Outgoing>) -> Choice,
 ) -> Put {
     let (mut put, mut pinned) = (Put::Nothing, None);
     builder.push_with(at, |out| {
         let start = out.len();
-        let outgoing = store.outgoing(key, out);
+        let outgoing = store.outgoing(sought, out);
         match (choose(outgoing.as_ref()), outgoing.map(|outgoing| outgoing.body)) {
             (Choice::Entry, Some(OutgoingBody::Copied)) => {
                 put = Put::Record;
@@ -314,7 +317,7 @@ pub(super) fn put(
             }
             (Choice::Marker(kind, version), _) => {
                 out.truncate(start);
-                Store::write_marker(kind, key, &version, out);
+                Store::write_marker(kind, sought.key, &version, out);
                 put = Put::Record;
                 Placed::Copied
             }

@@ -4,12 +4,13 @@
 //!   SYNC_REQUEST -> SYNC_BEGIN: vector, stamp, clears
 //!   Verifying    VERIFY -> newer here: the entry    gone here, and the floor is not below it: what the floor says
 //!                older or unknown here, and the receiver has leftovers: that it can not be vouched for
-//!   Entries      the index four times: hits 3, 2, 1, 0; in the last pass a marker for those that were given
+//!   Entries      the index once for each count of hits, from 3 on; in the last pass a marker for those that were given
 //!   Floors       all of them, then SYNC_END
 //! ```
 //!
 //! Hits change between two passes: `given` knows what was given, so that nothing is passed over in all of them. A marker
-//! tells the receiver a version: should an older one come, it does not get in.
+//! tells the receiver a version: should an older one come, it does not get in. A pass for hits that the first one has not met
+//! is left out: whoever has them by then goes with the last one.
 //!
 //! One cursor, at most one scan's keys and a bit per slot are kept per receiver. Each batch is made when it is asked for.
 
@@ -38,6 +39,8 @@ use std::collections::VecDeque;
 /// Entries that one scan looks at, and scans per batch: whatever they find, others have their turn behind them.
 const SCANNED_AT_ONCE: usize = 256;
 const SCANS_PER_BATCH: usize = 16;
+/// Hits that are told apart.
+const HITS_MAX: u8 = 3;
 /// Floors of one frame.
 const FLOORS_AT_ONCE: u32 = 4096;
 
@@ -65,6 +68,8 @@ pub(super) struct Donor {
     found: KeyQueue,
     /// What was given for its hits.
     given: Given,
+    /// The hits that were met, a bit each.
+    met: u8,
 }
 
 impl Donor {
@@ -106,6 +111,7 @@ impl Node {
             gives_leftovers,
             found: KeyQueue::default(),
             given: Given::default(),
+            met: 0,
         });
         Ok(())
     }
@@ -220,7 +226,7 @@ impl Donor {
     /// One frame of answers.
     fn answer(&mut self, store: &Store, version: u8, transmit: &mut Transmit) -> Option<PinnedFrame> {
         let Some((batch, keys)) = self.answers.front_mut() else {
-            self.phase = Phase::Entries { hits: 3, bucket: 0 };
+            self.phase = Phase::Entries { hits: HITS_MAX, bucket: 0 };
             return None;
         };
         let (bytes, pins) = transmit.parts();
@@ -239,20 +245,23 @@ impl Donor {
         let mut next = Some(bucket);
         while let Some(bucket) = next.filter(|_| self.found.is_empty() && *scans > 0) {
             *scans -= 1;
-            let (since, found, given) = (self.since, &mut self.found, &mut self.given);
-            next = store.scan(bucket, SCANNED_AT_ONCE, &mut |scanned| {
-                if scanned.version.stamp > since {
-                    match scanned.frequency.min(3) {
-                        0 if hits == 0 => found.push(scanned.key, Task::Entry),
-                        _ if hits == 0 && (given.contains(scanned.offset) || bite("node.given-forgotten")) => {
-                            found.push(scanned.key, Task::Marker)
-                        }
-                        _ if hits == 0 => found.push(scanned.key, Task::Entry),
-                        frequency if frequency == hits && given.set(scanned.offset) => {
-                            found.push(scanned.key, Task::Entry);
-                        }
-                        _ => {}
+            let (since, found, given, met) = (self.since, &mut self.found, &mut self.given, &mut self.met);
+            let mut is_wanted = |frequency: u8| {
+                *met |= 1 << frequency.min(HITS_MAX);
+                hits == 0 || frequency.min(HITS_MAX) == hits
+            };
+            next = store.scan_some(bucket, SCANNED_AT_ONCE, &mut is_wanted, &mut |scanned| {
+                if scanned.version.stamp <= since {
+                    return;
+                }
+                if hits > 0 {
+                    if given.set(scanned.offset) {
+                        found.push(scanned.key, Task::Entry);
                     }
+                } else if scanned.frequency > 0 && (given.contains(scanned.offset) || bite("node.given-forgotten")) {
+                    found.push(scanned.key, Task::Marker);
+                } else {
+                    found.push(scanned.key, Task::Entry);
                 }
             });
         }
@@ -269,7 +278,7 @@ impl Donor {
         if let Phase::Entries { hits, bucket: u32::MAX } = self.phase
             && self.found.is_empty()
         {
-            self.phase = match hits.checked_sub(1) {
+            self.phase = match (0..hits).rev().find(|less| *less == 0 || self.met & (1 << less) != 0) {
                 Some(hits) => Phase::Entries { hits, bucket: 0 },
                 None => Phase::Floors { next: 0 },
             };
@@ -299,10 +308,13 @@ fn drain(
     builder: &mut RecordsBuilder<'_>,
     pins: &mut crate::replication::session::transmit::Pins,
 ) -> Option<PinnedFrame> {
+    let _guard = store.guard();
     while !builder.is_full() && !has_slices_enough(pins.len()) && builder.buffer().len() + pins.bytes() < BATCH_BYTES {
         let Some((key, task)) = keys.front() else { break };
         let floor = || store.floor_of(key);
-        let put = put(builder, pins, Position(0), store, key, &mut |outgoing| choose(task, outgoing, &floor));
+        let put = put(builder, pins, Position(0), store, &store.approach(key), &mut |outgoing| {
+            choose(task, outgoing, &floor)
+        });
         keys.pass();
         if let Put::Chunks(frame) = put {
             return Some(frame);

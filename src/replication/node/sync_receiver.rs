@@ -232,11 +232,10 @@ impl Node {
     }
 
     fn take_entries(&mut self, now: Micros, records: Records<'_>, verified: bool) -> Result<(), Fault> {
-        let mut ahead = Ahead::of(&records, &self.store);
-        for record in records {
-            ahead.step(&self.store);
-            let Some(frame) = record.entry()? else { continue };
-            let applied = self.store.apply_from_donor(&frame);
+        let mut ahead = Ahead::of(records);
+        while let Some(near) = ahead.next(&self.store)? {
+            let Some((frame, sought)) = near.entry else { continue };
+            let applied = self.store.apply_from_donor(&sought, &frame);
             if applied == Applied::Closed {
                 return Err(Fault::Close(CloseReason::Leaving));
             }

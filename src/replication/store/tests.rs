@@ -74,7 +74,7 @@ fn frames(store: &Store, from: &mut Position) -> Vec<Vec<u8>> {
                 *from = next;
                 let Some(key) = change.key() else { continue };
                 let mut bytes = Vec::new();
-                match store.outgoing(key, &mut bytes) {
+                match store.outgoing(&store.approach(key), &mut bytes) {
                     Some(Outgoing { body: OutgoingBody::Copied, version, .. })
                         if version.origin == store.stream().origin.0 => {}
                     Some(Outgoing { body: OutgoingBody::Pinned(frame), .. }) => bytes.extend_from_slice(frame.bytes()),
@@ -124,6 +124,59 @@ fn a_change_arrives_as_it_is_in_its_slot() {
     assert_eq!(read(&b, b"large"), Some(large));
     assert_eq!(b.version_of(key(b"small")), a.version_of(key(b"small")));
     assert_eq!(b.end(), Position(0), "what came from elsewhere is no change of its own");
+}
+
+#[test]
+fn a_frame_that_nobody_here_would_write_is_written_anew() {
+    use crate::arena::frame::FrameHeader;
+    use crate::arena::received::WIRE_HEADER_BYTES;
+    let (a, b, _clock) = pair();
+    insert(&a, b"key", b"value");
+    let mut bytes = frames(&a, &mut Position(0)).pop().expect("one change");
+    assert_eq!(ReceivedFrame::read(&bytes).expect("a whole frame").whole, Some(&bytes[..]));
+    // Behind a key of three bytes: something where zeros belong, and a checksum over that.
+    bytes[WIRE_HEADER_BYTES + 4] = 7;
+    let header = FrameHeader::read(&bytes).expect("long enough");
+    let (before, after) = (header.checksum(), header.checksum_of(&bytes[WIRE_HEADER_BYTES..]));
+    let at = bytes.windows(4).position(|four| four == before.to_le_bytes()).expect("it is in the header");
+    bytes[at..at + 4].copy_from_slice(&after.to_le_bytes());
+    assert_eq!(ReceivedFrame::read(&bytes).expect("the checksum is right").whole, None);
+    assert_eq!(apply(&b, &bytes), Applied::Stored);
+    let mut stored = Vec::new();
+    b.outgoing(&b.approach(key(b"key")), &mut stored).expect("it is there");
+    let stored = ReceivedFrame::read(&stored).expect("with a checksum of its own");
+    assert!(stored.whole.is_some() && stored.value == b"value");
+}
+
+#[test]
+fn a_scan_meets_every_entry_and_visits_those_whose_hits_are_wanted() {
+    let (a, _b, _clock) = pair();
+    let names: Vec<Vec<u8>> = (0..1_000).map(|number| format!("key {number}").into_bytes()).collect();
+    for (number, name) in names.iter().enumerate() {
+        insert(&a, name, b"value");
+        (0..number % 3).for_each(|_| assert!(read_and_touch(&a, name)));
+    }
+    let mut seen = [0, 0, 0, 0];
+    for hits in 0..3_u8 {
+        let (mut next, mut visited) = (Some(0), Vec::new());
+        while let Some(bucket) = next {
+            next = a.scan_some(bucket, 10, &mut |frequency| frequency == hits, &mut |scanned| {
+                seen[usize::from(scanned.frequency)] += 1;
+                visited.push(scanned.key.bytes.to_vec());
+            });
+        }
+        let mut wanted: Vec<_> = names.iter().skip(usize::from(hits)).step_by(3).cloned().collect();
+        wanted.sort();
+        visited.sort();
+        assert_eq!(visited, wanted, "{hits} hits");
+    }
+    assert_eq!(seen, [334, 333, 333, 0]);
+}
+
+fn read_and_touch(store: &Store, name: &[u8]) -> bool {
+    let engine = store.engine();
+    let guard = engine.pin();
+    engine.get(&guard, &engine.aim(engine.seek(key(name)))).is_some()
 }
 
 #[test]

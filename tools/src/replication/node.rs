@@ -41,6 +41,10 @@ pub(super) struct Born {
     pub(super) serving_ms: f64,
     pub(super) complete_ms: f64,
     pub(super) joined_in_ms: f64,
+    /// Processor time for the latter.
+    pub(super) joined_cpu_ns: u64,
+    /// From the start of the node to the begin of its first sync.
+    pub(super) sync_after_ms: f64,
     pub(super) confirmed: bool,
     pub(super) syncs: u64,
 }
@@ -131,7 +135,7 @@ pub(super) fn start(cache: &Cache, birth: &Birth) -> Result<Cluster> {
 
 fn begin(birth: &Birth) -> Result<(Cache, Cluster, Born)> {
     let cache = open(birth.capacity, birth.file.as_ref())?;
-    let started = Instant::now();
+    let (started, cpu_ns) = (Instant::now(), machine::process_cpu_ns());
     let cluster = start(&cache, birth)?;
     let mut born = Born {
         address: cluster.local_address(),
@@ -139,18 +143,21 @@ fn begin(birth: &Birth) -> Result<(Cache, Cluster, Born)> {
         serving_ms: f64::NAN,
         complete_ms: f64::NAN,
         joined_in_ms: f64::NAN,
+        sync_after_ms: f64::NAN,
+        joined_cpu_ns: 0,
         confirmed: false,
         syncs: 0,
     };
     if birth.wait {
-        catch_up(&cluster, birth, &mut born)?;
+        catch_up(&cluster, birth, started, &mut born)?;
         born.joined_in_ms = started.elapsed().as_secs_f64() * 1e3;
+        born.joined_cpu_ns = machine::process_cpu_ns() - cpu_ns;
     }
     Ok((cache, cluster, born))
 }
 
 /// Waits until nothing is missing, and notes when what was reached.
-fn catch_up(cluster: &Cluster, birth: &Birth, born: &mut Born) -> Result<()> {
+fn catch_up(cluster: &Cluster, birth: &Birth, started: Instant, born: &mut Born) -> Result<()> {
     let mut events = cluster.events();
     let since_start = || machine::monotonic_ns().saturating_sub(birth.started_ns) as f64 / 1e6;
     let deadline = Instant::now() + PATIENCE;
@@ -164,7 +171,12 @@ fn catch_up(cluster: &Cluster, birth: &Birth, born: &mut Born) -> Result<()> {
                 return Ok(());
             }
             Some(Event::Confirmed { .. }) => born.confirmed = true,
-            Some(Event::SyncBegan { .. }) => born.syncs += 1,
+            Some(Event::SyncBegan { .. }) => {
+                if born.syncs == 0 {
+                    born.sync_after_ms = started.elapsed().as_secs_f64() * 1e3;
+                }
+                born.syncs += 1;
+            }
             Some(_) => {}
             None => return Err(failed(&birth.name, "has not caught up".to_owned())),
         }

@@ -12,7 +12,7 @@ use super::workload::{Contestant, Figures, figure};
 use super::{stream, tcp};
 use crate::failure::{Failure, Result};
 use crate::place::Place;
-use crate::value;
+use crate::{machine, value};
 use also_cache::{Cache, Cluster, Event, Readiness};
 use std::time::Duration;
 
@@ -69,8 +69,12 @@ pub(super) fn cold_small(contestant: Contestant, quick: bool) -> Result<Figures>
         return stream::changes(quick, 1_000_000, 64);
     }
     let entries = if quick { 200_000 } else { 1_000_000 };
-    let (rate, _) = cold(entries, 64)?;
-    Ok(vec![figure("k entries/s", rate / 1e3)])
+    let joined = cold(entries, 64)?;
+    Ok(vec![
+        figure("k entries/s", joined.rate / 1e3),
+        figure("before the sync, ms", joined.began_ms),
+        figure("CPU of both per entry, ns", joined.cpu_ns),
+    ])
 }
 
 /// A join of large entries, or as many bytes over a socket.
@@ -78,15 +82,32 @@ pub(super) fn cold_large(contestant: Contestant, quick: bool) -> Result<Figures>
     let entries: u64 = if quick { 2_048 } else { 8_192 };
     let bytes = 64 << 10;
     if contestant == Contestant::Tcp {
+        let cpu_ns = machine::process_cpu_ns();
         let took = tcp::stream(entries, bytes)?;
-        return Ok(vec![figure("MB/s", (entries * bytes as u64) as f64 / took.as_secs_f64() / 1e6)]);
+        return Ok(vec![
+            figure("MB/s", (entries * bytes as u64) as f64 / took.as_secs_f64() / 1e6),
+            figure("CPU of both per entry, ns", (machine::process_cpu_ns() - cpu_ns) as f64 / entries as f64),
+        ]);
     }
-    let (rate, _) = cold(entries, bytes)?;
-    Ok(vec![figure("MB/s", rate * bytes as f64 / 1e6)])
+    let joined = cold(entries, bytes)?;
+    Ok(vec![
+        figure("MB/s", joined.rate * bytes as f64 / 1e6),
+        figure("before the sync, ms", joined.began_ms),
+        figure("CPU of both per entry, ns", joined.cpu_ns),
+    ])
 }
 
-/// Entries a second of a join, from the start of the node until nothing is missing.
-fn cold(entries: u64, value_bytes: usize) -> Result<(f64, u64)> {
+/// A join, from the start of the node until nothing is missing.
+struct Joined {
+    /// Entries a second.
+    rate: f64,
+    /// Until the sync began.
+    began_ms: f64,
+    /// Processor time of both nodes for an entry.
+    cpu_ns: f64,
+}
+
+fn cold(entries: u64, value_bytes: usize) -> Result<Joined> {
     let (cache, cluster) = origin(entries, value_bytes)?;
     // The open backs a file with memory, so that the join does not have to.
     let place = Place::find(CAPACITY, false)?;
@@ -98,13 +119,19 @@ fn cold(entries: u64, value_bytes: usize) -> Result<(f64, u64)> {
         wait: true,
         ..Birth::default()
     };
+    let own_ns = machine::process_cpu_ns();
     let mut peer = Peer::start(birth)?;
+    let own_ns = machine::process_cpu_ns() - own_ns;
     let there = peer.tell(&Order::Survey { count: entries })?;
     let here = node::survey(&cache, entries);
     if there.found != here.0 || there.wrong > 0 {
         return Err(Failure::Wrong(format!("{} of {} entries came, {} wrong", there.found, here.0, there.wrong)));
     }
-    Ok((there.found as f64 / peer.born.joined_in_ms * 1e3, peer.born.syncs))
+    Ok(Joined {
+        rate: there.found as f64 / peer.born.joined_in_ms * 1e3,
+        began_ms: peer.born.sync_after_ms,
+        cpu_ns: (own_ns + peer.born.joined_cpu_ns) as f64 / there.found as f64,
+    })
 }
 
 /// A node that has it all.

@@ -42,6 +42,13 @@ pub(super) struct Servers {
     replica: Server,
 }
 
+/// What so many updates took: time, processor time of the replica, and that of all, with whoever sends them.
+pub(super) struct Spent {
+    pub(super) took: Duration,
+    pub(super) peer_ns: u64,
+    pub(super) all_ns: u64,
+}
+
 struct Server {
     process: Child,
     port: u16,
@@ -64,17 +71,19 @@ impl Servers {
         Ok(servers)
     }
 
-    /// Sets so many keys twice, and returns how long it took the second time until the replica had the last, and its
-    /// processor time.
-    pub(super) fn replicate(&self, count: u64, value_bytes: usize) -> Result<(Duration, u64)> {
+    /// Sets so many keys twice, and returns what the second time took until the replica had the last.
+    pub(super) fn replicate(&self, count: u64, value_bytes: usize) -> Result<Spent> {
         self.pass(count, value_bytes)?;
-        let before = machine::cpu_ns_of(self.replica.process.id());
+        let cpu = |server: &Server| machine::cpu_ns_of(server.process.id());
+        let all = || machine::process_cpu_ns() + cpu(&self.primary) + cpu(&self.replica);
+        let (peer_ns, all_ns) = (cpu(&self.replica), all());
         let took = self.pass(count, value_bytes)?;
+        let spent = Spent { took, peer_ns: cpu(&self.replica) - peer_ns, all_ns: all() - all_ns };
         let there = self.replica.ask("DBSIZE")?;
         if there.trim() != format!(":{count}") {
             return Err(failed(format!("the replica holds {there} keys of {count}")));
         }
-        Ok((took, machine::cpu_ns_of(self.replica.process.id()).saturating_sub(before)))
+        Ok(spent)
     }
 
     fn pass(&self, count: u64, value_bytes: usize) -> Result<Duration> {

@@ -145,7 +145,8 @@ fn a_join_that_was_cut_off_leaves_no_way_back_behind_own_writes() {
     drop(a);
     let a = start("a", Some(&file), &clock);
     assert_eq!((a.origination(), a.engine().len()), (Origination::Cold, 0));
-    let donated = a.apply_from_donor(&ReceivedFrame::read(&old).expect("a whole frame"));
+    let donated = ReceivedFrame::read(&old).expect("a whole frame");
+    let donated = a.apply_from_donor(&a.approach(donated.key), &donated);
     assert_eq!((donated, read(&a, b"k")), (Applied::BelowFloor, None));
 }
 
