@@ -1,12 +1,12 @@
 //! The cluster header: who this arena was in a cluster, in which lives, and how far it had applied the others.
 //!
 //! ```text
-//!  byte 0       8        16       24        32       40       48       64               256    264    384           3456
-//!       +-------+--------+--------+---------+--------+--------+--------+----------------+------+------+-------------+
-//!       | magic | ranges | origin | cluster | incar- | floor  | join   | lives x 8:     | ring | ring | streams     |
-//!       |       |        |        |         | nation | of all | floor  | incarnation,   | head | base | x 128:      |
-//!       |       |        |        |         |        |        |        | first position |      |      | origin, ... |
-//!       +-------+--------+--------+---------+--------+--------+--------+----------------+------+------+-------------+
+//!  byte 0       8        16       24        32       40       48      56      64               256    264    384           3456
+//!       +-------+--------+--------+---------+--------+--------+-------+-------+----------------+------+------+-------------+
+//!       | magic | ranges | origin | cluster | incar- | floor  | join  | left- | lives x 8:     | ring | ring | streams     |
+//!       |       |        |        |         | nation | of all | floor | overs | incarnation,   | head | base | x 128:      |
+//!       |       |        |        |         |        |        |       |       | first position |      |      | origin, ... |
+//!       +-------+--------+--------+---------+--------+--------+-------+-------+----------------+------+------+-------------+
 //!       what each write of a new key reads                                  what each write changes, in lines of its own
 //! ```
 //!
@@ -43,6 +43,7 @@ pub(crate) mod field {
     pub(crate) const INCARNATION: u64 = 32;
     pub(crate) const FLOOR_OF_ALL: u64 = 40;
     pub(crate) const JOIN_FLOOR: u64 = 48;
+    pub(crate) const LEFTOVERS: u64 = 56;
     pub(crate) const LIVES: u64 = 64;
     /// In a pair of cache lines of its own: each write exchanges the head.
     pub(crate) const RING: u64 = 256;
@@ -118,6 +119,15 @@ impl<'r> ClusterHeader<'r> {
 
     pub(crate) fn set_join_floor(self, stamp: Stamp) {
         self.set(field::JOIN_FLOOR, stamp.0);
+    }
+
+    /// Whether entries may be here that came by a sync which was cut off, or is under way.
+    pub(crate) fn has_leftovers(self) -> bool {
+        self.get(field::LEFTOVERS) != 0
+    }
+
+    pub(crate) fn set_leftovers(self, are_there: bool) {
+        self.set(field::LEFTOVERS, u64::from(are_there));
     }
 
     /// Lives of which the first position is known, oldest first.

@@ -258,6 +258,8 @@ impl Engine {
             let _writing = crate::sync::lock(&node.header);
             self.cluster_header(node).set_join_floor(stamp);
             self.cluster_header(node).forget_applied();
+            // What they were goes now.
+            self.cluster_header(node).set_leftovers(false);
         }
         self.hold_back();
         let mut next = Some(0);

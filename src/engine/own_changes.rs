@@ -53,6 +53,19 @@ impl Engine {
         }
     }
 
+    /// Whether entries may be here that came by a sync which was cut off.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        self.replicated().is_some_and(|node| self.cluster_header(node).has_leftovers())
+    }
+
+    /// Notes whether there are such: before the first of them, and once all of them are claimed.
+    pub(crate) fn set_leftovers(&self, are_there: bool) {
+        if let Some(node) = self.replicated() {
+            let _writing = crate::sync::lock(&node.header);
+            self.cluster_header(node).set_leftovers(are_there);
+        }
+    }
+
     /// The floor of a range.
     pub(crate) fn floor_of_range(&self, range: u32) -> Stamp {
         self.replicated().map_or(Stamp::ZERO, |node| node.floors.get(self.region.view(), range))

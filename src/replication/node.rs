@@ -85,6 +85,8 @@ pub(crate) struct Node {
     sync: Option<SyncReceiver>,
     standing: Standing,
     leftovers: Leftovers,
+    /// Before this no sync is begun for their sake alone.
+    leftovers_again: Micros,
     isolation: Isolation,
     leaving: Option<Leaving>,
     departure: Option<Departure>,
@@ -114,7 +116,8 @@ impl Node {
             streams: Streams::new(store.saved_applied()),
             relays: Relays::new(config.relay_bytes),
             sync: None,
-            leftovers: if standing.is_unconfirmed() { Leftovers::OfFormerLife } else { Leftovers::None },
+            leftovers: if store.has_leftovers() { Leftovers::Some } else { Leftovers::None },
+            leftovers_again: now,
             standing,
             isolation: Isolation::new(now),
             leaving: None,

@@ -253,6 +253,16 @@ impl Store {
         self.engine.save_applied(stream, position);
     }
 
+    /// Whether the arena says that entries may be here which came by a sync that was cut off.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        self.engine.has_leftovers()
+    }
+
+    /// Notes in the arena whether there are such: before the first of them, and once all of them are claimed.
+    pub(crate) fn set_leftovers(&self, are_there: bool) {
+        self.engine.set_leftovers(are_there);
+    }
+
     /// Makes everything that was there before invisible to reads, until [`Store::serve`]. Writes go on.
     pub(crate) fn hold(&self) {
         self.engine.hold_back();

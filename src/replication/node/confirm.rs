@@ -17,7 +17,6 @@
 
 use super::Node;
 use super::api::{NodeEvent, Readiness};
-use super::leftovers::Leftovers;
 use super::link::{Link, Owed};
 use super::timers::Timer;
 use crate::replication::session::ConnectionId;
@@ -113,7 +112,8 @@ impl Node {
     pub(super) fn flags(&self) -> NodeFlags {
         let (joined, fenced) = (self.standing.joined, self.standing.fence.is_some());
         let behind = self.readiness() == Readiness::Serving;
-        NodeFlags { held: joined && fenced, complete: joined && !fenced, behind, leftovers: self.has_leftovers() }
+        let (leftovers, syncs) = (self.has_leftovers(), self.sync.is_some());
+        NodeFlags { held: joined && fenced, complete: joined && !fenced, behind, leftovers, syncs }
     }
 
     /// Whether somebody is connected who has joined.
@@ -184,9 +184,6 @@ impl Node {
     /// Lets reads see what is here.
     pub(super) fn open(&mut self, now: Micros) {
         let _ = now;
-        if self.leftovers == Leftovers::OfFormerLife {
-            self.leftovers = Leftovers::None;
-        }
         self.standing.fence = None;
         self.store.serve();
     }
@@ -217,7 +214,7 @@ impl Node {
             }
             all &= matches!(link.owed, Owed::Covered);
         }
-        all && self.sync.is_none() && !self.streams.is_unclaimed() && self.leftovers != Leftovers::Some
+        all && self.sync.is_none() && !self.streams.is_unclaimed() && !self.has_leftovers()
     }
 
     /// Looks whether reads can be answered, and whether anything is missing.

@@ -217,7 +217,7 @@ impl Node {
         let any =
             || self.links.iter().filter_map(joined).min_by_key(|(id, peer)| (peer.flags.held, *id)).map(|(id, _)| id);
         let open = || match self.leftovers {
-            Leftovers::Some => self.donor_for_leftovers(),
+            Leftovers::Some => self.donor_for_leftovers(now),
             _ if self.streams.is_unclaimed() => any(),
             _ => None,
         };

@@ -64,6 +64,8 @@ pub(super) struct Donor {
     denies: bool,
     /// What is given may be of a sync that was cut off.
     pub(super) gives_leftovers: bool,
+    /// Or of one that is under way.
+    passes_on: bool,
     /// What the last scan has found.
     found: KeyQueue,
     /// What was given for its hits.
@@ -93,7 +95,7 @@ impl Node {
         if self.links.get(&id).is_some_and(|link| link.donor.is_some()) {
             return Err(Fault::Order("a sync asked for while one is given"));
         }
-        let (vector, gives_leftovers) = (self.everything(), self.has_leftovers() || self.sync.is_some());
+        let (vector, gives_leftovers) = (self.everything(), self.has_leftovers());
         let begin = SyncBegin {
             stamp: self.store.stamp(),
             floor_ranges: self.store.floor_ranges(),
@@ -107,8 +109,9 @@ impl Node {
             phase: Phase::Verifying,
             answers: VecDeque::new(),
             has_verified: !request.verifies,
-            denies: request.leftovers && !gives_leftovers,
+            denies: request.leftovers && !gives_leftovers && self.sync.is_none(),
             gives_leftovers,
+            passes_on: false,
             found: KeyQueue::default(),
             given: Given::default(),
             met: 0,
@@ -185,6 +188,7 @@ impl Node {
 
     /// What the giving side of a sync sends, until the batch is full or its scans are done.
     pub(super) fn fill_sync(&mut self, id: ConnectionId, transmit: &mut Transmit) {
+        let passes_on = self.passes_on(id);
         let Some(link) = self.links.get_mut(&id) else { return };
         let (version, mut scans) = (link.session.version, SCANS_PER_BATCH);
         while let Some(donor) = &mut link.donor
@@ -200,7 +204,7 @@ impl Node {
                     donor.give_entries(&self.store, version, transmit)
                 }
                 Phase::Floors { next } => {
-                    donor.gives_leftovers |= self.sync.is_some();
+                    donor.passes_on = passes_on;
                     if donor.give_floors(&self.store, version, transmit, next) {
                         link.donor = None;
                         self.counters.syncs_given += 1;
@@ -294,7 +298,8 @@ impl Donor {
         Floors { first, total, floors: List::Values(&floors) }.encode(version, transmit.bytes());
         self.phase = Phase::Floors { next };
         if next == total {
-            SyncEnd { leftovers: self.gives_leftovers && !bite("node.leftovers-unsaid") }
+            let leftovers = self.gives_leftovers && !bite("node.leftovers-unsaid");
+            SyncEnd { leftovers, is_passed_on: self.passes_on && !bite("node.passed-on-unsaid") }
                 .encode(version, transmit.bytes());
         }
         next == total

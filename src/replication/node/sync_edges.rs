@@ -12,6 +12,7 @@
 use super::Node;
 use super::api::{CloseReason, ConnectionId};
 use super::apply::range_of;
+use super::leftovers::Leftovers;
 use super::receive::Fault;
 use super::sync_receiver::{DONOR_SILENT_US, SyncReceiver};
 use crate::replication::session::time::Micros;
@@ -104,6 +105,9 @@ impl Node {
 
     /// A connection is gone; with it what a sync had put off, which comes again.
     pub(super) fn abandon_sync(&mut self, id: ConnectionId) {
+        if self.leftovers == Leftovers::Suspected(id) {
+            self.set_leftovers(Leftovers::Some);
+        }
         let is_given = self.is_given();
         if self.sync.take_if(|sync| sync.donor == id).is_none() {
             return;

@@ -23,7 +23,6 @@ mod held;
 use super::Node;
 use super::ahead::Ahead;
 use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
-use super::leftovers::Leftovers;
 use super::put_off::PutOff;
 use super::receive::Fault;
 use crate::arena::frame::FrameKind;
@@ -185,6 +184,7 @@ impl Node {
         };
         (sync.phase, sync.moved, sync.floors_total) = (Phase::Running, now, begin.floor_ranges);
         sync.stamp = sync.stamp.max(begin.stamp);
+        self.store.set_leftovers(true);
         sync.floors_ahead = !self.store.follow(begin.stamp);
         sync.followed = self.store.stamp();
         if bite("node.sync-unverified") {
@@ -279,12 +279,11 @@ impl Node {
         if sync.floors_ahead {
             self.void_below_floors(sync.followed);
         }
-        let has_leftovers = end.leftovers && !sync.decides;
-        self.leftovers = if has_leftovers { Leftovers::Some } else { Leftovers::None };
         self.streams.claim_all();
         for (stream, position) in self.streams.applied.iter() {
             self.store.save_applied(stream, position);
         }
+        self.end_leftovers(now, id, end, sync.decides);
         self.has_applied(now);
         match sync.kind {
             SyncKind::Snapshot => self.counters.snapshot_syncs += 1,

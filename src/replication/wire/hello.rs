@@ -59,6 +59,8 @@ pub(crate) struct NodeFlags {
     pub(crate) behind: bool,
     /// It has leftovers of a sync that was cut off, and may have to let go of some of what it shows.
     pub(crate) leftovers: bool,
+    /// It is being given a sync.
+    pub(crate) syncs: bool,
 }
 
 impl NodeFlags {
@@ -66,6 +68,7 @@ impl NodeFlags {
     const COMPLETE: u16 = 2;
     const BEHIND: u16 = 4;
     const LEFTOVERS: u16 = 8;
+    const SYNCS: u16 = 16;
 
     pub(crate) fn to_bits(self) -> u16 {
         let bit = |is_set: bool, bit: u16| if is_set { bit } else { 0 };
@@ -73,6 +76,7 @@ impl NodeFlags {
             | bit(self.complete, Self::COMPLETE)
             | bit(self.behind, Self::BEHIND)
             | bit(self.leftovers, Self::LEFTOVERS)
+            | bit(self.syncs, Self::SYNCS)
     }
 
     /// Bits without a name are ignored.
@@ -83,6 +87,7 @@ impl NodeFlags {
             complete: is_set(Self::COMPLETE),
             behind: is_set(Self::BEHIND),
             leftovers: is_set(Self::LEFTOVERS),
+            syncs: is_set(Self::SYNCS),
         }
     }
 }

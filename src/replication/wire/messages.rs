@@ -168,6 +168,8 @@ pub(crate) struct Floors<'a> {
 pub(crate) struct SyncEnd {
     /// Among it there may have been leftovers of a sync of the donor's that was cut off.
     pub(crate) leftovers: bool,
+    /// Some of it may be what the donor itself is being given, by another one.
+    pub(crate) is_passed_on: bool,
 }
 
 impl<'a> Message<'a> {
@@ -310,9 +312,10 @@ impl<'a> Heartbeat<'a> {
     }
 }
 
-/// Flags of SYNC_REQUEST; the second one is of SYNC_END too.
+/// Flags of SYNC_REQUEST, the first two, and SYNC_END, the last two.
 const VERIFIES: u16 = 1;
 const LEFTOVERS: u16 = 2;
+const PASSED_ON: u16 = 4;
 
 impl<'a> SyncRequest<'a> {
     pub(crate) fn encode(&self, version: u8, out: &mut Vec<u8>) {
@@ -374,16 +377,18 @@ impl<'a> Floors<'a> {
 
 impl SyncEnd {
     pub(crate) fn encode(self, version: u8, out: &mut Vec<u8>) {
-        header::encode(out, version, Kind::SyncEnd, |out| put(out, u16::from(self.leftovers) * LEFTOVERS));
+        header::encode(out, version, Kind::SyncEnd, |out| {
+            put(out, (u16::from(self.leftovers) * LEFTOVERS) | (u16::from(self.is_passed_on) * PASSED_ON))
+        });
     }
 
     fn decode(body: &mut Body<'_>) -> Result<Self, DecodeError> {
         let before = *body;
-        match body.item::<u16>("flags")? {
-            0 => Ok(Self { leftovers: false }),
-            LEFTOVERS => Ok(Self { leftovers: true }),
-            _ => Err(before.wrong("set of flags")),
+        let flags: u16 = body.item("flags")?;
+        if flags & !(LEFTOVERS | PASSED_ON) != 0 {
+            return Err(before.wrong("set of flags"));
         }
+        Ok(Self { leftovers: flags & LEFTOVERS != 0, is_passed_on: flags & PASSED_ON != 0 })
     }
 }
 

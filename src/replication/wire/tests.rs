@@ -93,7 +93,7 @@ fn kinds_reasons_and_flags_survive_their_bits() {
     }
     for bits in 0..=u16::MAX {
         assert_eq!(Reason::from_bits(bits).to_bits(), bits);
-        assert_eq!(NodeFlags::from_bits(bits).to_bits(), bits & 15);
+        assert_eq!(NodeFlags::from_bits(bits).to_bits(), bits & 31);
     }
 }
 

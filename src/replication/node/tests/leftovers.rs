@@ -39,19 +39,25 @@ fn before_the_end(bytes: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// A sync that ends before its end.
-fn give_and_die(donor: &mut Host, receiver: &mut Host, number: u32) {
-    let id = connect(receiver, donor, number);
+/// A sync that is given but for its end; what says that it ends, and all behind it, has not come.
+fn give_almost(donor: &mut Host, receiver: &mut Host, id: ConnectionId) -> Vec<u8> {
     for _ in 0..100 {
         let (there, back) = (receiver.said(id), donor.said(id));
         donor.hears(id, &there);
-        if let Some(before) = before_the_end(&back) {
-            receiver.hears(id, before);
-            return close(receiver, donor, id);
+        let before = before_the_end(&back).map_or(back.len(), <[u8]>::len);
+        receiver.hears(id, &back[..before]);
+        if before < back.len() {
+            return back[before..].to_vec();
         }
-        receiver.hears(id, &back);
     }
     panic!("the sync has no end");
+}
+
+/// A sync that ends before its end.
+fn give_and_die(donor: &mut Host, receiver: &mut Host, number: u32) {
+    let id = connect(receiver, donor, number);
+    give_almost(donor, receiver, id);
+    close(receiver, donor, id);
 }
 
 #[test]
@@ -115,4 +121,78 @@ fn where_all_have_leftovers_the_first_of_them_goes_on_with_its_own() {
         assert!(host.has(b"of the first") && host.has(b"k"));
     }
     assert_eq!((first.node.counters().delta_syncs, second.node.counters().delta_syncs), (1, 1));
+}
+
+#[test]
+fn what_a_donor_is_being_given_itself_is_suspected_until_that_ends() {
+    for ends_well in [true, false] {
+        let [mut first, mut between, mut last] = three();
+        first.insert(b"k");
+        let id = connect(&mut between, &mut first, 1);
+        pass(&mut between, &mut first, id, Duration::from_millis(100));
+        between.node.begin_sync(between.now(), id);
+        let end = give_almost(&mut first, &mut between, id);
+        let next = connect(&mut last, &mut between, 2);
+        exchange(&mut last, &mut between, next);
+        assert!(last.node.standing.is_joined() && last.has(b"k"));
+        assert_eq!(last.node.leftovers, Leftovers::Suspected(next));
+        if ends_well {
+            between.hears(id, &end);
+        } else {
+            close(&mut between, &mut first, id);
+        }
+        let seen = |last: &Host| (last.node.leftovers, last.node.readiness());
+        let complete = (Leftovers::None, Readiness::Complete);
+        pass(&mut last, &mut between, next, Duration::from_millis(100));
+        // Where it did not, both have some: the first by name goes on with its own, and the other one asks it.
+        pass(&mut last, &mut between, next, Duration::from_secs(1));
+        assert_eq!((seen(&last), seen(&between)), (complete, complete), "ends well: {ends_well}");
+        let syncs = last.node.counters().delta_syncs;
+        assert_eq!(syncs, u64::from(!ends_well));
+        assert!(last.has(b"k") && between.has(b"k"));
+    }
+}
+
+#[test]
+fn two_that_give_each_other_a_sync_suspect_nothing() {
+    let [mut one, mut other, _] = three();
+    let id = connect(&mut other, &mut one, 1);
+    pass(&mut other, &mut one, id, Duration::from_millis(100));
+    one.node.begin_sync(one.now(), id);
+    other.node.begin_sync(other.now(), id);
+    exchange(&mut other, &mut one, id);
+    for host in [&one, &other] {
+        assert_eq!((host.node.leftovers, host.node.counters().syncs_given), (Leftovers::None, 1));
+    }
+}
+
+#[test]
+fn a_life_that_ended_in_a_sync_leaves_them_to_the_next_one() {
+    let [mut lost, mut other, unused] = three();
+    drop(unused);
+    let (clock, directory) = (other.clock.clone(), tempfile::tempdir().expect("a directory"));
+    let file = directory.path().join("arena");
+    let made = Made { file: Some(&file), ..Made::default() };
+    let mut receiver = Host::made("c", 3, &clock, &made);
+    let id = connect(&mut receiver, &mut other, 1);
+    exchange(&mut receiver, &mut other, id);
+    pass(&mut receiver, &mut other, id, Duration::from_millis(200));
+    assert_eq!((receiver.node.readiness(), receiver.node.leftovers), (Readiness::Complete, Leftovers::None));
+    lost.insert(b"k");
+    let id = connect(&mut receiver, &mut lost, 2);
+    let said = [receiver.said(id), lost.said(id)];
+    lost.hears(id, &said[0]);
+    receiver.hears(id, &said[1]);
+    receiver.node.begin_sync(receiver.now(), id);
+    give_almost(&mut lost, &mut receiver, id);
+    assert_eq!(receiver.version_of(b"k"), lost.version_of(b"k"));
+    drop(receiver);
+    let mut receiver = Host::made("c", 3, &clock, &made);
+    assert_eq!(receiver.node.leftovers, Leftovers::Some);
+    let id = connect(&mut receiver, &mut other, 3);
+    pass(&mut receiver, &mut other, id, Duration::from_secs(1));
+    assert_eq!((receiver.node.readiness(), receiver.node.leftovers), (Readiness::Complete, Leftovers::None));
+    assert!(!receiver.has(b"k") && receiver.node.counters().verified_voided == 1);
+    drop(receiver);
+    assert_eq!(Host::made("c", 3, &clock, &made).node.leftovers, Leftovers::None);
 }

@@ -73,6 +73,7 @@ fn hello_comes_back() {
                 complete: random.below(2) == 0,
                 behind: random.below(2) == 0,
                 leftovers: random.below(2) == 0,
+                syncs: random.below(2) == 0,
             },
             cluster: random.next(),
             incarnation: Incarnation(random.number()),
@@ -152,6 +153,7 @@ fn vectors_clears_and_floors_come_back() {
                 complete: random.below(2) == 0,
                 behind: random.below(2) == 0,
                 leftovers: random.below(2) == 0,
+                syncs: random.below(2) == 0,
             },
             vector: ack.applied,
         };

@@ -92,7 +92,7 @@ fn hellos() -> Vec<Sample> {
     let range = StreamRange { stream: STREAM, first: Position(16), start: Position(32), end: Position(4096) };
     let full = Hello {
         protocol: 1..=3,
-        flags: NodeFlags { held: true, complete: false, behind: false, leftovers: false },
+        flags: NodeFlags { held: true, complete: false, behind: false, leftovers: false, syncs: false },
         cluster: 0xfeed_f00d_0bad_cafe,
         incarnation: STREAM.incarnation,
         name: "pod-3",
@@ -129,7 +129,7 @@ fn of_streams() -> Vec<Sample> {
         end: Position(4096),
         held_us: 250,
         checksum: 0xc0ff_ee00,
-        flags: NodeFlags { held: false, complete: true, behind: false, leftovers: true },
+        flags: NodeFlags { held: false, complete: true, behind: false, leftovers: true, syncs: true },
         vector: List::Values(&VECTOR),
     };
     let behind = Heartbeat { flags: NodeFlags { behind: true, ..heartbeat.flags }, ..heartbeat };
@@ -211,6 +211,6 @@ fn of_syncs() -> Vec<Sample> {
         short("floors", |out| {
             Floors { first: 1021, total: 1 << 10, floors: List::Values(&floors) }.encode(VERSION, out);
         }),
-        short("sync_end", |out| SyncEnd { leftovers: true }.encode(VERSION, out)),
+        short("sync_end", |out| SyncEnd { leftovers: true, is_passed_on: true }.encode(VERSION, out)),
     ]
 }
