@@ -9,11 +9,12 @@
 //!   out:   Hello, Heartbeat, .. .encode(.., &mut Vec<u8>)       RecordsBuilder, VerifyBuilder: frames that grow
 //!   in:    socket -> FrameReader::space, filled -> next -> Message<'_>, which borrows what was received
 //!
-//!   header     the 32 bytes, kinds, versions          records    entries and clears in CHANGES, VERIFIED, SYNC_ENTRIES
-//!   body       reading a body, field by field         chunk      a part of a large value
-//!   list       counted lists: vectors, streams        hello      HELLO and REFUSE, the same in every version
-//!   error      what can be wrong                      messages   all others, and `Message` over all of them
-//!   reader     bytes in, frames out                   verify     keys and versions that a node holds
+//!   header     the 32 bytes, kinds, versions          records       entries and clears in CHANGES, VERIFIED, SYNC_ENTRIES
+//!   body       reading a body, field by field         chunk         a part of a large value
+//!   list       counted lists: vectors, streams        hello         HELLO and REFUSE, the same in every version
+//!   error      what can be wrong                      sync_frames   SYNC_REQUEST, SYNC_BEGIN, FLOORS, SYNC_END
+//!   reader     bytes in, frames out                   verify        keys and versions that a node holds
+//!                                                     messages      all others, and `Message` over all of them
 //! ```
 //!
 //! Invariants: nothing is handed out of a frame before its checksum and every length in it were found right. Nothing that
@@ -34,6 +35,7 @@ pub(crate) mod list;
 pub(crate) mod messages;
 pub(crate) mod reader;
 pub(crate) mod records;
+pub(crate) mod sync_frames;
 #[cfg(test)]
 mod tests;
 pub(crate) mod verify;
@@ -45,9 +47,8 @@ pub(crate) use header::{HEADER_BYTES, Kind};
 pub(crate) use header::{PROTOCOL, StreamChecksum, negotiate};
 pub(crate) use hello::{Hello, NodeFlags, Reason, Refuse};
 pub(crate) use list::{List, Positions};
-pub(crate) use messages::{
-    Ack, Floors, Goodbye, Heartbeat, Message, NotCovered, Subscribe, SyncBegin, SyncEnd, SyncRequest, Unsubscribe,
-};
+pub(crate) use messages::{Ack, Goodbye, Heartbeat, Message, NotCovered, Subscribe, Unsubscribe};
 pub(crate) use reader::FrameReader;
 pub(crate) use records::{Changes, Placed, Record, RecordBody, Records, RecordsBuilder, SyncEntries, Verified};
+pub(crate) use sync_frames::{Floors, SyncBegin, SyncEnd, SyncRequest};
 pub(crate) use verify::{Verify, VerifyBuilder};
