@@ -34,6 +34,8 @@ mod model;
 #[cfg(not(loom))]
 mod pages;
 #[cfg(not(loom))]
+mod pressure;
+#[cfg(not(loom))]
 mod reservation;
 #[cfg(not(loom))]
 mod smaps;

@@ -4,7 +4,8 @@
 //!   map    a file that was there before: the pages of the index, then the others; else the first read of each 64 KiB
 //!          is a page fault
 //!   huge   a file on tmpfs: ranges of free pages become huge pages before anybody uses them, 8 ms per 2 MiB; a range in
-//!          use stays as it is, because a read of it would wait
+//!          use stays as it is, because a read of it would wait; not while all processors are busy, when the kernel takes
+//!          seconds and whoever maps memory waits for it
 //! ```
 //!
 //! One pass each in a life. Nothing is lost where the kernel says no: the rest of the pass is left out.
@@ -34,6 +35,10 @@ struct Passes {
 
 /// Time between two huge pages, in times that one takes.
 const REST_FACTOR: u64 = 4;
+/// Time until the next look at a machine whose processors are busy.
+const BUSY_REST_US: u64 = 1_000_000;
+/// A huge page that takes longer is the last one: who maps memory waits meanwhile.
+const COLLAPSE_MAX_US: u64 = 200_000;
 /// Free ranges that stay for inserts while one is made huge.
 const RANGES_LEFT: u32 = 4;
 
@@ -77,6 +82,10 @@ impl Engine {
         if passes.huge.is_none() || now < passes.rest_until_us {
             return false;
         }
+        if !self.region.is_time_to_collapse() {
+            passes.rest_until_us = now + BUSY_REST_US;
+            return false;
+        }
         while let Some(number) = passes.huge {
             let Some((range, pages)) = self.huge_range(number) else {
                 passes.huge = None;
@@ -91,7 +100,12 @@ impl Engine {
                     tracing::debug!(%error, "the rest of the arena stays on small pages");
                     passes.huge = None;
                 }
-                passes.rest_until_us = now + (self.clock.fine_us() - now).saturating_mul(1 + REST_FACTOR);
+                let took = self.clock.fine_us().saturating_sub(now);
+                if took > COLLAPSE_MAX_US {
+                    tracing::debug!(took, "the kernel takes long; the rest of the arena stays on small pages");
+                    passes.huge = None;
+                }
+                passes.rest_until_us = now + took.saturating_mul(1 + REST_FACTOR);
                 return true;
             }
         }

@@ -17,6 +17,7 @@ use super::kind::{FileIdentity, FileState};
 use super::kind::{FileSystem, HUGE_PAGE, PAGE, RegionKind};
 use super::mapped::{Backing, Region};
 use super::memory::free_on_mount;
+use super::pressure;
 use super::reservation::Reservation;
 use super::smaps;
 use memmap2::{Advice, UncheckedAdvice};
@@ -53,6 +54,12 @@ impl Region {
     /// Whether it is made of small pages that may become huge ones.
     pub(crate) fn may_collapse(&self) -> bool {
         matches!(self.kind(), RegionKind::File { file_system: FileSystem::Tmpfs, .. })
+    }
+
+    /// Whether pages can be collapsed without a long wait. The kernel first lets each processor finish with the pages that it
+    /// keeps at hand, and holds the lock of the address space meanwhile: where processors are busy with others, for seconds.
+    pub(crate) fn is_time_to_collapse(&self) -> bool {
+        !pressure::is_busy(Path::new("/proc/pressure/cpu"))
     }
 
     /// Whether stores may wait for writeback to a disk.
