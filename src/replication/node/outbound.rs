@@ -3,7 +3,8 @@
 //! ```text
 //!   short frames | a value in chunks, to its end | a sync and the streams in turns, each stream in its turn
 //!
-//!   a change is read:   sent ahead already?           its version: a marker    a newer one: nothing
+//!   a change is read:   sent ahead already?           its version, or a newer one of another node: a marker
+//!                                                     a newer one that has a place in this stream: nothing
 //!                       the entry of its key now:     not older -> the entry, whoever made it; newer: noted as sent ahead
 //!                                                     older, or gone -> a marker with the change's version
 //! ```
@@ -238,15 +239,16 @@ impl Outlet<'_> {
             }
             let choice = choose(change, outgoing, counters);
             if let (Choice::Entry, Some(outgoing)) = (&choice, outgoing) {
-                ahead = Some(outgoing.version.stamp).filter(|stamp| *stamp > change.version.stamp);
+                let has_place = outgoing.version.origin == change.version.origin;
+                ahead = Some((outgoing.version.stamp, has_place)).filter(|(stamp, _)| *stamp > change.version.stamp);
             }
             choice
         });
         if left == Left::Marker || ahead.is_some() {
             counters.conflations += 1;
         }
-        if let Some(stamp) = ahead {
-            from.ahead.note(key, stamp);
+        if let Some((stamp, has_place)) = ahead {
+            from.ahead.note(key, stamp, has_place);
         }
         counters.changes_sent += 1;
         counters.relayed += u64::from(from.source == Source::Relay);
