@@ -252,6 +252,11 @@ impl SimulatedNode {
         }
     }
 
+    /// Whether what others have written is here for good: no sync is under way, and none that was cut off has left anything.
+    pub fn is_settled(&self) -> bool {
+        self.node.is_settled()
+    }
+
     /// Whether it receives a sync.
     pub fn is_syncing(&self) -> bool {
         self.node.is_syncing()

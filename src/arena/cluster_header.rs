@@ -121,13 +121,13 @@ impl<'r> ClusterHeader<'r> {
         self.set(field::JOIN_FLOOR, stamp.0);
     }
 
-    /// Whether entries may be here that came by a sync which was cut off, or is under way.
-    pub(crate) fn has_leftovers(self) -> bool {
-        self.get(field::LEFTOVERS) != 0
+    /// Up to this stamp entries may be here that came by a sync which was cut off; the highest stamp while one is under way.
+    pub(crate) fn leftovers(self) -> Stamp {
+        Stamp(self.get(field::LEFTOVERS))
     }
 
-    pub(crate) fn set_leftovers(self, are_there: bool) {
-        self.set(field::LEFTOVERS, u64::from(are_there));
+    pub(crate) fn set_leftovers(self, until: Stamp) {
+        self.set(field::LEFTOVERS, until.0);
     }
 
     /// Lives of which the first position is known, oldest first.

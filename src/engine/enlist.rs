@@ -259,7 +259,7 @@ impl Engine {
             self.cluster_header(node).set_join_floor(stamp);
             self.cluster_header(node).forget_applied();
             // What they were goes now.
-            self.cluster_header(node).set_leftovers(false);
+            self.cluster_header(node).set_leftovers(Stamp::ZERO);
         }
         self.hold_back();
         let mut next = Some(0);

@@ -53,16 +53,16 @@ impl Engine {
         }
     }
 
-    /// Whether entries may be here that came by a sync which was cut off.
-    pub(crate) fn has_leftovers(&self) -> bool {
-        self.replicated().is_some_and(|node| self.cluster_header(node).has_leftovers())
+    /// Up to this stamp entries may be here that came by a sync which was cut off.
+    pub(crate) fn leftovers(&self) -> Stamp {
+        self.replicated().map_or(Stamp::ZERO, |node| self.cluster_header(node).leftovers())
     }
 
-    /// Notes whether there are such: before the first of them, and once all of them are claimed.
-    pub(crate) fn set_leftovers(&self, are_there: bool) {
+    /// Notes up to where there are such: before the first of them, and once all of them are claimed.
+    pub(crate) fn set_leftovers(&self, until: Stamp) {
         if let Some(node) = self.replicated() {
             let _writing = crate::sync::lock(&node.header);
-            self.cluster_header(node).set_leftovers(are_there);
+            self.cluster_header(node).set_leftovers(until);
         }
     }
 

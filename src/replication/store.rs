@@ -253,14 +253,15 @@ impl Store {
         self.engine.save_applied(stream, position);
     }
 
-    /// Whether the arena says that entries may be here which came by a sync that was cut off.
-    pub(crate) fn has_leftovers(&self) -> bool {
-        self.engine.has_leftovers()
+    /// Up to which stamp entries may be here that came by a sync which was cut off, as the arena says; the highest one if it
+    /// was under way as the last life ended.
+    pub(crate) fn leftovers(&self) -> Stamp {
+        self.engine.leftovers()
     }
 
-    /// Notes in the arena whether there are such: before the first of them, and once all of them are claimed.
-    pub(crate) fn set_leftovers(&self, are_there: bool) {
-        self.engine.set_leftovers(are_there);
+    /// Notes that in the arena: before the first of them, and once all of them are claimed.
+    pub(crate) fn set_leftovers(&self, until: Stamp) {
+        self.engine.set_leftovers(until);
     }
 
     /// Makes everything that was there before invisible to reads, until [`Store::serve`]. Writes go on.

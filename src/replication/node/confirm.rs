@@ -214,7 +214,7 @@ impl Node {
             }
             all &= matches!(link.owed, Owed::Covered);
         }
-        all && self.sync.is_none() && !self.streams.is_unclaimed() && !self.has_leftovers()
+        all && self.sync.is_none() && !self.streams.is_unclaimed()
     }
 
     /// Looks whether reads can be answered, and whether anything is missing.

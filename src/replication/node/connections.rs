@@ -135,7 +135,7 @@ impl Node {
                 self.book.failed(now, address);
             }
             self.streams.drop_source(id);
-            self.abandon_sync(id);
+            self.abandon_sync(now, id);
             let others = self.links.iter().filter(|(other, _)| **other != id);
             let mut others = others.filter_map(|(_, link)| link.peer());
             let (is_replaced, is_there) = match others.find(|other| other.name == name) {

@@ -78,7 +78,7 @@ impl Node {
         {
             row.caught_up = Some(Stamp::from_micros(heartbeat.sent_us.saturating_sub(CLOCK_LATE_US)));
         }
-        self.look_at_leftovers(id);
+        self.look_at_leftovers(now, id);
         Ok(())
     }
 

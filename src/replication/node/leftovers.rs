@@ -1,8 +1,8 @@
 //! Leftovers: what came by a sync that was cut off, and is claimed of no stream.
 //!
 //! ```text
-//!   none --a sync is cut off--------------------> some --SYNC_END of a donor that has none, or of any, where
-//!     |    SYNC_END of a donor that has some        ^     this name is the first of those that have some--> none
+//!   none --a sync is cut off--------------------> some --1 s; then SYNC_END of a donor that has none and was asked, or of
+//!     |    SYNC_END of a donor that has some        ^     any where this name is the first of those that have some--> none
 //!     |                                             |
 //!     +----SYNC_END of a donor that is itself being given a sync--> suspected --that one ended well--> none
 //!                                                   ^                   | it was cut off, or the donor is lost
@@ -14,7 +14,11 @@
 //!
 //! A donor that dies in a sync may have given what nobody else has, its own last writes first of all. Nobody names them: if it
 //! comes back older than it was, or never, they are on one node alone. So the next donor is asked about all that is held,
-//! as in every sync, and answers for what it has an older version of, or nothing, that it can not be vouched for.
+//! as in every sync, and answers for what it has an older version of, or nothing, that it can not be vouched for. That is
+//! asked a second later, and for stamps up to the moment of the cut: what is on its way to the donor has come by then.
+//!
+//! A node that has some, or is in a sync, sends in its streams what others have written as the change that it read, not as
+//! what is there now: nobody else gets leftovers but by a sync, whose end says so.
 
 #![forbid(unsafe_code)]
 
@@ -22,10 +26,15 @@ use super::Node;
 use super::api::ConnectionId;
 use super::link::Link;
 use super::sources::joined;
+use crate::replication::session::peer::Peer;
 use crate::replication::session::time::Micros;
+use crate::replication::store::Store;
 use crate::replication::wire::SyncEnd;
 use crate::sync::bite;
+use crate::types::version::Stamp;
 
+/// How long after the cut a donor is asked.
+pub(super) const WAIT_US: u64 = 1_000_000;
 /// Between two syncs for the sake of leftovers each peer says how far it is.
 const HEARTBEATS_BETWEEN: u64 = 2;
 
@@ -35,7 +44,31 @@ pub(super) enum Leftovers {
     None,
     /// A donor was being given a sync itself. If that is cut off, some of it is here.
     Suspected(ConnectionId),
-    Some,
+    /// Up to a stamp.
+    Some(Stamp),
+}
+
+impl Leftovers {
+    /// What the last life has left.
+    pub(super) fn of_arena(store: &Store) -> Self {
+        match store.leftovers() {
+            Stamp::ZERO => Self::None,
+            // It ended in a sync.
+            Stamp(u64::MAX) => Self::Some(store.stamp()),
+            until => Self::Some(until),
+        }
+    }
+}
+
+/// What a sync does about leftovers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Clearing {
+    /// Nothing: the time has not come, or there are none.
+    No,
+    /// The donor is asked about what is not younger.
+    Asks(Stamp),
+    /// What is here behind it counts as known, whatever the donor says.
+    Decides,
 }
 
 impl Node {
@@ -44,21 +77,34 @@ impl Node {
         self.leftovers != Leftovers::None
     }
 
-    /// A sync was cut off; what others are given meanwhile may be of it.
-    pub(super) fn keep_leftovers(&mut self) {
+    /// Whether what others have written is here for good: no sync is under way, and none has left anything.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.sync.is_none() && !self.has_leftovers()
+    }
+
+    /// A sync was cut off, or has brought such; what others are given meanwhile may be of it.
+    pub(super) fn keep_leftovers(&mut self, now: Micros) {
         if bite("node.leftovers-kept") {
             return;
         }
-        self.set_leftovers(Leftovers::Some);
-        for donor in self.links.values_mut().filter_map(|link| link.donor.as_mut()) {
-            donor.gives_leftovers = true;
-        }
+        self.leftovers_again = now.plus(WAIT_US);
+        self.set_leftovers(Leftovers::Some(self.store.stamp()));
     }
 
     /// Notes it in the arena too. A sync that is under way counts there as one that was cut off.
-    pub(super) fn set_leftovers(&mut self, leftovers: Leftovers) {
+    fn set_leftovers(&mut self, leftovers: Leftovers) {
         self.leftovers = leftovers;
-        self.store.set_leftovers(leftovers != Leftovers::None || self.is_given());
+        self.store.set_leftovers(match leftovers {
+            _ if self.is_given() => Stamp(u64::MAX),
+            Leftovers::None => Stamp::ZERO,
+            Leftovers::Suspected(_) => Stamp(u64::MAX),
+            Leftovers::Some(until) => until,
+        });
+        if self.has_leftovers() {
+            for donor in self.links.values_mut().filter_map(|link| link.donor.as_mut()) {
+                donor.gives_leftovers = true;
+            }
+        }
     }
 
     /// Whether some of what a peer is given may be what this node is being given, but for what that peer gives itself.
@@ -66,38 +112,65 @@ impl Node {
         self.sync.as_ref().is_some_and(|sync| sync.donor != to)
     }
 
+    /// What a sync from a peer is to do about them.
+    pub(super) fn clearing(&self, now: Micros, donor: ConnectionId) -> Clearing {
+        let flags = self.links.get(&donor).and_then(Link::peer).map(|peer| peer.flags);
+        match (self.leftovers, flags) {
+            (Leftovers::Some(until), Some(flags)) if now >= self.leftovers_again && !flags.leftovers => {
+                Clearing::Asks(until)
+            }
+            (Leftovers::Some(_), Some(_)) if now >= self.leftovers_again && self.is_first_of_all() => Clearing::Decides,
+            _ => Clearing::No,
+        }
+    }
+
     /// A sync has come to its end.
-    pub(super) fn end_leftovers(&mut self, now: Micros, donor: ConnectionId, end: SyncEnd, decides: bool) {
-        self.leftovers_again = now.plus(self.config.timings.heartbeat_us * HEARTBEATS_BETWEEN);
-        self.set_leftovers(match end {
-            _ if decides => Leftovers::None,
-            SyncEnd { leftovers: true, .. } => Leftovers::Some,
-            SyncEnd { is_passed_on: true, .. } => Leftovers::Suspected(donor),
-            _ => Leftovers::None,
-        });
+    pub(super) fn end_leftovers(&mut self, now: Micros, donor: ConnectionId, end: SyncEnd, clearing: Clearing) {
+        let is_clean = !end.leftovers && !end.is_passed_on;
+        let next = match (self.leftovers, clearing) {
+            (_, Clearing::Decides) => Leftovers::None,
+            (_, Clearing::Asks(_)) if is_clean => Leftovers::None,
+            _ if end.leftovers => return self.keep_leftovers(now),
+            (Leftovers::None, _) if end.is_passed_on => Leftovers::Suspected(donor),
+            (same, _) => same,
+        };
+        self.leftovers_again =
+            self.leftovers_again.max(now.plus(self.config.timings.heartbeat_us * HEARTBEATS_BETWEEN));
+        self.set_leftovers(next);
     }
 
     /// A peer has said how far it is: whether the sync that it was given has ended well.
-    pub(super) fn look_at_leftovers(&mut self, id: ConnectionId) {
+    pub(super) fn look_at_leftovers(&mut self, now: Micros, id: ConnectionId) {
         let Some(flags) = self.links.get(&id).and_then(Link::peer).map(|peer| peer.flags) else { return };
         match self.leftovers {
-            Leftovers::Suspected(donor) if donor == id && flags.leftovers => self.set_leftovers(Leftovers::Some),
+            Leftovers::Suspected(donor) if donor == id && flags.leftovers => self.keep_leftovers(now),
             Leftovers::Suspected(donor) if donor == id && !flags.syncs => self.set_leftovers(Leftovers::None),
             _ => {}
         }
     }
 
-    /// Who can say what of it is known: a peer that has no leftovers itself, and shows what it has. Where all have some, the
-    /// one whose name is the first goes on with what any of them has, and the others wait for it.
+    /// A donor is lost.
+    pub(super) fn lose_donor(&mut self, now: Micros, id: ConnectionId, is_given: bool) {
+        if is_given || self.leftovers == Leftovers::Suspected(id) {
+            self.keep_leftovers(now);
+        }
+    }
+
+    /// Who can say what of it is known: a peer that has no leftovers itself, is in no sync, and shows what it has. Where all have
+    /// some, the one whose name is the first goes on with what any of them has, and the others wait for it.
     pub(super) fn donor_for_leftovers(&self, now: Micros) -> Option<ConnectionId> {
         let peers = || self.links.iter().filter_map(joined);
-        let (id, peer) = peers().min_by_key(|(id, peer)| (peer.flags.leftovers, peer.flags.held, *id))?;
-        let may_ask = if peer.flags.leftovers { self.decides_on_leftovers() } else { !peer.flags.held };
+        let rank = |peer: &Peer| (peer.flags.leftovers, peer.flags.syncs, peer.flags.held);
+        let (id, peer) = peers().min_by_key(|(id, peer)| (rank(peer), *id))?;
+        let may_ask = match rank(peer) {
+            (true, ..) => self.is_first_of_all(),
+            (false, syncs, held) => !syncs && !held,
+        };
         (may_ask && now >= self.leftovers_again).then_some(id)
     }
 
     /// Whether every peer that has joined has leftovers, and this node's name comes first. Asked where there is one.
-    pub(super) fn decides_on_leftovers(&self) -> bool {
+    fn is_first_of_all(&self) -> bool {
         let peers = || self.links.iter().filter_map(joined).map(|(_, peer)| peer);
         let is_first = || peers().all(|peer| peer.flags.leftovers && self.config.name < peer.name);
         self.standing.is_joined() && is_first()

@@ -95,6 +95,7 @@ impl Node {
 
     fn fill_changes(&mut self, id: ConnectionId, transmit: &mut Transmit) {
         let mut lost = Vec::new();
+        let unsettled = (!self.is_settled()).then_some(self.stream.origin.0);
         let Some(link) = self.links.get_mut(&id) else { return };
         let session = &mut link.session;
         let (version, turns) = (session.version, session.subscriptions().len());
@@ -115,6 +116,7 @@ impl Node {
                 change: &mut self.scratch,
                 ahead: &mut self.ahead,
                 version,
+                unsettled,
             };
             match outlet.fill(subscription, transmit, &mut sent) {
                 Filled::Some => {}
@@ -144,6 +146,8 @@ struct Outlet<'n> {
     change: &'n mut Change,
     ahead: &'n mut ChangesAhead,
     version: u8,
+    /// What others have written since may not be here for good: it goes by its own stream alone. The own origin.
+    unsettled: Option<u16>,
 }
 
 impl Outlet<'_> {
@@ -218,7 +222,7 @@ impl Outlet<'_> {
         pins: &mut Pins,
         at: Position,
     ) -> Put {
-        let Self { store, counters, change, ahead: own, .. } = self;
+        let Self { store, counters, change, ahead: own, unsettled, .. } = self;
         let Some(key) = change.key() else {
             let keyspace = (change.operation == Operation::ClearKeyspace).then_some(change.keyspace);
             builder.push_clear(at, keyspace, change.version.stamp);
@@ -237,7 +241,7 @@ impl Outlet<'_> {
             if left == Left::Marker {
                 return Choice::Marker(marker_of(change.operation), change.version);
             }
-            let choice = choose(change, outgoing, counters);
+            let choice = choose(change, outgoing, *unsettled, counters);
             if let (Choice::Entry, Some(outgoing)) = (&choice, outgoing) {
                 let has_place = outgoing.version.origin == change.version.origin;
                 ahead = Some((outgoing.version.stamp, has_place)).filter(|(stamp, _)| *stamp > change.version.stamp);
@@ -257,14 +261,17 @@ impl Outlet<'_> {
 }
 
 /// What goes out for a change, given the entry that its key has now.
-fn choose(change: &Change, outgoing: Option<&Outgoing>, counters: &mut NodeCounters) -> Choice {
+fn choose(change: &Change, outgoing: Option<&Outgoing>, unsettled: Option<u16>, counters: &mut NodeCounters) -> Choice {
+    let is_loose = |version: &Version| unsettled.is_some_and(|own| version.origin != own) && *version != change.version;
     let marker = Choice::Marker(marker_of(change.operation), change.version);
     match outgoing {
-        Some(outgoing) if !is_older(outgoing, change) => {
-            counters.overwritten_sent += u64::from(outgoing.version.origin != change.version.origin);
+        Some(outgoing) if !is_older(outgoing, change) && !is_loose(&outgoing.version) => {
+            let is_foreign = outgoing.version.origin != change.version.origin;
+            counters.overwritten_sent += u64::from(is_foreign);
             if matches!(outgoing.body, OutgoingBody::NoPin) {
                 counters.unpinned_sent += 1;
-                return Choice::Marker(FrameKind::Invalidation, outgoing.version);
+                // Another node's comes by its own stream: its place is to stay free for it.
+                return if is_foreign { marker } else { Choice::Marker(FrameKind::Invalidation, outgoing.version) };
             }
             Choice::Entry
         }

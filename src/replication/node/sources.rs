@@ -214,11 +214,16 @@ impl Node {
             ahead().filter_map(joined).max_by_key(rank).filter(|_| nobody_is_left).map(|(id, _)| id)
         });
         // What a sync that was cut off has left open, any other one closes.
-        let any =
-            || self.links.iter().filter_map(joined).min_by_key(|(id, peer)| (peer.flags.held, *id)).map(|(id, _)| id);
+        let any = || {
+            self.links
+                .iter()
+                .filter_map(joined)
+                .min_by_key(|(id, peer)| (peer.flags.leftovers, peer.flags.held, *id))
+                .map(|(id, _)| id)
+        };
         let open = || match self.leftovers {
-            Leftovers::Some => self.donor_for_leftovers(now),
             _ if self.streams.is_unclaimed() => any(),
+            Leftovers::Some(_) => self.donor_for_leftovers(now),
             _ => None,
         };
         if let Some(donor) = missed.or_else(open) {

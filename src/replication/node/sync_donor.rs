@@ -60,8 +60,8 @@ pub(super) struct Donor {
     /// Answers to batches of VERIFY, by batch.
     answers: VecDeque<(u64, KeyQueue)>,
     has_verified: bool,
-    /// Of what the receiver holds, and nobody knows of here, it is to let go.
-    denies: bool,
+    /// Of what the receiver holds, is not younger than this, and nobody knows of here, it is to let go.
+    denies: Stamp,
     /// What is given may be of a sync that was cut off.
     pub(super) gives_leftovers: bool,
     /// Or of one that is under way.
@@ -95,7 +95,8 @@ impl Node {
         if self.links.get(&id).is_some_and(|link| link.donor.is_some()) {
             return Err(Fault::Order("a sync asked for while one is given"));
         }
-        let (vector, gives_leftovers) = (self.everything(), self.has_leftovers());
+        let denies = if self.is_settled() { request.leftovers } else { Stamp::ZERO };
+        let (vector, gives_leftovers) = (self.everything(), self.has_leftovers() || denies < request.leftovers);
         let begin = SyncBegin {
             stamp: self.store.stamp(),
             floor_ranges: self.store.floor_ranges(),
@@ -109,7 +110,7 @@ impl Node {
             phase: Phase::Verifying,
             answers: VecDeque::new(),
             has_verified: !request.verifies,
-            denies: request.leftovers && !gives_leftovers && self.sync.is_none(),
+            denies,
             gives_leftovers,
             passes_on: false,
             found: KeyQueue::default(),
@@ -166,7 +167,7 @@ impl Node {
         let mut keys = KeyQueue::default();
         let (batch, receiver) = (verify.batch, link.session.peer.as_ref().map(|peer| peer.stream().origin.0));
         for held in verify {
-            let is_denied = donor.denies && receiver != Some(held.version.origin);
+            let is_denied = held.version.stamp <= donor.denies && receiver != Some(held.version.origin);
             match self.store.version_of(held.key).map(|here| here.relation(&held.version)) {
                 Some(Relation::Newer | Relation::Unknown) => keys.push(held.key, Task::Entry),
                 Some(Relation::Older) if is_denied => keys.push(held.key, Task::Deny(held.version.stamp)),

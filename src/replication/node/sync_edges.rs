@@ -12,7 +12,6 @@
 use super::Node;
 use super::api::{CloseReason, ConnectionId};
 use super::apply::range_of;
-use super::leftovers::Leftovers;
 use super::receive::Fault;
 use super::sync_receiver::{DONOR_SILENT_US, SyncReceiver};
 use crate::replication::session::time::Micros;
@@ -104,16 +103,12 @@ impl Node {
     }
 
     /// A connection is gone; with it what a sync had put off, which comes again.
-    pub(super) fn abandon_sync(&mut self, id: ConnectionId) {
-        if self.leftovers == Leftovers::Suspected(id) {
-            self.set_leftovers(Leftovers::Some);
-        }
+    pub(super) fn abandon_sync(&mut self, now: Micros, id: ConnectionId) {
         let is_given = self.is_given();
-        if self.sync.take_if(|sync| sync.donor == id).is_none() {
+        let sync = self.sync.take_if(|sync| sync.donor == id);
+        self.lose_donor(now, id, is_given && sync.is_some());
+        if sync.is_none() {
             return;
-        }
-        if is_given {
-            self.keep_leftovers();
         }
         self.counters.syncs_aborted += 1;
         let (applied, is_joined) = (&self.streams.applied, self.standing.is_joined());

@@ -23,6 +23,7 @@ mod held;
 use super::Node;
 use super::ahead::Ahead;
 use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
+use super::leftovers::Clearing;
 use super::put_off::PutOff;
 use super::receive::Fault;
 use crate::arena::frame::FrameKind;
@@ -39,6 +40,9 @@ use std::collections::VecDeque;
 
 /// How long a donor may send nothing.
 pub(super) const DONOR_SILENT_US: u64 = 10_000_000;
+
+/// Since when something was missed, where nothing was.
+const NOTHING_MISSED: Stamp = Stamp(u64::MAX);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -74,8 +78,7 @@ pub(super) struct SyncReceiver {
     pub(super) floors_ahead: bool,
     entries: u64,
     deferred: PutOff,
-    /// Whatever the donor has in the way of leftovers, it counts as known behind this.
-    decides: bool,
+    clearing: Clearing,
 }
 
 impl SyncReceiver {
@@ -113,7 +116,7 @@ impl Node {
             floors_ahead: false,
             entries: 0,
             deferred: PutOff::default(),
-            decides: self.decides_on_leftovers(),
+            clearing: self.clearing(now, donor),
         };
         self.tell(NodeEvent::SyncBegun { donor: sync.donor_name.clone(), kind });
         self.sync = Some(sync);
@@ -128,13 +131,14 @@ impl Node {
             return None;
         }
         let missed = self.streams.rows.values().filter(|row| row.source.is_none() || row.base.is_some());
-        missed.map(|row| row.caught_up).try_fold(Stamp(u64::MAX), |least, stamp| Some(least.min(stamp?)))
+        missed.map(|row| row.caught_up).try_fold(NOTHING_MISSED, |least, stamp| Some(least.min(stamp?)))
     }
 
     fn request(&mut self) {
         let Some(sync) = &self.sync else { return };
         let vector = Positions::from(&self.streams.applied);
-        let request = SyncRequest { since: sync.since, verifies: true, leftovers: self.has_leftovers(), vector };
+        let leftovers = if let Clearing::Asks(until) = sync.clearing { until } else { Stamp::ZERO };
+        let request = SyncRequest { since: sync.since, verifies: true, leftovers, vector };
         if let Some(link) = self.links.get_mut(&sync.donor) {
             link.session.say(|version, out| request.encode(version, out));
         }
@@ -184,7 +188,7 @@ impl Node {
         };
         (sync.phase, sync.moved, sync.floors_total) = (Phase::Running, now, begin.floor_ranges);
         sync.stamp = sync.stamp.max(begin.stamp);
-        self.store.set_leftovers(true);
+        self.store.set_leftovers(Stamp(u64::MAX));
         sync.floors_ahead = !self.store.follow(begin.stamp);
         sync.followed = self.store.stamp();
         if bite("node.sync-unverified") {
@@ -266,7 +270,7 @@ impl Node {
         let Some(sync) = self.sync.take_if(|sync| is_whole(sync)) else {
             return Err(Fault::Order("an early end of a sync"));
         };
-        if sync.since > Stamp::ZERO {
+        if sync.since > Stamp::ZERO && sync.since != NOTHING_MISSED {
             self.store.raise_all_floors(sync.since);
         }
         if !self.standing.is_joined() {
@@ -283,7 +287,7 @@ impl Node {
         for (stream, position) in self.streams.applied.iter() {
             self.store.save_applied(stream, position);
         }
-        self.end_leftovers(now, id, end, sync.decides);
+        self.end_leftovers(now, id, end, sync.clearing);
         self.has_applied(now);
         match sync.kind {
             SyncKind::Snapshot => self.counters.snapshot_syncs += 1,

@@ -1,7 +1,7 @@
 //! The frames of a sync, but for what it holds: asked for, begun, floors, over.
 //!
 //! ```text
-//!   SYNC_REQUEST  | since u64 | flags u16 | vector: list |                          flags: 1 VERIFY follows, 2 leftovers
+//!   SYNC_REQUEST  | since u64 | leftovers u64 | flags u16 | vector: list |          flags: 1 VERIFY follows
 //!   SYNC_BEGIN    | stamp u64 | floor ranges u32 | vector: list | clears: list |
 //!   FLOORS        | first u32 | total u32 | floors: list of u64 |
 //!   SYNC_END      | flags u16 |                                                     flags: 2 leftovers, 4 passed on
@@ -38,8 +38,8 @@ pub(crate) struct SyncRequest<'a> {
     pub(crate) since: Stamp,
     /// It holds entries, and VERIFY frames follow SYNC_BEGIN.
     pub(crate) verifies: bool,
-    /// It has leftovers of a sync that was cut off: what the donor does not know of is to go.
-    pub(crate) leftovers: bool,
+    /// Up to this stamp it may have leftovers of a sync that was cut off: what the donor does not know of is to go; 0: none.
+    pub(crate) leftovers: Stamp,
     /// How far it has applied each stream.
     pub(crate) vector: Positions<'a>,
 }
@@ -76,7 +76,7 @@ pub(crate) struct SyncEnd {
     pub(crate) is_passed_on: bool,
 }
 
-/// Flags of SYNC_REQUEST, the first two, and SYNC_END, the last two.
+/// Flags of SYNC_REQUEST, the first one, and SYNC_END, the others.
 const VERIFIES: u16 = 1;
 const LEFTOVERS: u16 = 2;
 const PASSED_ON: u16 = 4;
@@ -85,19 +85,20 @@ impl<'a> SyncRequest<'a> {
     pub(crate) fn encode(&self, version: u8, out: &mut Vec<u8>) {
         header::encode(out, version, Kind::SyncRequest, |out| {
             put(out, self.since);
-            put(out, (u16::from(self.verifies) * VERIFIES) | (u16::from(self.leftovers) * LEFTOVERS));
+            put(out, self.leftovers);
+            put(out, u16::from(self.verifies) * VERIFIES);
             self.vector.encode(out);
         });
     }
 
     pub(super) fn decode(body: &mut Body<'a>) -> Result<Self, DecodeError> {
-        let since = body.item("stamp")?;
+        let (since, leftovers) = (body.item("stamp")?, body.item("stamp")?);
         let before = *body;
         let flags: u16 = body.item("flags")?;
-        if flags & !(VERIFIES | LEFTOVERS) != 0 {
+        if flags & !VERIFIES != 0 {
             return Err(before.wrong("set of flags"));
         }
-        let (verifies, leftovers) = (flags & VERIFIES != 0, flags & LEFTOVERS != 0);
+        let verifies = flags & VERIFIES != 0;
         Ok(Self { since, verifies, leftovers, vector: body.list("vector", STREAMS_MAX)? })
     }
 }

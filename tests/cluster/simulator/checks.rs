@@ -114,7 +114,9 @@ impl World {
     pub(crate) fn is_quiet(&self) -> bool {
         let nodes: Vec<&SimulatedNode> = self.hosts.iter().filter_map(|host| host.node.as_ref()).collect();
         nodes.len() == self.hosts.len()
-            && nodes.iter().all(|node| node.readiness() == 3 && node.peers().len() == nodes.len() - 1)
+            && nodes
+                .iter()
+                .all(|node| node.readiness() == 3 && node.peers().len() == nodes.len() - 1 && node.is_settled())
             && nodes.iter().all(|node| self.has_all(node))
     }
 

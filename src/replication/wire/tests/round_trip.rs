@@ -129,7 +129,7 @@ fn vectors_clears_and_floors_come_back() {
         let request = SyncRequest {
             since: Stamp(random.number()),
             verifies: random.below(2) == 0,
-            leftovers: random.below(2) == 0,
+            leftovers: Stamp(random.number()),
             vector: ack.applied,
         };
         there_and_back(

@@ -193,7 +193,7 @@ fn of_syncs() -> Vec<Sample> {
     builder.finish_entries();
     vec![
         short("sync_request", |out| {
-            SyncRequest { since: Stamp(0x66), verifies: true, leftovers: true, vector }.encode(VERSION, out)
+            SyncRequest { since: Stamp(0x66), verifies: true, leftovers: Stamp(0x77), vector }.encode(VERSION, out)
         }),
         short("sync_begin", |out| {
             SyncBegin { stamp: Stamp(0x99), floor_ranges: 1 << 10, vector, clears: List::Values(&clears) }
