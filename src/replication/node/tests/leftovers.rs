@@ -202,3 +202,24 @@ fn a_life_that_ended_in_a_sync_leaves_them_to_the_next_one() {
     drop(receiver);
     assert_eq!(Host::made("c", 3, &clock, &made).node.leftovers, Leftovers::None);
 }
+
+#[test]
+fn what_another_node_has_overtaken_goes_by_no_stream_while_there_are_leftovers() {
+    for has_leftovers in [false, true] {
+        let [mut first, mut between, mut last] = three();
+        let (id, next) = (connect(&mut between, &mut first, 1), connect(&mut last, &mut between, 2));
+        exchange(&mut between, &mut first, id);
+        exchange(&mut last, &mut between, next);
+        between.insert(b"k");
+        first.clock.advance(Duration::from_millis(1));
+        first.insert(b"k");
+        exchange(&mut between, &mut first, id);
+        assert_eq!(between.version_of(b"k"), first.version_of(b"k"));
+        if has_leftovers {
+            between.node.leftovers = Leftovers::Some(between.store.stamp());
+        }
+        let before = between.node.counters().overwritten_sent;
+        exchange(&mut last, &mut between, next);
+        assert_eq!(between.node.counters().overwritten_sent > before, !has_leftovers);
+    }
+}
