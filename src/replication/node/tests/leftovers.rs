@@ -118,6 +118,8 @@ fn where_all_have_leftovers_the_first_of_them_goes_on_with_its_own() {
     first.insert(b"of the first");
     first.node.leftovers = Leftovers::Some(first.store.stamp());
     second.node.leftovers = Leftovers::Some(second.store.stamp());
+    let floors = |host: &Host| (0..host.store.floor_ranges()).map(|range| host.store.floor(range)).collect::<Vec<_>>();
+    let before = floors(&first);
     let id = connect(&mut second, &mut first, 1);
     pass(&mut second, &mut first, id, Duration::from_secs(4));
     for host in [&first, &second] {
@@ -125,6 +127,7 @@ fn where_all_have_leftovers_the_first_of_them_goes_on_with_its_own() {
         assert!(host.has(b"of the first") && host.has(b"k"));
     }
     assert_eq!((first.node.counters().delta_syncs, second.node.counters().delta_syncs), (1, 1));
+    assert!(floors(&first) == before, "it has missed nothing, and raises no floor");
 }
 
 #[test]
