@@ -42,6 +42,7 @@ mod outbound;
 mod put_off;
 mod receive;
 mod relay;
+mod row;
 mod serve;
 mod sources;
 mod streams;

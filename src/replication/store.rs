@@ -194,13 +194,8 @@ impl Store {
         self.engine.floor_of(key)
     }
 
-    /// Raises a floor; never lowers it. The clock follows, unless the stamp is too far ahead; one that it will not reach for
+    /// Raises floors; never lowers one. The clock follows, unless the stamp is too far ahead; one that it will not reach for
     /// long counts as now.
-    pub(crate) fn raise_floor(&self, range: u32, stamp: Stamp) {
-        self.raise_floors(range..range + 1, stamp);
-    }
-
-    /// The same of several ranges.
     pub(crate) fn raise_floors(&self, ranges: Range<u32>, stamp: Stamp) {
         let stamp = self.engine.floor_stamp(stamp);
         ranges.for_each(|range| self.engine.raise_floor_of_range(range, stamp));

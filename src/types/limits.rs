@@ -185,8 +185,8 @@ pub const LINKS_MAX: usize = 3 * PEERS_MAX;
 /// oldest go; what is older is caught up with by comparing.
 pub const RELAY_BYTES: usize = 8 << 20;
 
-/// Bytes of changes that wait for the end of a sync. With more, the key stays absent and its floor rises; counted as
-/// `join_refusals`.
+/// Bytes of changes that wait for the end of a sync. With more, and with a value in chunks, the stream stands still until
+/// then; counted as `streams_halted`.
 pub const PUT_OFF_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes in which a node that gives a sync notes what the receiver has: a bit for each 64 bytes of the arena up to this. In

@@ -171,19 +171,13 @@ impl Group {
     /// All is well: the writers rest, all have met, hold the same, which is what the ledger says, and no more memory than
     /// they may. Returns the writes since the load began.
     pub(crate) fn converge(&mut self) -> u64 {
-        self.converge_but_for(0)
-    }
-
-    /// As [`Group::converge`], where each node may miss so many in a thousand: who was away compares what it holds, and takes
-    /// nothing that may be older than what was there meanwhile. Empty is always right.
-    pub(crate) fn converge_but_for(&mut self, per_mille: u64) -> u64 {
         let writes = self.nodes.iter_mut().map(|node| first_number(&node.ask("rest"))).sum();
         self.meet();
         let began = std::time::Instant::now();
         let audits = loop {
             let audits: Vec<_> = self.nodes.iter_mut().map(Node::audit).collect();
-            let is_same = per_mille > 0 || audits.windows(2).all(|two| two[0] == two[1]);
-            let is_right = |audit: &Audit| audit.wrong.is_empty() && audit.missing * 1000 <= audit.present * per_mille;
+            let is_same = audits.windows(2).all(|two| two[0] == two[1]);
+            let is_right = |audit: &Audit| audit.wrong.is_empty() && audit.missing == 0;
             if is_same && audits.iter().all(is_right) {
                 break audits;
             }
@@ -191,10 +185,6 @@ impl Group {
             std::thread::sleep(crate::LOOK);
         };
         let what = self.plan.what;
-        let missing: u64 = audits.iter().map(|audit| audit.missing).sum();
-        if missing > 0 {
-            println!("{what}: {missing} keys are missing somewhere: {audits:?}");
-        }
         assert!(audits[0].present > 0, "{what}: nothing was written");
         for (at, node) in self.nodes.iter_mut().enumerate() {
             let (heap, shared) = node.memory();

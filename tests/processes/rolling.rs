@@ -99,7 +99,7 @@ fn three_nodes_are_replaced_one_by_one_and_nobody_notices() {
     }
     let names: Vec<&str> = group.nodes.iter().map(Node::name).collect();
     assert_eq!(names, ["d", "e", "f"]);
-    let writes = group.converge_but_for(1);
+    let writes = group.converge();
     let gone = group.nodes.iter_mut().map(|node| node.ask("gone"));
     let gone: Vec<BTreeSet<String>> = gone.map(|keys| keys.split_whitespace().map(str::to_owned).collect()).collect();
     let lost = gone.iter().skip(1).fold(gone[0].clone(), |lost, gone| &lost & gone);

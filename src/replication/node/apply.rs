@@ -8,7 +8,7 @@
 //! ```
 //!
 //! While a sync is under way, a change of an absent key that is not younger than the donor's stamp is put off until its end:
-//! nobody here knows yet what the donor has seen of that key.
+//! nobody here knows yet what the donor has seen of that key. Without room for it the stream halts until then.
 
 #![forbid(unsafe_code)]
 
@@ -17,13 +17,14 @@ use super::ahead::{Ahead, Near};
 use super::api::{CloseReason, ConnectionId};
 use super::receive::Fault;
 use super::relay::Relayed;
+use super::row::Row;
 use crate::arena::change::Operation;
 use crate::arena::frame::FrameKind;
 use crate::arena::received::FrameHead;
 use crate::replication::session::incoming::IncomingValue;
 use crate::replication::session::time::Micros;
 use crate::replication::store::Applied;
-use crate::replication::wire::{Changes, Chunk, DecodeError, RecordBody};
+use crate::replication::wire::{Changes, Chunk, DecodeError, RecordBody, Unsubscribe};
 use crate::sync::bite;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::stream::{Position, StreamId};
@@ -33,6 +34,13 @@ use crate::types::version::{Stamp, Version};
 enum Place {
     Next,
     Stray,
+}
+
+/// Whether a change is dealt with.
+enum Done {
+    Now,
+    /// It has to wait for the end of a sync, and there is no room for it.
+    Later,
 }
 
 impl Node {
@@ -49,7 +57,10 @@ impl Node {
         self.relays.begin(stream, changes.first);
         let mut ahead = Ahead::of(changes.records);
         while let Some(near) = ahead.next(&self.store)? {
-            self.apply_record(stream, &near)?;
+            if let Done::Later = self.apply_record(stream, &near)? {
+                self.halt(stream);
+                return Ok(());
+            }
         }
         self.relays.settle(stream, next);
         self.advance(now, stream, next);
@@ -89,19 +100,26 @@ impl Node {
         if self.streams.advance(now, stream, next) {
             self.store.save_applied(stream, next);
         }
-        for link in self.links.values_mut() {
-            link.session.wake(stream);
-        }
+        self.wake_relays(stream);
         self.has_applied(now);
     }
 
-    fn apply_record(&mut self, stream: StreamId, near: &Near<'_>) -> Result<(), Fault> {
+    /// Who is given a stream of another node may be given more of it.
+    pub(super) fn wake_relays(&mut self, stream: StreamId) {
+        for link in self.links.values_mut() {
+            link.session.wake(stream);
+        }
+    }
+
+    fn apply_record(&mut self, stream: StreamId, near: &Near<'_>) -> Result<Done, Fault> {
         let record = &near.record;
         if let RecordBody::Clear { keyspace, stamp } = record.body {
             self.apply_clear(stream, record.position, keyspace, stamp);
-            return Ok(());
+            return Ok(Done::Now);
         }
-        let (Some((frame, sought)), RecordBody::Entry(entry)) = (&near.entry, record.body) else { return Ok(()) };
+        let (Some((frame, sought)), RecordBody::Entry(entry)) = (&near.entry, record.body) else {
+            return Ok(Done::Now);
+        };
         let is_marker = frame.kind == FrameKind::Invalidation;
         if is_marker && self.is_put_off(frame.key, &frame.version) && !bite("node.marker-before-entry") {
             // A floor of this version would keep its own entry out.
@@ -111,11 +129,20 @@ impl Node {
                 return Err(Fault::Close(CloseReason::Leaving));
             }
             self.counters.applied(applied);
-        } else if !self.defer(stream, record.position, frame, entry) {
-            self.refuse_for_join(frame.key, &frame.version);
+        } else if !self.defer(stream, record.position, frame, entry) && !bite("node.never-halts") {
+            return Ok(Done::Later);
         }
         self.keep(stream, record.position, operation_of(frame.kind), &frame.version, frame.key);
-        Ok(())
+        Ok(Done::Now)
+    }
+
+    /// A stream stands still until the sync that is under way has ended: this frame and all behind it come again.
+    fn halt(&mut self, stream: StreamId) {
+        self.counters.streams_halted += 1;
+        let source = self.streams.rows.get_mut(&stream).and_then(Row::halt);
+        if let Some(link) = source.and_then(|source| self.links.get_mut(&source)) {
+            link.session.say(|version, out| Unsubscribe { stream }.encode(version, out));
+        }
     }
 
     fn apply_clear(&mut self, stream: StreamId, at: Position, keyspace: Option<KeyspaceId>, stamp: Stamp) {
@@ -187,8 +214,8 @@ impl Node {
         } else if let Place::Stray = self.place(now, id, head.stream, head.first) {
             Err(Applied::Same)
         } else if self.has_to_wait(entry.key, &entry.version) {
-            self.refuse_for_join(entry.key, &entry.version);
-            Err(Applied::BelowFloor)
+            self.halt(head.stream);
+            Err(Applied::Same)
         } else {
             self.store.begin_value(entry, false)
         };
@@ -220,7 +247,7 @@ impl Node {
             self.note_synced(now);
             return Ok(());
         }
-        let stands = |row: &super::streams::Row| row.source == Some(id) && row.position == head.first;
+        let stands = |row: &super::row::Row| row.source == Some(id) && row.position == head.first;
         let is_next = self.streams.rows.get(&head.stream).is_some_and(stands);
         if let (Some((space, key)), true) = (key, is_next) {
             self.relays.begin(head.stream, head.first);

@@ -57,14 +57,18 @@ counters! {
     syncs_given
     /// Syncs that ended before their end.
     syncs_aborted
+    /// Times that a sync has left something of which nobody may know.
+    leftovers
+    /// Times that others have said what of it is known.
+    leftovers_cleared
     /// Entries that a donor was asked about.
     verified
     /// Entries of which the donor had a newer version.
     verified_newer
     /// Entries that the donor could not vouch for.
     verified_voided
-    /// Changes that were too old for an absent key while a sync was under way.
-    join_refusals
+    /// Streams that stood still until the end of a sync, since no more could be put off.
+    streams_halted
 
     /// Changes applied, whatever became of them.
     changes_applied

@@ -72,11 +72,9 @@ impl Node {
         if let Owed::Vector(owed) = &mut link.owed {
             self.streams.release(owed, |stream| stream == self.stream || peer.reach(stream).is_some());
         }
-        if let Some(row) = self.streams.rows.get_mut(&stream)
-            && row.base.is_none()
-            && row.position >= heartbeat.end
-        {
-            row.caught_up = Some(Stamp::from_micros(heartbeat.sent_us.saturating_sub(CLOCK_LATE_US)));
+        let until = Stamp::from_micros(heartbeat.sent_us.saturating_sub(CLOCK_LATE_US));
+        if self.streams.rows.get_mut(&stream).is_some_and(|row| row.promise(heartbeat.end, until)) {
+            self.wake_relays(stream);
         }
         self.look_at_leftovers(now, id);
         Ok(())

@@ -18,7 +18,7 @@
 //! asked a second later, and for stamps up to the moment of the cut: what is on its way to the donor has come by then.
 //!
 //! A node that has some, or is in a sync, sends in its streams what others have written as the change that it read, not as
-//! what is there now: nobody else gets leftovers but by a sync, whose end says so.
+//! what is there now, unless its own stream has brought that: nobody else gets leftovers but by a sync, whose end says so.
 
 #![forbid(unsafe_code)]
 
@@ -31,7 +31,8 @@ use crate::replication::session::time::Micros;
 use crate::replication::store::Store;
 use crate::replication::wire::SyncEnd;
 use crate::sync::bite;
-use crate::types::version::Stamp;
+use crate::types::version::{Stamp, Version};
+use std::collections::BTreeMap;
 
 /// How long after the cut a donor is asked.
 pub(super) const WAIT_US: u64 = 1_000_000;
@@ -60,6 +61,29 @@ impl Leftovers {
     }
 }
 
+/// What one node has written.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    until: Stamp,
+    is_coming: bool,
+}
+
+/// Up to where what each node has written is here for good, whatever a sync has brought: its streams brought it.
+#[derive(Debug, Default)]
+pub(super) struct Vouched(BTreeMap<u16, Written>);
+
+impl Vouched {
+    /// Whether a version is no leftover.
+    pub(super) fn covers(&self, version: &Version) -> bool {
+        self.0.get(&version.origin).is_some_and(|row| version.stamp <= row.until)
+    }
+
+    /// Whether its writer sends what will say so.
+    pub(super) fn will_cover(&self, version: &Version) -> bool {
+        self.0.get(&version.origin).is_some_and(|row| row.is_coming) && !bite("node.relay-waits-not")
+    }
+}
+
 /// What a sync does about leftovers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Clearing {
@@ -82,11 +106,30 @@ impl Node {
         self.sync.is_none() && !self.has_leftovers()
     }
 
+    /// What is no leftover: what this node has written, and of each other one what it had written when it was last caught up
+    /// with. Of lives of it that are over all has to be here that anybody has.
+    pub(super) fn vouched_for(&self) -> Vouched {
+        let mut vouched =
+            BTreeMap::from([(self.stream.origin.0, Written { until: Stamp(u64::MAX), is_coming: false })]);
+        let (mut missed, reach) = (None, |link: &Link, stream| link.peer().and_then(|peer| peer.reach(stream)));
+        // The lives of a node stand side by side, the last one behind the others.
+        for (stream, row) in self.streams.rows.iter().filter(|(stream, _)| stream.origin != self.stream.origin) {
+            let is_in_doubt = row.base.is_some() || missed == Some(stream.origin);
+            let until = row.caught_up.filter(|_| !is_in_doubt).unwrap_or_default();
+            let is_coming = !is_in_doubt && row.source.is_some() && row.from_origin;
+            vouched.insert(stream.origin.0, Written { until, is_coming });
+            let is_behind = self.links.values().any(|link| reach(link, *stream) > Some(row.position));
+            missed = missed.filter(|origin| *origin == stream.origin).or(is_behind.then_some(stream.origin));
+        }
+        Vouched(vouched)
+    }
+
     /// A sync was cut off, or has brought such; what others are given meanwhile may be of it.
     pub(super) fn keep_leftovers(&mut self, now: Micros) {
         if bite("node.leftovers-kept") {
             return;
         }
+        self.counters.leftovers += 1;
         self.leftovers_again = now.plus(WAIT_US);
         self.set_leftovers(Leftovers::Some(self.store.stamp()));
     }
@@ -136,6 +179,7 @@ impl Node {
         };
         self.leftovers_again =
             self.leftovers_again.max(now.plus(self.config.timings.heartbeat_us * HEARTBEATS_BETWEEN));
+        self.counters.leftovers_cleared += u64::from(self.has_leftovers() && next == Leftovers::None);
         self.set_leftovers(next);
     }
 

@@ -17,6 +17,7 @@
 use super::Node;
 use super::api::ConnectionId;
 use super::counters::NodeCounters;
+use super::leftovers::Vouched;
 use super::link::OutgoingValue;
 use super::relay::{Hint, Relays};
 use crate::arena::change::{Change, Operation, Read};
@@ -37,6 +38,8 @@ pub(super) enum Choice {
     Entry,
     Marker(FrameKind, Version),
     Nothing,
+    /// Nothing for now: what there is to say is not known yet.
+    Wait,
 }
 
 /// What was put into a frame.
@@ -46,6 +49,8 @@ pub(super) enum Put {
     /// Nothing: the entry goes out in chunks.
     Chunks(PinnedFrame),
     Nothing,
+    /// What stands at the cursor can not be sent yet.
+    Wait,
 }
 
 /// How the filling of a batch from one stream ended.
@@ -95,7 +100,7 @@ impl Node {
 
     fn fill_changes(&mut self, id: ConnectionId, transmit: &mut Transmit) {
         let mut lost = Vec::new();
-        let unsettled = (!self.is_settled()).then_some(self.stream.origin.0);
+        let vouched = (!self.is_settled()).then(|| self.vouched_for());
         let Some(link) = self.links.get_mut(&id) else { return };
         let session = &mut link.session;
         let (version, turns) = (session.version, session.subscriptions().len());
@@ -116,7 +121,7 @@ impl Node {
                 change: &mut self.scratch,
                 ahead: &mut self.ahead,
                 version,
-                unsettled,
+                vouched: vouched.as_ref(),
             };
             match outlet.fill(subscription, transmit, &mut sent) {
                 Filled::Some => {}
@@ -146,8 +151,8 @@ struct Outlet<'n> {
     change: &'n mut Change,
     ahead: &'n mut ChangesAhead,
     version: u8,
-    /// What others have written since may not be here for good: it goes by its own stream alone. The own origin.
-    unsettled: Option<u16>,
+    /// What others have written since may not be here for good, but for this: else it goes by its own stream alone.
+    vouched: Option<&'n Vouched>,
 }
 
 impl Outlet<'_> {
@@ -163,10 +168,14 @@ impl Outlet<'_> {
             && !has_slices_enough(pins.len())
             && builder.buffer().len() + pins.bytes() < BATCH_BYTES
         {
-            let at = from.cursor;
+            let (at, hint) = (from.cursor, from.hint);
             match self.read(from) {
                 Read::Nothing { next } => from.cursor = next,
                 Read::Change { next } => match self.send(from, &mut builder, pins, at) {
+                    Put::Wait => {
+                        (from.ready, from.hint) = (false, hint);
+                        break;
+                    }
                     Put::Nothing if bite("node.conflation-skips") && from.source == Source::Own { end: None } => {
                         from.cursor = self.store.end();
                     }
@@ -222,7 +231,7 @@ impl Outlet<'_> {
         pins: &mut Pins,
         at: Position,
     ) -> Put {
-        let Self { store, counters, change, ahead: own, unsettled, .. } = self;
+        let Self { store, counters, change, ahead: own, vouched, .. } = self;
         let Some(key) = change.key() else {
             let keyspace = (change.operation == Operation::ClearKeyspace).then_some(change.keyspace);
             builder.push_clear(at, keyspace, change.version.stamp);
@@ -241,7 +250,7 @@ impl Outlet<'_> {
             if left == Left::Marker {
                 return Choice::Marker(marker_of(change.operation), change.version);
             }
-            let choice = choose(change, outgoing, *unsettled, counters);
+            let choice = choose(change, outgoing, *vouched, counters);
             if let (Choice::Entry, Some(outgoing)) = (&choice, outgoing) {
                 let has_place = outgoing.version.origin == change.version.origin;
                 ahead = Some((outgoing.version.stamp, has_place)).filter(|(stamp, _)| *stamp > change.version.stamp);
@@ -254,6 +263,9 @@ impl Outlet<'_> {
         if let Some((stamp, has_place)) = ahead {
             from.ahead.note(key, stamp, has_place);
         }
+        if let Put::Wait = put {
+            return put;
+        }
         counters.changes_sent += 1;
         counters.relayed += u64::from(from.source == Source::Relay);
         put
@@ -261,10 +273,21 @@ impl Outlet<'_> {
 }
 
 /// What goes out for a change, given the entry that its key has now.
-fn choose(change: &Change, outgoing: Option<&Outgoing>, unsettled: Option<u16>, counters: &mut NodeCounters) -> Choice {
-    let is_loose = |version: &Version| unsettled.is_some_and(|own| version.origin != own) && *version != change.version;
+fn choose(
+    change: &Change,
+    outgoing: Option<&Outgoing>,
+    vouched: Option<&Vouched>,
+    counters: &mut NodeCounters,
+) -> Choice {
+    let is_loose =
+        |version: &Version| vouched.is_some_and(|vouched| !vouched.covers(version)) && *version != change.version;
+    let is_coming = |version: &Version| vouched.is_some_and(|vouched| vouched.will_cover(version));
     let marker = Choice::Marker(marker_of(change.operation), change.version);
     match outgoing {
+        // The writer of both is heard: before long it says that the newer one is no leftover.
+        Some(Outgoing { version, .. }) if is_loose(version) && is_later(version, change) && is_coming(version) => {
+            Choice::Wait
+        }
         Some(outgoing) if !is_older(outgoing, change) && !is_loose(&outgoing.version) => {
             let is_foreign = outgoing.version.origin != change.version.origin;
             counters.overwritten_sent += u64::from(is_foreign);
@@ -285,6 +308,11 @@ fn choose(change: &Change, outgoing: Option<&Outgoing>, unsettled: Option<u16>, 
             if bite("node.evicted-unsaid") { Choice::Nothing } else { marker }
         }
     }
+}
+
+/// Whether the writer of a change has replaced it by this.
+fn is_later(version: &Version, change: &Change) -> bool {
+    version.origin == change.version.origin && version.stamp > change.version.stamp
 }
 
 fn is_older(outgoing: &Outgoing, change: &Change) -> bool {
@@ -323,6 +351,11 @@ pub(super) fn put(
             (Choice::Entry, Some(OutgoingBody::Pinned(frame))) => {
                 put = Put::Record;
                 Placed::Elsewhere(pinned.insert(frame).bytes().len())
+            }
+            (Choice::Wait, _) => {
+                out.truncate(start);
+                put = Put::Wait;
+                Placed::Nothing
             }
             (Choice::Marker(kind, version), _) => {
                 out.truncate(start);

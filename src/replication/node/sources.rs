@@ -53,7 +53,10 @@ impl Node {
             self.discover();
             self.let_go(now);
             let streams: Vec<StreamId> = self.streams.rows.keys().copied().collect();
-            streams.into_iter().for_each(|stream| self.choose_source(now, stream));
+            for stream in streams {
+                self.choose_source(now, stream);
+                self.wake_relays(stream);
+            }
         }
         self.seek_donor(now);
     }
@@ -106,7 +109,7 @@ impl Node {
     fn choose_source(&mut self, now: Micros, stream: StreamId) {
         let Some(row) = self.streams.rows.get(&stream) else { return };
         // Changes behind a part that is missing may have to be put off, which a sync alone can do.
-        if row.base.is_some() && self.join_stamp().is_none() {
+        if row.is_halted() || row.base.is_some() && self.join_stamp().is_none() {
             return;
         }
         let best = self.best_source(stream, row.position, &row.refused);

@@ -22,13 +22,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::isolation::Orphaned;
+use super::row::Row;
 use crate::arena::cluster_header::LIVES_MAX;
 use crate::replication::session::ConnectionId;
 use crate::replication::session::time::Micros;
 use crate::types::limits::{PEERS_MAX, STREAMS_MAX};
 use crate::types::stream::{Position, StreamId, Vector};
-use crate::types::version::Stamp;
 use std::collections::BTreeMap;
 
 /// Streams of others in a vector that has room for this node's own lives, too.
@@ -57,82 +56,6 @@ pub(super) enum Room {
     /// In the place of another one, of which nothing is left.
     InsteadOf(StreamId),
     None,
-}
-
-/// One stream.
-#[derive(Clone, Debug)]
-pub(super) struct Row {
-    /// Everything before this was applied, or will have been once a sync is through.
-    pub(super) position: Position,
-    /// Where the part begins that is not claimed yet; `None` if all is.
-    pub(super) base: Option<Position>,
-    /// A change behind `base` was put off.
-    has_deferred: bool,
-    pub(super) source: Option<ConnectionId>,
-    pub(super) from_origin: bool,
-    /// Asked for, nothing has come yet.
-    pub(super) awaiting: bool,
-    /// When it last moved, or was asked for.
-    pub(super) moved: Micros,
-    /// Who does not have it from `position` on.
-    pub(super) refused: Vec<ConnectionId>,
-    /// All that was changed up to this stamp has been applied.
-    pub(super) caught_up: Option<Stamp>,
-    pub(super) orphaned: Option<Orphaned>,
-}
-
-impl Row {
-    fn new(position: Position) -> Self {
-        Self {
-            position,
-            base: None,
-            has_deferred: false,
-            source: None,
-            from_origin: false,
-            awaiting: false,
-            moved: Micros(0),
-            refused: Vec::new(),
-            caught_up: None,
-            orphaned: None,
-        }
-    }
-
-    fn start_at(&mut self, position: Position, base: Option<Position>) {
-        (self.position, self.base) = (position, base);
-        (self.source, self.awaiting, self.has_deferred) = (None, false, false);
-        self.refused.clear();
-    }
-
-    /// Goes on at another place, which is claimed only once a sync is through.
-    pub(super) fn jump(&mut self, to: Position) {
-        self.start_at(to, Some(to));
-    }
-
-    /// Goes on exactly from what is claimed.
-    pub(super) fn go_back(&mut self, claimed: Position) {
-        self.start_at(claimed, None);
-    }
-
-    /// Nothing comes any more; from whom it came.
-    pub(super) fn stop(&mut self) -> Option<ConnectionId> {
-        self.awaiting = false;
-        self.source.take()
-    }
-
-    /// A change was put off until a sync is through: nothing behind it is claimed before.
-    pub(super) fn put_off(&mut self, at: Position) {
-        self.base = Some(self.base.map_or(self.position, |base| base.min(at)));
-        self.has_deferred = true;
-    }
-
-    /// What was put off is lost: it has to come again.
-    pub(super) fn take_up(&mut self, claimed: Position) {
-        match self.base.filter(|_| self.has_deferred) {
-            Some(base) if base <= claimed => self.go_back(claimed),
-            Some(base) => self.jump(base),
-            None => {}
-        }
-    }
 }
 
 impl Streams {
@@ -223,6 +146,7 @@ impl Streams {
         let Some(row) = self.rows.get_mut(&stream) else { return false };
         (row.position, row.moved) = (next, now);
         row.refused.clear();
+        row.keep_promise();
         let is_claimed = row.base.is_none();
         if is_claimed {
             self.applied.advance(stream, next);
@@ -244,8 +168,7 @@ impl Streams {
     pub(super) fn claim_all(&mut self) {
         self.in_doubt = false;
         for (stream, row) in &mut self.rows {
-            row.has_deferred = false;
-            if row.base.take().is_some() {
+            if row.claim() {
                 self.applied.advance(*stream, row.position);
             }
         }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Hits change between two passes: `given` knows what was given, so that nothing is passed over in all of them. A marker
-//! tells the receiver a version: should an older one come, it does not get in. A pass for hits that the first one has not met
+//! tells the receiver a version: should an older one come, it does not get in. What is younger than the sync goes once more. A pass for hits that the first one has not met
 //! is left out: whoever has them by then goes with the last one.
 //!
 //! One cursor, at most one scan's keys and a bit per slot are kept per receiver. Each batch is made when it is asked for.
@@ -56,6 +56,8 @@ enum Phase {
 pub(super) struct Donor {
     /// What is older is there already.
     pub(super) since: Stamp,
+    /// The clock when it began.
+    began: Stamp,
     phase: Phase,
     /// Answers to batches of VERIFY, by batch.
     answers: VecDeque<(u64, KeyQueue)>,
@@ -96,6 +98,7 @@ impl Node {
             return Err(Fault::Order("a sync asked for while one is given"));
         }
         let denies = if self.is_settled() { request.leftovers } else { Stamp::ZERO };
+        let began = self.store.stamp();
         let (vector, gives_leftovers) = (self.everything(), self.has_leftovers() || denies < request.leftovers);
         let begin = SyncBegin {
             stamp: self.store.stamp(),
@@ -107,6 +110,7 @@ impl Node {
         link.session.say(|version, out| begin.encode(version, out));
         link.donor = Some(Donor {
             since: request.since,
+            began,
             phase: Phase::Verifying,
             answers: VecDeque::new(),
             has_verified: !request.verifies,
@@ -250,7 +254,8 @@ impl Donor {
         let mut next = Some(bucket);
         while let Some(bucket) = next.filter(|_| self.found.is_empty() && *scans > 0) {
             *scans -= 1;
-            let (since, found, given, met) = (self.since, &mut self.found, &mut self.given, &mut self.met);
+            let (since, began) = (self.since, self.began);
+            let (found, given, met) = (&mut self.found, &mut self.given, &mut self.met);
             let mut is_wanted = |frequency: u8| {
                 *met |= 1 << frequency.min(HITS_MAX);
                 hits == 0 || frequency.min(HITS_MAX) == hits
@@ -264,7 +269,7 @@ impl Donor {
                         found.push(scanned.key, Task::Entry);
                     }
                 } else if scanned.frequency > 0 && (given.contains(scanned.offset) || bite("node.given-forgotten")) {
-                    found.push(scanned.key, Task::Marker);
+                    found.push(scanned.key, Task::Marker(began));
                 } else {
                     found.push(scanned.key, Task::Entry);
                 }
@@ -331,8 +336,14 @@ fn drain(
 
 fn choose(task: Task, outgoing: Option<&Outgoing>, floor: &dyn Fn() -> Stamp) -> Choice {
     match (task, outgoing) {
+        // In the slot of what was given, or in its place: its own stream may bring it later, which a marker would keep out.
+        (Task::Marker(began), Some(Outgoing { version, .. }))
+            if version.stamp > began && !bite("node.marker-for-younger") =>
+        {
+            Choice::Entry
+        }
         (Task::Entry, Some(Outgoing { body: OutgoingBody::NoPin, version, .. }))
-        | (Task::Marker, Some(Outgoing { version, .. })) => Choice::Marker(FrameKind::Invalidation, *version),
+        | (Task::Marker(_), Some(Outgoing { version, .. })) => Choice::Marker(FrameKind::Invalidation, *version),
         (Task::Deny(stamp), Some(Outgoing { version, .. })) if version.stamp < stamp => {
             Choice::Marker(FrameKind::Invalidation, void(stamp))
         }
@@ -340,7 +351,7 @@ fn choose(task: Task, outgoing: Option<&Outgoing>, floor: &dyn Fn() -> Stamp) ->
         (Task::Entry | Task::Void(_) | Task::Deny(_), Some(_)) => Choice::Entry,
         (Task::Void(stamp), None) => Choice::Marker(FrameKind::Invalidation, void(stamp.max(floor()))),
         // Evicted meanwhile: its floor comes with the others.
-        (Task::Marker, None) => Choice::Nothing,
+        (Task::Marker(_), None) => Choice::Nothing,
         (Task::Entry, None) => Choice::Marker(FrameKind::Invalidation, void(floor())),
     }
 }
@@ -348,4 +359,17 @@ fn choose(task: Task, outgoing: Option<&Outgoing>, floor: &dyn Fn() -> Stamp) ->
 /// The version of a floor: newer than everything up to its stamp, whoever wrote it.
 fn void(stamp: Stamp) -> Version {
     Version { stamp, width_us: 0, origin: u16::MAX, order: Order::Cache, row: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_younger_than_a_sync_is_given_again_and_not_marked() {
+        let entry = |stamp| Outgoing { version: Version::instant(Stamp(stamp), 1), body: OutgoingBody::Copied };
+        let chosen = |stamp| choose(Task::Marker(Stamp(5)), Some(&entry(stamp)), &|| Stamp::ZERO);
+        assert!(matches!(chosen(5), Choice::Marker(FrameKind::Invalidation, version) if version.stamp == Stamp(5)));
+        assert!(matches!(chosen(6), Choice::Entry));
+    }
 }

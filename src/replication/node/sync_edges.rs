@@ -19,7 +19,7 @@ use crate::replication::wire::{Floors, Unsubscribe};
 use crate::sync::bite;
 use crate::types::key::Key;
 use crate::types::stream::Vector;
-use crate::types::version::{Stamp, Version};
+use crate::types::version::Stamp;
 
 impl Node {
     /// How far everything has come whose effect a sync brings: what the donor names, and what it had named on this connection
@@ -115,6 +115,7 @@ impl Node {
         for (stream, row) in &mut self.streams.rows {
             let source = row.source;
             row.take_up(applied.get(*stream).unwrap_or_default());
+            row.go_on();
             if !is_joined || row.base.is_some() {
                 row.stop();
             }
@@ -131,12 +132,6 @@ impl Node {
         if let Some(donor) = self.sync.as_ref().filter(silent).map(|sync| sync.donor) {
             self.end(now, donor, Fault::Close(CloseReason::Silent));
         }
-    }
-
-    /// The key stays absent, and what is older than this may not come in later.
-    pub(super) fn refuse_for_join(&mut self, key: Key<'_>, version: &Version) {
-        self.counters.join_refusals += 1;
-        self.store.raise_floor(range_of(key, self.store.floor_ranges()), version.stamp);
     }
 }
 

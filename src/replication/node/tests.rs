@@ -105,12 +105,16 @@ impl Host {
 
     /// Whether an insert of a key is stored.
     fn writes(&mut self, key: &[u8]) -> bool {
+        self.writes_value(key, b"value")
+    }
+
+    fn writes_value(&mut self, key: &[u8], value: &[u8]) -> bool {
         let engine = self.store.engine();
         let version = engine.next_version(&Ordering::default());
         let entry = Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0, source: Source::Local };
         let key = Key::new(KeyspaceId::RAW, key).expect("a valid key");
         let (_writing, guard) = engine.begin_write().expect("open");
-        let is_stored = engine.store(guard, &engine.seek(key), b"value", &entry).is_ok();
+        let is_stored = engine.store(guard, &engine.seek(key), value, &entry).is_ok();
         self.node.handle_changes(self.now());
         is_stored
     }

@@ -19,6 +19,8 @@ pub(crate) const REACHED: &[&str] = &[
     "former_life_replays",
     "syncs_aborted",
     "chunks_received",
+    "verified_voided",
+    "leftovers_cleared",
 ];
 
 /// One run.

@@ -241,7 +241,7 @@ impl Watcher {
 const WITHHELD: [&str; 2] = ["evicted_values", "unpinned_sent"];
 
 /// Counters of changes that were not stored though nothing newer is there: the key is absent then.
-const LEFT_OUT: [&str; 5] = ["floor_refusals", "join_refusals", "unordered", "refused", "stamps_ahead"];
+const LEFT_OUT: [&str; 4] = ["floor_refusals", "unordered", "refused", "stamps_ahead"];
 const FLUSHES_WITHIN: Duration = Duration::from_secs(20);
 const LEAVES_WITHIN: Duration = Duration::from_secs(2);
 const OFTEN: Duration = Duration::from_micros(200);

@@ -207,6 +207,34 @@ fn a_life_that_ended_in_a_sync_leaves_them_to_the_next_one() {
 }
 
 #[test]
+fn who_has_leftovers_relays_what_the_writer_says_is_none() {
+    let mut hosts = three();
+    let [first, between, last] = &mut hosts;
+    let (id, next) = (connect(between, first, 1), connect(last, between, 2));
+    pass_all(&mut hosts, &[(0, 1, id), (1, 2, next)], Duration::from_secs(1));
+    let [first, between, last] = &mut hosts;
+    assert_eq!(last.node.readiness(), Readiness::Complete);
+    for key in [b"new", b"new", b"old"] {
+        first.clock.advance(Duration::from_millis(1));
+        first.insert(key);
+        // Each as a change of its own.
+        exchange(between, first, id);
+    }
+    between.node.leftovers = Leftovers::Some(between.store.stamp());
+    between.node.leftovers_again = Micros(u64::MAX);
+    let floor = |host: &Host| host.store.floor_of(Key::new(KeyspaceId::RAW, b"new").expect("a valid key"));
+    let before = floor(last);
+    // It says how far it is, and the writer does not.
+    pass(last, between, next, Duration::from_millis(60));
+    assert_eq!((last.version_of(b"new"), last.version_of(b"old")), (None, None), "nobody has said so yet");
+    pass(between, first, id, Duration::from_millis(60));
+    exchange(last, between, next);
+    assert_eq!(last.version_of(b"new"), first.version_of(b"new"));
+    assert_eq!(last.version_of(b"old"), first.version_of(b"old"));
+    assert_eq!(floor(last), before, "a floor keeps other keys out");
+}
+
+#[test]
 fn what_another_node_has_overtaken_goes_by_no_stream_while_there_are_leftovers() {
     for has_leftovers in [false, true] {
         let [mut first, mut between, mut last] = three();

@@ -85,6 +85,38 @@ fn nothing_of_a_stream_is_taken_between_two_syncs() {
 }
 
 #[test]
+fn what_can_not_be_put_off_halts_its_stream_until_the_sync_has_ended() {
+    let (clock, made) = (ManualClock::new(), Made { capacity: 32 << 20, ..Made::default() });
+    let [mut donor, mut origin, mut joiner] =
+        [("a", 1), ("b", 2), ("c", 3)].map(|(name, at)| Host::made(name, at, &clock, &made));
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    let between = connect(&mut origin, &mut donor, 1);
+    pass(&mut origin, &mut donor, between, Duration::from_secs(1));
+    // More than a node puts off, of which the donor has heard nothing when it begins to give.
+    let keys: Vec<String> = (0..40).map(|number| format!("key {number}")).collect();
+    for (at, key) in keys.iter().enumerate() {
+        // One of them goes in chunks.
+        let bytes = if at == 30 { 300 << 10 } else { 50 << 10 };
+        assert!(origin.writes_value(key.as_bytes(), &vec![7; bytes]));
+    }
+    clock.advance(Duration::from_millis(1));
+    let (to_donor, to_origin) = (connect(&mut joiner, &mut donor, 2), connect(&mut joiner, &mut origin, 3));
+    while joiner.node.join_stamp().is_none() {
+        let (there, back) = (joiner.said(to_donor), donor.said(to_donor));
+        joiner.hears(to_donor, &back);
+        donor.hears(to_donor, &there);
+    }
+    exchange(&mut joiner, &mut origin, to_origin);
+    let halted = joiner.node.counters().streams_halted;
+    assert!(halted == 1 && joiner.node.join_stamp().is_some(), "{halted}");
+    exchange(&mut joiner, &mut donor, to_donor);
+    pass(&mut joiner, &mut origin, to_origin, Duration::from_secs(1));
+    let missing: Vec<_> = keys.iter().filter(|key| !joiner.has(key.as_bytes())).collect();
+    assert!(missing.is_empty() && joiner.node.counters().floor_refusals == 0, "{missing:?}");
+}
+
+#[test]
 fn a_life_that_its_own_node_forgets_before_the_sync_is_missed_by_nobody() {
     let (clock, directory) = (ManualClock::new(), tempfile::tempdir().expect("a directory"));
     let file = directory.path().join("arena");

@@ -74,8 +74,8 @@ fn a_write_that_its_own_floor_refuses_takes_the_older_value_from_the_others() {
     evict(&a, b"k");
     let engine = a.engine();
     let version = engine.next_version(&crate::engine::changes::Ordering::default());
-    a.raise_floor(0, version.stamp);
-    (0..a.floor_ranges()).for_each(|range| a.raise_floor(range, a.stamp()));
+    a.raise_floors(0..1, version.stamp);
+    a.raise_floors(0..a.floor_ranges(), a.stamp());
     let entry = Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0, source: Source::Local };
     let (_writing, guard) = engine.begin_write().expect("open");
     assert!(engine.store(guard, &engine.seek(key(b"k")), b"second", &entry).is_err());
