@@ -38,13 +38,13 @@ pub(super) struct Born {
     pub(super) recovery: String,
     /// From before the process was started, and from the start of the node, to reads that are answered, and to all that is
     /// missing being there; as long as that was waited for.
-    pub(super) serving_ms: f64,
-    pub(super) complete_ms: f64,
-    pub(super) joined_in_ms: f64,
+    pub(super) serving_ms: Option<f64>,
+    pub(super) complete_ms: Option<f64>,
+    pub(super) joined_in_ms: Option<f64>,
     /// Processor time for the latter.
     pub(super) joined_cpu_ns: u64,
-    /// From the start of the node to the begin of its first sync.
-    pub(super) sync_after_ms: f64,
+    /// From the start of the node to the begin of its first sync, if that was seen.
+    pub(super) sync_after_ms: Option<f64>,
     pub(super) confirmed: bool,
     pub(super) syncs: u64,
 }
@@ -74,6 +74,8 @@ pub(super) struct Answer {
     pub(super) found: u64,
     pub(super) wrong: u64,
     pub(super) sequences: u64,
+    /// Entries that gave way in a chain of buckets that was full: a hash is drawn for each cache, and so may that.
+    pub(super) gave_way: u64,
     /// The sequence of each key, `None` of one that is not there.
     pub(super) all: Vec<Option<u64>>,
     /// Changes of others, stored.
@@ -140,17 +142,17 @@ fn begin(birth: &Birth) -> Result<(Cache, Cluster, Born)> {
     let mut born = Born {
         address: cluster.local_address(),
         recovery: cache.recovery().to_string(),
-        serving_ms: f64::NAN,
-        complete_ms: f64::NAN,
-        joined_in_ms: f64::NAN,
-        sync_after_ms: f64::NAN,
+        serving_ms: None,
+        complete_ms: None,
+        joined_in_ms: None,
+        sync_after_ms: None,
         joined_cpu_ns: 0,
         confirmed: false,
         syncs: 0,
     };
     if birth.wait {
         catch_up(&cluster, birth, started, &mut born)?;
-        born.joined_in_ms = started.elapsed().as_secs_f64() * 1e3;
+        born.joined_in_ms = Some(started.elapsed().as_secs_f64() * 1e3);
         born.joined_cpu_ns = machine::process_cpu_ns() - cpu_ns;
     }
     Ok((cache, cluster, born))
@@ -163,17 +165,17 @@ fn catch_up(cluster: &Cluster, birth: &Birth, started: Instant, born: &mut Born)
     let deadline = Instant::now() + PATIENCE;
     loop {
         match events.next_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Some(Event::Readiness(Readiness::Serving)) => born.serving_ms = since_start(),
+            Some(Event::Readiness(Readiness::Serving)) => born.serving_ms = Some(since_start()),
             Some(Event::Readiness(Readiness::Complete)) => {
-                born.complete_ms = since_start();
+                born.complete_ms = Some(since_start());
                 // It may come at once.
-                born.serving_ms = if born.serving_ms.is_nan() { born.complete_ms } else { born.serving_ms };
+                born.serving_ms = born.serving_ms.or(born.complete_ms);
                 return Ok(());
             }
             Some(Event::Confirmed { .. }) => born.confirmed = true,
             Some(Event::SyncBegan { .. }) => {
                 if born.syncs == 0 {
-                    born.sync_after_ms = started.elapsed().as_secs_f64() * 1e3;
+                    born.sync_after_ms = Some(started.elapsed().as_secs_f64() * 1e3);
                 }
                 born.syncs += 1;
             }
@@ -210,7 +212,10 @@ fn obey(cache: &Cache, cluster: &Cluster, order: &Order) -> Answer {
                 answer.failed = Some(error.to_string());
             }
         }
-        Order::Survey { count } => (answer.found, answer.wrong, answer.sequences) = survey(cache, *count),
+        Order::Survey { count } => {
+            (answer.found, answer.wrong, answer.sequences) = survey(cache, *count);
+            answer.gave_way = cache.stats().evicted_bucket;
+        }
         Order::List { count } => answer.all = list(cache, *count),
         Order::Count => {
             let stats = cluster.stats();
