@@ -11,7 +11,7 @@
 //!   handshake    who may stay            sources   from whom                       sync_donor      to whoever missed it
 //!   book         whom to dial            apply     changes and values in           confirm         held, joining, complete
 //!   link         one connection          serve     who asks for what               isolation       nobody is heard
-//!   receive      bytes to messages       outbound  batches out                     members, leave  what others are told
+//!   receive      bytes to messages       outbound, choice  batches out             members, leave  what others are told
 //!   heartbeats   signs of life           relay     changes of others, kept         timers, counters, events, key_queue, api
 //! ```
 //!
@@ -24,6 +24,7 @@ mod ahead;
 pub(crate) mod api;
 mod apply;
 mod book;
+mod choice;
 mod confirm;
 mod connections;
 mod counters;

@@ -67,6 +67,8 @@ counters! {
     verified_newer
     /// Entries that the donor could not vouch for.
     verified_voided
+    /// Times that a relay has waited, for its writer's word or the end of a sync.
+    relays_waited
     /// Streams that stood still until the end of a sync, since no more could be put off.
     streams_halted
 

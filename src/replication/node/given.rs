@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Hits change while the passes go on, so without it an entry that becomes hot would be passed over in all of them. A slot
-//! that gets another entry meanwhile keeps its bit: that one is a change, which goes with the stream.
+//! that gets another entry meanwhile keeps its bit: that one is a change, and goes once more if it may be younger than the vector.
 
 #![forbid(unsafe_code)]
 

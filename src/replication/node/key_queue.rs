@@ -10,10 +10,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// What is to be said of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Task {
-    /// Its entry, whatever it is by then.
+    /// Its entry, whatever it is by then; nothing if it is gone.
     Entry,
-    /// That its version is known, should the receiver have missed the entry; what is younger than this was not given yet.
-    Marker(Stamp),
+    /// That its version is known, should the receiver have missed the entry.
+    Marker,
     /// That nothing up to this stamp can be vouched for.
     Void(Stamp),
     /// The same, also where something older is here.
@@ -40,7 +40,7 @@ impl KeyQueue {
     pub(super) fn push(&mut self, key: Key<'_>, task: Task) {
         let (number, stamp) = match task {
             Task::Entry => (0, Stamp::ZERO),
-            Task::Marker(stamp) => (1, stamp),
+            Task::Marker => (1, Stamp::ZERO),
             Task::Void(stamp) => (2, stamp),
             Task::Deny(stamp) => (3, stamp),
         };
@@ -61,7 +61,7 @@ impl KeyQueue {
         let stamp = Stamp(head.stamp.get());
         let task = match head.task {
             0 => Task::Entry,
-            1 => Task::Marker(stamp),
+            1 => Task::Marker,
             2 => Task::Void(stamp),
             _ => Task::Deny(stamp),
         };
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn keys_come_out_in_their_order() {
         let mut queue = KeyQueue::default();
-        let tasks = [Task::Entry, Task::Marker(Stamp(5)), Task::Void(Stamp(7))];
+        let tasks = [Task::Entry, Task::Marker, Task::Void(Stamp(7))];
         for (number, task) in (0..9_u8).zip(tasks.into_iter().cycle()) {
             queue.push(Key::new(KeyspaceId(3), &[number; 5]).expect("a valid key"), task);
         }

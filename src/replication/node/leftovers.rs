@@ -18,7 +18,10 @@
 //! asked a second later, and for stamps up to the moment of the cut: what is on its way to the donor has come by then.
 //!
 //! A node that has some, or is in a sync, sends in its streams what others have written as the change that it read, not as
-//! what is there now, unless its own stream has brought that: nobody else gets leftovers but by a sync, whose end says so.
+//! what is there now, unless that is no younger than what its writer was last caught up with (`Vouched`), by the writer's clock
+//! at a heartbeat. Where the writer is heard, a relay waits for that word. So nobody else gets leftovers but by a sync, whose
+//! end says so. A stamp may come into its stream late, where a thread stood still between the two or copied for long: then a
+//! leftover could pass for none, if the writer dies in the same moment.
 
 #![forbid(unsafe_code)]
 
@@ -31,6 +34,7 @@ use crate::replication::session::time::Micros;
 use crate::replication::store::Store;
 use crate::replication::wire::SyncEnd;
 use crate::sync::bite;
+use crate::types::limits::STAMP_SKEW_MAX_US;
 use crate::types::version::{Stamp, Version};
 use std::collections::BTreeMap;
 
@@ -61,26 +65,32 @@ impl Leftovers {
     }
 }
 
-/// What one node has written.
+/// What one life of a node has written.
 #[derive(Clone, Copy, Debug)]
 struct Written {
     until: Stamp,
     is_coming: bool,
 }
 
-/// Up to where what each node has written is here for good, whatever a sync has brought: its streams brought it.
+/// Up to where what each node has written is here for good, whatever a sync has brought: what it had written when it was last
+/// caught up with. By node and begin of a life: what an earlier one has written, the word of a later one says nothing about.
 #[derive(Debug, Default)]
-pub(super) struct Vouched(BTreeMap<u16, Written>);
+pub(super) struct Vouched(BTreeMap<(u16, Stamp), Written>);
 
 impl Vouched {
     /// Whether a version is no leftover.
     pub(super) fn covers(&self, version: &Version) -> bool {
-        self.0.get(&version.origin).is_some_and(|row| version.stamp <= row.until)
+        self.life_of(version).is_some_and(|life| version.stamp <= life.until)
     }
 
     /// Whether its writer sends what will say so.
     pub(super) fn will_cover(&self, version: &Version) -> bool {
-        self.0.get(&version.origin).is_some_and(|row| row.is_coming) && !bite("node.relay-waits-not")
+        self.life_of(version).is_some_and(|life| life.is_coming) && !bite("node.relay-waits-not")
+    }
+
+    fn life_of(&self, version: &Version) -> Option<&Written> {
+        let (key, life) = self.0.range(..=(version.origin, version.stamp)).next_back()?;
+        (key.0 == version.origin).then_some(life)
     }
 }
 
@@ -106,20 +116,28 @@ impl Node {
         self.sync.is_none() && !self.has_leftovers()
     }
 
-    /// What is no leftover: what this node has written, and of each other one what it had written when it was last caught up
-    /// with. Of lives of it that are over all has to be here that anybody has.
+    /// What is no leftover: what this node has written, and of each life of others what that had written when it was last caught
+    /// up with. Nothing of a node of whose earlier lives something is missed.
     pub(super) fn vouched_for(&self) -> Vouched {
-        let mut vouched =
-            BTreeMap::from([(self.stream.origin.0, Written { until: Stamp(u64::MAX), is_coming: false })]);
-        let (mut missed, reach) = (None, |link: &Link, stream| link.peer().and_then(|peer| peer.reach(stream)));
+        let own = Written { until: Stamp(u64::MAX), is_coming: false };
+        let mut vouched = BTreeMap::from([((self.stream.origin.0, Stamp::ZERO), own)]);
+        let reach = |link: &Link, stream| link.peer().and_then(|peer| peer.reach(stream));
+        let mut missed = None;
         // The lives of a node stand side by side, the last one behind the others.
         for (stream, row) in self.streams.rows.iter().filter(|(stream, _)| stream.origin != self.stream.origin) {
-            let is_in_doubt = row.base.is_some() || missed == Some(stream.origin);
+            let is_in_doubt = row.base.is_some() || missed == Some(stream.origin) || self.streams.is_in_doubt();
+            // Clocks run ahead by less than this: later stamps are of this life, or of a later one.
+            let mut begin = Stamp::from_micros(stream.incarnation.0.saturating_add(STAMP_SKEW_MAX_US));
+            if bite("node.vouches-for-former-lives") {
+                begin = Stamp::ZERO;
+            }
             let until = row.caught_up.filter(|_| !is_in_doubt).unwrap_or_default();
             let is_coming = !is_in_doubt && row.source.is_some() && row.from_origin;
-            vouched.insert(stream.origin.0, Written { until, is_coming });
-            let is_behind = self.links.values().any(|link| reach(link, *stream) > Some(row.position));
-            missed = missed.filter(|origin| *origin == stream.origin).or(is_behind.then_some(stream.origin));
+            vouched.insert((stream.origin.0, begin), Written { until, is_coming });
+            let is_behind = || self.links.values().any(|link| reach(link, *stream) > Some(row.position));
+            if row.base.is_some() || is_behind() {
+                missed = Some(stream.origin);
+            }
         }
         Vouched(vouched)
     }

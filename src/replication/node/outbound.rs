@@ -9,6 +9,9 @@
 //!                                                     older, or gone -> a marker with the change's version
 //! ```
 //!
+//! A relay that is in a sync, or has what one has left, waits for the word of the writer of both versions, and for the end of
+//! what it has put off, rather than to send a marker (`leftovers.rs`).
+//!
 //! A marker is a frame without a value: it takes away what is older, and leaves what is not. It raises the floor of its range
 //! where the key is absent, and so keeps out older changes of other keys that come late by another stream: an entry does not.
 
@@ -16,12 +19,14 @@
 
 use super::Node;
 use super::api::ConnectionId;
+use super::choice::{Choice, choose, marker_of};
 use super::counters::NodeCounters;
 use super::leftovers::Vouched;
-use super::link::OutgoingValue;
+use super::link::{Link, OutgoingValue};
+use super::put_off::PutOff;
 use super::relay::{Hint, Relays};
+use super::sync_receiver::SyncReceiver;
 use crate::arena::change::{Change, Operation, Read};
-use crate::arena::frame::FrameKind;
 use crate::replication::session::sent::Left;
 use crate::replication::session::subscription::{Source, Subscription};
 use crate::replication::session::time::Micros;
@@ -31,16 +36,9 @@ use crate::replication::wire::{ChunkHead, Placed, RecordsBuilder, StreamChecksum
 use crate::sync::bite;
 use crate::types::limits::{BATCH_BYTES, CHUNK_BYTES};
 use crate::types::stream::Position;
-use crate::types::version::{Relation, Version};
 
-/// What goes out for a key.
-pub(super) enum Choice {
-    Entry,
-    Marker(FrameKind, Version),
-    Nothing,
-    /// Nothing for now: what there is to say is not known yet.
-    Wait,
-}
+/// Heartbeats for which a relay waits at one change.
+const HEARTBEATS_WAITED: u64 = 4;
 
 /// What was put into a frame.
 #[derive(Debug)]
@@ -73,9 +71,9 @@ impl Node {
         link.sync_turn = !link.sync_turn;
         if link.sync_turn {
             self.fill_sync(id, transmit);
-            self.fill_changes(id, transmit);
+            self.fill_changes(now, id, transmit);
         } else {
-            self.fill_changes(id, transmit);
+            self.fill_changes(now, id, transmit);
             self.fill_sync(id, transmit);
         }
     }
@@ -98,9 +96,13 @@ impl Node {
         false
     }
 
-    fn fill_changes(&mut self, id: ConnectionId, transmit: &mut Transmit) {
+    fn fill_changes(&mut self, now: Micros, id: ConnectionId, transmit: &mut Transmit) {
         let mut lost = Vec::new();
-        let vouched = (!self.is_settled()).then(|| self.vouched_for());
+        let has_ready = |link: &mut Link| link.session.subscriptions().iter().any(|subscription| subscription.ready);
+        let unsettled = !self.is_settled() && self.links.get_mut(&id).is_some_and(has_ready);
+        let vouched = unsettled.then(|| self.vouched_for());
+        let put_off = self.sync.as_ref().map(SyncReceiver::put_off);
+        let wait_us = self.config.timings.heartbeat_us * HEARTBEATS_WAITED;
         let Some(link) = self.links.get_mut(&id) else { return };
         let session = &mut link.session;
         let (version, turns) = (session.version, session.subscriptions().len());
@@ -122,6 +124,9 @@ impl Node {
                 ahead: &mut self.ahead,
                 version,
                 vouched: vouched.as_ref(),
+                put_off,
+                now,
+                wait_us,
             };
             match outlet.fill(subscription, transmit, &mut sent) {
                 Filled::Some => {}
@@ -153,6 +158,11 @@ struct Outlet<'n> {
     version: u8,
     /// What others have written since may not be here for good, but for this: else it goes by its own stream alone.
     vouched: Option<&'n Vouched>,
+    /// What is here, and no entry yet.
+    put_off: Option<&'n PutOff>,
+    now: Micros,
+    /// How long a writer's word is waited for at one change.
+    wait_us: u64,
 }
 
 impl Outlet<'_> {
@@ -174,6 +184,10 @@ impl Outlet<'_> {
                 Read::Change { next } => match self.send(from, &mut builder, pins, at) {
                     Put::Wait => {
                         (from.ready, from.hint) = (false, hint);
+                        if from.waits.is_none_or(|(cursor, _)| cursor != at) {
+                            from.waits = Some((at, self.now));
+                            self.counters.relays_waited += 1;
+                        }
                         break;
                     }
                     Put::Nothing if bite("node.conflation-skips") && from.source == Source::Own { end: None } => {
@@ -231,7 +245,8 @@ impl Outlet<'_> {
         pins: &mut Pins,
         at: Position,
     ) -> Put {
-        let Self { store, counters, change, ahead: own, vouched, .. } = self;
+        let Self { store, counters, change, ahead: own, vouched, put_off, .. } = self;
+        let waits_long = from.waits.is_some_and(|(cursor, since)| cursor == at && self.now.since(since) > self.wait_us);
         let Some(key) = change.key() else {
             let keyspace = (change.operation == Operation::ClearKeyspace).then_some(change.keyspace);
             builder.push_clear(at, keyspace, change.version.stamp);
@@ -250,7 +265,11 @@ impl Outlet<'_> {
             if left == Left::Marker {
                 return Choice::Marker(marker_of(change.operation), change.version);
             }
-            let choice = choose(change, outgoing, *vouched, counters);
+            if outgoing.is_none() && put_off.is_some_and(|put_off| put_off.is_last(key, &change.version)) {
+                // Once the sync has ended it is an entry.
+                return Choice::Wait;
+            }
+            let choice = choose(change, outgoing, *vouched, waits_long, counters);
             if let (Choice::Entry, Some(outgoing)) = (&choice, outgoing) {
                 let has_place = outgoing.version.origin == change.version.origin;
                 ahead = Some((outgoing.version.stamp, has_place)).filter(|(stamp, _)| *stamp > change.version.stamp);
@@ -270,60 +289,6 @@ impl Outlet<'_> {
         counters.relayed += u64::from(from.source == Source::Relay);
         put
     }
-}
-
-/// What goes out for a change, given the entry that its key has now.
-fn choose(
-    change: &Change,
-    outgoing: Option<&Outgoing>,
-    vouched: Option<&Vouched>,
-    counters: &mut NodeCounters,
-) -> Choice {
-    let is_loose =
-        |version: &Version| vouched.is_some_and(|vouched| !vouched.covers(version)) && *version != change.version;
-    let is_coming = |version: &Version| vouched.is_some_and(|vouched| vouched.will_cover(version));
-    let marker = Choice::Marker(marker_of(change.operation), change.version);
-    match outgoing {
-        // The writer of both is heard: before long it says that the newer one is no leftover.
-        Some(Outgoing { version, .. }) if is_loose(version) && is_later(version, change) && is_coming(version) => {
-            Choice::Wait
-        }
-        Some(outgoing) if !is_older(outgoing, change) && !is_loose(&outgoing.version) => {
-            let is_foreign = outgoing.version.origin != change.version.origin;
-            counters.overwritten_sent += u64::from(is_foreign);
-            if matches!(outgoing.body, OutgoingBody::NoPin) {
-                counters.unpinned_sent += 1;
-                // Another node's comes by its own stream: its place is to stay free for it.
-                return if is_foreign { marker } else { Choice::Marker(FrameKind::Invalidation, outgoing.version) };
-            }
-            Choice::Entry
-        }
-        Some(_) => marker,
-        None => {
-            match change.operation {
-                Operation::Remove => counters.evicted_tombstones += 1,
-                Operation::Set => counters.evicted_values += 1,
-                _ => {}
-            }
-            if bite("node.evicted-unsaid") { Choice::Nothing } else { marker }
-        }
-    }
-}
-
-/// Whether the writer of a change has replaced it by this.
-fn is_later(version: &Version, change: &Change) -> bool {
-    version.origin == change.version.origin && version.stamp > change.version.stamp
-}
-
-fn is_older(outgoing: &Outgoing, change: &Change) -> bool {
-    if outgoing.version.origin == change.version.origin {
-        return outgoing.version.stamp < change.version.stamp;
-    }
-    !matches!(outgoing.version.relation(&change.version), Relation::Newer | Relation::Same)
-}
-
-fn marker_of(operation: Operation) -> FrameKind {
-    if operation == Operation::Remove { FrameKind::Tombstone } else { FrameKind::Invalidation }
 }
 
 /// Puts what `choose` says for a key into a frame, given its entry.

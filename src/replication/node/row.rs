@@ -1,9 +1,9 @@
 //! A row: one stream, as far as it has come here, and from whom it comes.
 //!
 //! ```text
-//!   asked for --> flowing --put off--> claimed up to there alone --no room--> halted
-//!                                                                               | the sync has ended
-//!   asked for again from `position` <-------------------------------------------+
+//!   asked for --> flowing --put off--> claimed up to there alone --no room, or in chunks--> halted
+//!                                                                                             | the sync has ended
+//!   asked for again from `position` <---------------------------------------------------------+
 //!
 //!   HEARTBEAT: end, clock --> promised --position >= end, all claimed--> caught up, up to that clock
 //! ```
@@ -134,5 +134,43 @@ impl Row {
             Some(base) => self.jump(base),
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_promise_is_kept_once_all_before_its_end_is_claimed() {
+        let mut row = Row::new(Position(5));
+        assert!(row.promise(Position(5), Stamp(50)) && row.caught_up == Some(Stamp(50)));
+        assert!(!row.promise(Position(9), Stamp(60)) && !row.promise(Position(20), Stamp(70)));
+        row.position = Position(9);
+        row.keep_promise();
+        assert_eq!(row.caught_up, Some(Stamp(60)), "the first of the two");
+        row.jump(Position(30));
+        assert!(!row.promise(Position(30), Stamp(80)), "a part is not claimed");
+        row.keep_promise();
+        assert_eq!(row.caught_up, Some(Stamp(60)));
+        assert!(row.claim() && row.caught_up == Some(Stamp(80)));
+    }
+
+    #[test]
+    fn whatever_ends_a_sync_lets_a_halted_row_go_on() {
+        let mut row = Row::new(Position(5));
+        let halted = |row: &mut Row| {
+            row.source = Some(ConnectionId(1));
+            assert_eq!((row.halt(), row.is_halted()), (Some(ConnectionId(1)), true));
+        };
+        halted(&mut row);
+        row.claim();
+        assert!(!row.is_halted());
+        halted(&mut row);
+        row.go_on();
+        assert!(!row.is_halted());
+        halted(&mut row);
+        row.jump(Position(9));
+        assert!(!row.is_halted());
     }
 }

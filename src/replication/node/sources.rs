@@ -55,6 +55,7 @@ impl Node {
             let streams: Vec<StreamId> = self.streams.rows.keys().copied().collect();
             for stream in streams {
                 self.choose_source(now, stream);
+                // What a relay waits for may have come, or will not come any more.
                 self.wake_relays(stream);
             }
         }

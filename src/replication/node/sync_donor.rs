@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Hits change between two passes: `given` knows what was given, so that nothing is passed over in all of them. A marker
-//! tells the receiver a version: should an older one come, it does not get in. What is younger than the sync goes once more. A pass for hits that the first one has not met
+//! tells the receiver a version: should an older one come, it does not get in. What may be younger than the vector goes once
+//! more. A pass for hits that the first one has not met
 //! is left out: whoever has them by then goes with the last one.
 //!
 //! One cursor, at most one scan's keys and a bit per slot are kept per receiver. Each batch is made when it is asked for.
@@ -18,10 +19,11 @@
 
 use super::Node;
 use super::api::ConnectionId;
+use super::choice::Choice;
 use super::given::Given;
 use super::key_queue::{KeyQueue, Task};
 use super::link::OutgoingValue;
-use super::outbound::{Choice, Put, put};
+use super::outbound::{Put, put};
 use super::receive::Fault;
 use crate::arena::change::{Change, Read};
 use crate::arena::frame::FrameKind;
@@ -56,7 +58,7 @@ enum Phase {
 pub(super) struct Donor {
     /// What is older is there already.
     pub(super) since: Stamp,
-    /// The clock when it began.
+    /// The clock before the vector was made: what is younger may come by its stream.
     began: Stamp,
     phase: Phase,
     /// Answers to batches of VERIFY, by batch.
@@ -173,7 +175,8 @@ impl Node {
         for held in verify {
             let is_denied = held.version.stamp <= donor.denies && receiver != Some(held.version.origin);
             match self.store.version_of(held.key).map(|here| here.relation(&held.version)) {
-                Some(Relation::Newer | Relation::Unknown) => keys.push(held.key, Task::Entry),
+                // Should it be gone by then, what is held is older all the same.
+                Some(Relation::Newer | Relation::Unknown) => keys.push(held.key, Task::Void(Stamp::ZERO)),
                 Some(Relation::Older) if is_denied => keys.push(held.key, Task::Deny(held.version.stamp)),
                 Some(_) => {}
                 None => {
@@ -240,7 +243,7 @@ impl Donor {
         };
         let (bytes, pins) = transmit.parts();
         let mut builder = RecordsBuilder::verified(bytes, version, *batch);
-        let chunks = drain(keys, store, &mut builder, pins);
+        let chunks = drain(keys, store, self.began, &mut builder, pins);
         let is_last = keys.is_empty();
         builder.finish_verified(is_last);
         if is_last {
@@ -254,8 +257,7 @@ impl Donor {
         let mut next = Some(bucket);
         while let Some(bucket) = next.filter(|_| self.found.is_empty() && *scans > 0) {
             *scans -= 1;
-            let (since, began) = (self.since, self.began);
-            let (found, given, met) = (&mut self.found, &mut self.given, &mut self.met);
+            let (since, found, given, met) = (self.since, &mut self.found, &mut self.given, &mut self.met);
             let mut is_wanted = |frequency: u8| {
                 *met |= 1 << frequency.min(HITS_MAX);
                 hits == 0 || frequency.min(HITS_MAX) == hits
@@ -269,7 +271,7 @@ impl Donor {
                         found.push(scanned.key, Task::Entry);
                     }
                 } else if scanned.frequency > 0 && (given.contains(scanned.offset) || bite("node.given-forgotten")) {
-                    found.push(scanned.key, Task::Marker(began));
+                    found.push(scanned.key, Task::Marker);
                 } else {
                     found.push(scanned.key, Task::Entry);
                 }
@@ -282,7 +284,7 @@ impl Donor {
     fn give_entries(&mut self, store: &Store, version: u8, transmit: &mut Transmit) -> Option<PinnedFrame> {
         let (bytes, pins) = transmit.parts();
         let mut builder = RecordsBuilder::sync_entries(bytes, version);
-        let chunks = drain(&mut self.found, store, &mut builder, pins);
+        let chunks = drain(&mut self.found, store, self.began, &mut builder, pins);
         builder.finish_entries();
         // The last keys of a pass may go with the next frame.
         if let Phase::Entries { hits, bucket: u32::MAX } = self.phase
@@ -316,6 +318,7 @@ impl Donor {
 fn drain(
     keys: &mut KeyQueue,
     store: &Store,
+    began: Stamp,
     builder: &mut RecordsBuilder<'_>,
     pins: &mut crate::replication::session::transmit::Pins,
 ) -> Option<PinnedFrame> {
@@ -324,7 +327,7 @@ fn drain(
         let Some((key, task)) = keys.front() else { break };
         let floor = || store.floor_of(key);
         let put = put(builder, pins, Position(0), store, &store.approach(key), &mut |outgoing| {
-            choose(task, outgoing, &floor)
+            choose(task, outgoing, began, &floor)
         });
         keys.pass();
         if let Put::Chunks(frame) = put {
@@ -334,25 +337,26 @@ fn drain(
     None
 }
 
-fn choose(task: Task, outgoing: Option<&Outgoing>, floor: &dyn Fn() -> Stamp) -> Choice {
+/// `began`: what is younger comes by its own stream too, which a marker of its version would keep out.
+fn choose(task: Task, outgoing: Option<&Outgoing>, began: Stamp, floor: &dyn Fn() -> Stamp) -> Choice {
+    let comes_again = |version: &Version| version.stamp > began && !bite("node.marker-for-younger");
     match (task, outgoing) {
-        // In the slot of what was given, or in its place: its own stream may bring it later, which a marker would keep out.
-        (Task::Marker(began), Some(Outgoing { version, .. }))
-            if version.stamp > began && !bite("node.marker-for-younger") =>
-        {
-            Choice::Entry
+        (Task::Entry, Some(Outgoing { body: OutgoingBody::NoPin, version, .. })) if comes_again(version) => {
+            Choice::Nothing
         }
+        // In the slot of what was given, or in its place.
+        (Task::Marker, Some(Outgoing { version, .. })) if comes_again(version) => Choice::Entry,
         (Task::Entry, Some(Outgoing { body: OutgoingBody::NoPin, version, .. }))
-        | (Task::Marker(_), Some(Outgoing { version, .. })) => Choice::Marker(FrameKind::Invalidation, *version),
+        | (Task::Marker, Some(Outgoing { version, .. })) => Choice::Marker(FrameKind::Invalidation, *version),
         (Task::Deny(stamp), Some(Outgoing { version, .. })) if version.stamp < stamp => {
             Choice::Marker(FrameKind::Invalidation, void(stamp))
         }
-        (Task::Deny(stamp), None) => Choice::Marker(FrameKind::Invalidation, void(stamp.max(floor()))),
         (Task::Entry | Task::Void(_) | Task::Deny(_), Some(_)) => Choice::Entry,
-        (Task::Void(stamp), None) => Choice::Marker(FrameKind::Invalidation, void(stamp.max(floor()))),
+        (Task::Void(stamp) | Task::Deny(stamp), None) => {
+            Choice::Marker(FrameKind::Invalidation, void(stamp.max(floor())))
+        }
         // Evicted meanwhile: its floor comes with the others.
-        (Task::Marker(_), None) => Choice::Nothing,
-        (Task::Entry, None) => Choice::Marker(FrameKind::Invalidation, void(floor())),
+        (Task::Entry | Task::Marker, None) => Choice::Nothing,
     }
 }
 
@@ -368,8 +372,11 @@ mod tests {
     #[test]
     fn what_is_younger_than_a_sync_is_given_again_and_not_marked() {
         let entry = |stamp| Outgoing { version: Version::instant(Stamp(stamp), 1), body: OutgoingBody::Copied };
-        let chosen = |stamp| choose(Task::Marker(Stamp(5)), Some(&entry(stamp)), &|| Stamp::ZERO);
-        assert!(matches!(chosen(5), Choice::Marker(FrameKind::Invalidation, version) if version.stamp == Stamp(5)));
-        assert!(matches!(chosen(6), Choice::Entry));
+        let chosen = |task, stamp| choose(task, Some(&entry(stamp)), Stamp(5), &|| Stamp::ZERO);
+        let is_marker = |choice| matches!(choice, Choice::Marker(FrameKind::Invalidation, _));
+        assert!(is_marker(chosen(Task::Marker, 5)) && matches!(chosen(Task::Marker, 6), Choice::Entry));
+        let unpinned = |stamp| Outgoing { body: OutgoingBody::NoPin, ..entry(stamp) };
+        let chosen = |stamp| choose(Task::Entry, Some(&unpinned(stamp)), Stamp(5), &|| Stamp::ZERO);
+        assert!(is_marker(chosen(5)) && matches!(chosen(6), Choice::Nothing));
     }
 }

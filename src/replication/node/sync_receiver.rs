@@ -14,7 +14,7 @@
 //! # Invariants
 //!
 //! - Nothing that a sync is to bring is claimed before its end.
-//! - What is put off is bounded; beyond the bound the key stays absent, and its floor says so.
+//! - What is put off is bounded; beyond the bound the stream halts until the end.
 
 #![forbid(unsafe_code)]
 
@@ -24,8 +24,10 @@ use super::Node;
 use super::ahead::Ahead;
 use super::api::{CloseReason, ConnectionId, NodeEvent, SyncKind};
 use super::leftovers::Clearing;
+use super::link::Link;
 use super::put_off::PutOff;
 use super::receive::Fault;
+use super::row::Row;
 use crate::arena::frame::FrameKind;
 use crate::arena::received::ReceivedFrame;
 use crate::replication::session::time::Micros;
@@ -82,6 +84,11 @@ pub(super) struct SyncReceiver {
 }
 
 impl SyncReceiver {
+    /// What waits for its end.
+    pub(super) fn put_off(&self) -> &PutOff {
+        &self.deferred
+    }
+
     /// Bytes of heap that are held, about.
     pub(super) fn heap_bytes(&self) -> usize {
         let spare: usize = self.spare.iter().map(|(_, key, _)| key.capacity()).sum();
@@ -125,13 +132,19 @@ impl Node {
         }
     }
 
-    /// The stamp up to which nothing was missed, if that is known of every stream that was.
+    /// The stamp up to which nothing was missed, if that is known of every stream that was, or that is not through yet: what comes
+    /// of it may not be kept out by the floor that will be this.
     fn missed_since(&self) -> Option<Stamp> {
         if !self.standing.is_joined() || self.streams.is_in_doubt() {
             return None;
         }
-        let missed = self.streams.rows.values().filter(|row| row.source.is_none() || row.base.is_some());
-        missed.map(|row| row.caught_up).try_fold(NOTHING_MISSED, |least, stamp| Some(least.min(stamp?)))
+        let reach = |link: &Link, stream| link.peer().and_then(|peer| peer.reach(stream));
+        let is_behind = |(stream, row): &(&StreamId, &Row)| {
+            let has_more = || self.links.values().any(|link| reach(link, **stream) > Some(row.position));
+            row.source.is_none() || row.base.is_some() || has_more()
+        };
+        let missed = self.streams.rows.iter().filter(is_behind);
+        missed.map(|(_, row)| row.caught_up).try_fold(NOTHING_MISSED, |least, stamp| Some(least.min(stamp?)))
     }
 
     fn request(&mut self) {

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use super::sent::SentAhead;
+use super::time::Micros;
 use crate::types::stream::{Position, StreamId};
 
 /// Where the changes of a stream are read.
@@ -34,12 +35,14 @@ pub(crate) struct Subscription {
     pub(crate) ahead: SentAhead,
     /// Where a relayed stream is read on: a block and an offset.
     pub(crate) hint: (u64, usize),
+    /// At which change it waits for something, and since when.
+    pub(crate) waits: Option<(Position, Micros)>,
 }
 
 impl Subscription {
     /// For a receiver that stands at `told`, where nothing is between that and the cursor.
     pub(crate) fn new(stream: StreamId, source: Source, told: Position, cursor: Position) -> Self {
-        Self { stream, source, cursor, told, ready: true, ahead: SentAhead::default(), hint: (0, 0) }
+        Self { stream, source, cursor, told, ready: true, ahead: SentAhead::default(), hint: (0, 0), waits: None }
     }
 
     /// Whether a former life has been sent to its end.

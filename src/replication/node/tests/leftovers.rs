@@ -235,6 +235,51 @@ fn who_has_leftovers_relays_what_the_writer_says_is_none() {
 }
 
 #[test]
+fn a_later_life_does_not_vouch_for_what_an_earlier_one_has_written() {
+    let [mut first, mut between, _last] = three();
+    let id = connect(&mut between, &mut first, 1);
+    pass(&mut between, &mut first, id, Duration::from_secs(1));
+    first.insert(b"of the former life");
+    close(&mut between, &mut first, id);
+    let lost = first.version_of(b"of the former life").expect("just written");
+    drop(first);
+    // The same name, with nothing, a second later.
+    between.clock.advance(Duration::from_secs(1));
+    let mut second = Host::new("a", 1, &between.clock);
+    let id = connect(&mut second, &mut between, 2);
+    pass(&mut second, &mut between, id, Duration::from_secs(1));
+    second.insert(b"of this life");
+    pass(&mut second, &mut between, id, Duration::from_millis(100));
+    let kept = second.version_of(b"of this life").expect("just written");
+    let vouched = between.node.vouched_for();
+    assert!(vouched.covers(&kept) && !vouched.covers(&lost) && !vouched.will_cover(&lost), "{vouched:?}");
+}
+
+#[test]
+fn a_key_that_is_written_on_and_on_holds_up_no_relay() {
+    let mut hosts = three();
+    let [first, between, last] = &mut hosts;
+    let (id, next) = (connect(between, first, 1), connect(last, between, 2));
+    let links = [(0, 1, id), (1, 2, next)];
+    pass_all(&mut hosts, &links, Duration::from_secs(1));
+    hosts[1].node.leftovers = Leftovers::Some(hosts[1].store.stamp());
+    hosts[1].node.leftovers_again = Micros(u64::MAX);
+    for round in 0..20 {
+        for _ in 0..2 {
+            hosts[0].insert(b"hot");
+            let [first, between, _] = &mut hosts;
+            exchange(between, first, id);
+        }
+        if round == 0 {
+            hosts[0].insert(b"cold");
+        }
+        pass_all(&mut hosts, &links, Duration::from_millis(30));
+    }
+    assert!(hosts[1].node.counters().relays_waited > 0, "it has waited");
+    assert!(hosts[2].has(b"cold"), "and not for ever");
+}
+
+#[test]
 fn what_another_node_has_overtaken_goes_by_no_stream_while_there_are_leftovers() {
     for has_leftovers in [false, true] {
         let [mut first, mut between, mut last] = three();

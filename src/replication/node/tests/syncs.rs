@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::*;
+use crate::replication::wire::{HEADER_BYTES, Kind};
 
 #[test]
 fn a_donor_with_nothing_to_send_leaves_the_thread_to_others() {
@@ -114,6 +115,57 @@ fn what_can_not_be_put_off_halts_its_stream_until_the_sync_has_ended() {
     pass(&mut joiner, &mut origin, to_origin, Duration::from_secs(1));
     let missing: Vec<_> = keys.iter().filter(|key| !joiner.has(key.as_bytes())).collect();
     assert!(missing.is_empty() && joiner.node.counters().floor_refusals == 0, "{missing:?}");
+}
+
+/// The bytes up to and with the first frame of a kind, and the rest.
+fn behind_the_first(kind: Kind, bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut at = 0;
+    while let Some(header) = bytes.get(at..at + HEADER_BYTES) {
+        at += HEADER_BYTES + u32::from_le_bytes(header[4..8].try_into().expect("four bytes")) as usize;
+        if header[3] == kind as u8 {
+            break;
+        }
+    }
+    bytes.split_at(at)
+}
+
+#[test]
+fn a_value_in_chunks_that_halts_its_stream_comes_again_though_the_sync_ends_in_the_middle_of_it() {
+    let (clock, made) = (ManualClock::new(), Made { capacity: 32 << 20, ..Made::default() });
+    let [mut donor, mut origin, mut joiner] =
+        [("a", 1), ("b", 2), ("c", 3)].map(|(name, at)| Host::made(name, at, &clock, &made));
+    clock.advance(Duration::from_secs(3));
+    donor.tick();
+    let between = connect(&mut origin, &mut donor, 1);
+    pass(&mut origin, &mut donor, between, Duration::from_secs(1));
+    origin.insert(b"before");
+    exchange(&mut origin, &mut donor, between);
+    assert!(origin.writes_value(b"large", &vec![7; 900 << 10]));
+    clock.advance(Duration::from_millis(1));
+    let (to_donor, to_origin) = (connect(&mut joiner, &mut donor, 2), connect(&mut joiner, &mut origin, 3));
+    while joiner.node.join_stamp().is_none() {
+        let (there, back) = (joiner.said(to_donor), donor.said(to_donor));
+        joiner.hears(to_donor, &back);
+        donor.hears(to_donor, &there);
+    }
+    let (mut said, mut rest) = (Vec::new(), Vec::new());
+    while joiner.node.counters().streams_halted == 0 {
+        let there = joiner.said(to_origin);
+        origin.hears(to_origin, &there);
+        said = origin.said(to_origin);
+        let (first, behind) = behind_the_first(Kind::Chunk, &said);
+        joiner.hears(to_origin, first);
+        rest = behind.to_vec();
+    }
+    assert!(said.len() > 800 << 10 && rest.len() > 500 << 10, "the other chunks are on their way");
+    exchange(&mut joiner, &mut donor, to_donor);
+    assert!(joiner.node.join_stamp().is_none(), "the sync has ended");
+    let stream = origin.store.stream();
+    let before = joiner.node.streams.rows[&stream].position;
+    joiner.hears(to_origin, &rest);
+    assert_eq!(joiner.node.streams.rows[&stream].position, before, "what was halted is not claimed");
+    pass(&mut joiner, &mut origin, to_origin, Duration::from_secs(1));
+    assert!(joiner.has(b"large") && joiner.has(b"before"));
 }
 
 #[test]

@@ -1,0 +1,81 @@
+//! The choice of what is said of a key: its entry, a marker, or nothing yet.
+//!
+//! ```text
+//!   the entry now        newer than the change, or the change itself -> the entry     of a leftover, maybe: the writer is heard -> wait
+//!                        older -> a marker                                                                         it is not   -> a marker
+//!   no entry             a marker
+//! ```
+
+#![forbid(unsafe_code)]
+
+use super::counters::NodeCounters;
+use super::leftovers::Vouched;
+use crate::arena::change::{Change, Operation};
+use crate::arena::frame::FrameKind;
+use crate::replication::store::{Outgoing, OutgoingBody};
+use crate::sync::bite;
+use crate::types::version::{Relation, Version};
+
+/// What goes out for a key.
+pub(super) enum Choice {
+    Entry,
+    Marker(FrameKind, Version),
+    Nothing,
+    /// Nothing for now: what there is to say is not known yet.
+    Wait,
+}
+
+/// What goes out for a change, given the entry that its key has now.
+pub(super) fn choose(
+    change: &Change,
+    outgoing: Option<&Outgoing>,
+    vouched: Option<&Vouched>,
+    waits_long: bool,
+    counters: &mut NodeCounters,
+) -> Choice {
+    let is_loose =
+        |version: &Version| vouched.is_some_and(|vouched| !vouched.covers(version)) && *version != change.version;
+    let is_coming = |version: &Version| !waits_long && vouched.is_some_and(|vouched| vouched.will_cover(version));
+    let marker = Choice::Marker(marker_of(change.operation), change.version);
+    match outgoing {
+        // The writer of both is heard: before long it says that the newer one is no leftover, unless it writes that key on and on.
+        Some(Outgoing { version, .. }) if is_loose(version) && is_later(version, change) && is_coming(version) => {
+            Choice::Wait
+        }
+        Some(outgoing) if !is_older(outgoing, change) && !is_loose(&outgoing.version) => {
+            let is_foreign = outgoing.version.origin != change.version.origin;
+            counters.overwritten_sent += u64::from(is_foreign);
+            if matches!(outgoing.body, OutgoingBody::NoPin) {
+                counters.unpinned_sent += 1;
+                // Another node's comes by its own stream: its place is to stay free for it.
+                return if is_foreign { marker } else { Choice::Marker(FrameKind::Invalidation, outgoing.version) };
+            }
+            Choice::Entry
+        }
+        Some(_) => marker,
+        None => {
+            match change.operation {
+                Operation::Remove => counters.evicted_tombstones += 1,
+                Operation::Set => counters.evicted_values += 1,
+                _ => {}
+            }
+            if bite("node.evicted-unsaid") { Choice::Nothing } else { marker }
+        }
+    }
+}
+
+/// Whether the writer of a change has replaced it by this.
+fn is_later(version: &Version, change: &Change) -> bool {
+    version.origin == change.version.origin && version.stamp > change.version.stamp
+}
+
+fn is_older(outgoing: &Outgoing, change: &Change) -> bool {
+    if outgoing.version.origin == change.version.origin {
+        return outgoing.version.stamp < change.version.stamp;
+    }
+    !matches!(outgoing.version.relation(&change.version), Relation::Newer | Relation::Same)
+}
+
+pub(super) fn marker_of(operation: Operation) -> FrameKind {
+    if operation == Operation::Remove { FrameKind::Tombstone } else { FrameKind::Invalidation }
+}
