@@ -180,6 +180,7 @@ fn assemble(
         pace: Pace::new(now, seen),
         refusals: Default::default(),
         told_addresses: Default::default(),
+        told_refusals: Default::default(),
         told_names: Default::default(),
         happened: Vec::new(),
         status_due: now,

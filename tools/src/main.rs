@@ -93,6 +93,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Whoever reads only the beginning of what is printed ends it.
+    sigpipe::reset();
     let outcome = match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Cluster(options) => cluster::run(&options),

@@ -21,7 +21,7 @@ pub(crate) use options::{NodeOptions, SECRET_VARIABLE, parse_rate, parse_span, p
 
 use crate::failure::Result;
 use crate::{interrupt, value};
-use also_cache::{Cache, Cluster, LeaveError, Recovery};
+use also_cache::{Cache, Cluster, LeaveError, MemberState, Recovery};
 use command::Command;
 use line::{Departure, Distance};
 use load::Load;
@@ -115,7 +115,11 @@ fn obey(
 
 fn leave(cluster: &Cluster, within: Duration) -> Departure {
     let nothing = |text: String| Departure { unconfirmed_by: 0, unconfirmed: Distance::default(), text };
+    let is_alone = cluster.members().iter().all(|member| member.state != MemberState::Connected);
     match cluster.leave(within) {
+        Ok(()) if is_alone => {
+            nothing("left: no node was connected, what they have not is confirmed by nobody".to_owned())
+        }
         Ok(()) => nothing("left: every connected node has confirmed everything".to_owned()),
         Err(LeaveError::Unconfirmed { left, members, .. }) => Departure {
             unconfirmed_by: members,

@@ -95,6 +95,8 @@ pub(super) struct Net {
     pub(super) refusals: BTreeMap<&'static str, u64>,
     /// Addresses of wrong secrets, and names without addresses, that events have told of.
     pub(super) told_addresses: Told<IpAddr>,
+    /// By the address, who refused whom, and why.
+    pub(super) told_refusals: Told<String>,
     pub(super) told_names: Told<String>,
     /// What happened in this round.
     pub(super) happened: Vec<Happening>,

@@ -18,7 +18,7 @@ use crate::replication::driver::net::Net;
 use crate::replication::driver::promise::Promise;
 use crate::replication::driver::shared::{Command, Known, Status};
 use crate::replication::driver::waits::{Goal, Progress};
-use crate::replication::node::api::{CloseReason, ConnectionId, Departure};
+use crate::replication::node::api::{CloseReason, ConnectionId, Departure, NodeEvent};
 use crate::replication::session::time::Micros;
 use crate::types::limits::{LEAVE_LINGER_MS, STATUS_INTERVAL_MS};
 use std::time::Duration;
@@ -83,6 +83,12 @@ impl Net {
     /// Says what is to be said at the end of a round.
     pub(super) fn report(&mut self, now: Micros) {
         while let Some(event) = self.node.poll_event() {
+            if let NodeEvent::Refused { address, by_peer, reason } = &event {
+                let why = reason.split(':').next().unwrap_or_default();
+                if !self.told_refusals.may_tell(now, &format!("{} {by_peer} {why}", address.ip())) {
+                    continue;
+                }
+            }
             self.happened(Happening::Node(event));
         }
         let applied = self.node.applied();

@@ -149,7 +149,7 @@ impl Book {
         }
     }
 
-    /// It leads to this node, or to one that is connected already.
+    /// It leads to this node, to one that is connected already, or to one that does not want this one.
     pub(super) fn in_vain(&mut self, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
             entry.state = State::Vain;

@@ -106,7 +106,7 @@ impl Node {
     fn tell_refused(&mut self, id: ConnectionId, reason: Reason, why: &str) {
         let address = self.links.get(&id).map(|link| link.session.side.address());
         if let Some(address) = address.filter(|_| reason != Reason::Duplicate) {
-            self.tell(NodeEvent::Refused { address, by_peer: false, reason: format!("{reason:?}: {why}") });
+            self.tell(NodeEvent::Refused { address, by_peer: false, reason: format!("{reason}: {why}") });
         }
     }
 

@@ -155,12 +155,16 @@ impl Node {
         self.counters.refused_by_peer += 1;
         let address = self.links.get(&id).map(|link| link.session.side.address());
         if let Some(address) = address {
-            if matches!(refuse.reason, Reason::Itself | Reason::Duplicate) {
+            // Nor will it be different before something has changed there.
+            if matches!(
+                refuse.reason,
+                Reason::Itself | Reason::Duplicate | Reason::Former | Reason::Name | Reason::Cluster | Reason::Protocol
+            ) {
                 self.book.in_vain(address);
             }
             // Which of two connections stays is nobody's concern.
             if refuse.reason != Reason::Duplicate {
-                let reason = format!("{:?}: {}", refuse.reason, refuse.why.escape_debug());
+                let reason = format!("{}: {}", refuse.reason, refuse.why.escape_debug());
                 self.tell(NodeEvent::Refused { address, by_peer: true, reason });
             }
         }

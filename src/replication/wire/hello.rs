@@ -24,6 +24,7 @@ use crate::types::limits::{
     ADDRESS_BYTES_MAX, HELLO_BYTES_MAX, NODE_NAME_BYTES_MAX, REASON_BYTES_MAX, REFUSAL_BYTES_MAX, STREAMS_MAX,
 };
 use crate::types::stream::{Incarnation, StreamRange};
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use zerocopy::little_endian::{U16, U64};
@@ -209,6 +210,24 @@ impl Reason {
     pub(crate) fn from_bits(bits: u16) -> Self {
         let named = usize::from(bits).checked_sub(1).and_then(|at| Self::NAMED.get(at));
         named.copied().unwrap_or(Self::Other(bits))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cluster => "another cluster",
+            Self::Protocol => "no protocol version in common",
+            Self::Name => "the name of another node",
+            Self::Former => "a later life of the same node is known",
+            Self::Itself => "it is this node itself",
+            Self::Duplicate => "connected already",
+            Self::Full => "as many nodes as may be are connected",
+            Self::Leaving => "on its way out",
+            Self::Frame => "bytes that are no frame here, as where one side encrypts and the other does not",
+            Self::Order => "a frame out of its place",
+            Self::Other(bits) => return write!(f, "reason {bits} of a later version"),
+        })
     }
 }
 

@@ -140,7 +140,11 @@ impl NodeOptions {
             }
         };
         if !(1..=SECRETS_MAX).contains(&secrets.len()) {
-            let met = format!("a file or variable with {} lines that are not empty", secrets.len());
+            let place = match &self.secret_file {
+                Some(file) => file.display().to_string(),
+                None => SECRET_VARIABLE.to_owned(),
+            };
+            let met = format!("{place}, with {} lines that are not empty", secrets.len());
             return Err(Failure::Option {
                 option: "secret-file",
                 met,

@@ -80,7 +80,7 @@ fn each_reason_to_refuse_is_said_counted_and_told() {
     for (number, (ask, reason)) in (2..).zip(&asks) {
         host.told();
         assert_eq!(answer(&mut host, number, ask), Some(*reason), "{ask:?}");
-        let is_told = |event: &NodeEvent| matches!(event, NodeEvent::Refused { by_peer: false, reason: told, .. } if told.starts_with(&format!("{reason:?}")));
+        let is_told = |event: &NodeEvent| matches!(event, NodeEvent::Refused { by_peer: false, reason: told, .. } if told.starts_with(&reason.to_string()));
         // To find oneself is no news.
         assert!(*reason == Reason::Itself || host.told().iter().any(is_told), "{ask:?}");
     }
