@@ -16,6 +16,11 @@ use crate::region::View;
 use crate::sync::Ordering;
 use crate::types::handle::Handle;
 
+/// Another thread has the lock, and does not let go within the bounded wait: a thread that lost its processor, maybe. It says
+/// nothing about what is free.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Contended;
+
 impl Pages {
     /// Blocks that so many bytes take.
     pub(crate) fn blocks_for(&self, bytes: u64) -> u32 {
@@ -23,16 +28,20 @@ impl Pages {
     }
 
     /// Takes contiguous free blocks. First fit over the pages of kind large. The caller holds a guard, and marks the head
-    /// once its control word is one.
-    pub(crate) fn take_blocks(&self, count: u32) -> Option<Handle> {
+    /// once its control word is one. `Ok(None)`: there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`Contended`]: nobody has looked.
+    pub(crate) fn take_blocks(&self, count: u32) -> Result<Option<Handle>, Contended> {
         // Relaxed: only a shortcut.
         if u64::from(count) > BLOCKS_PER_PAGE
             || self.class(ClassId::LARGE).free.load(Ordering::Relaxed) < u64::from(count)
         {
-            return None;
+            return Ok(None);
         }
-        let _taking = crate::sync::lock_within(self.large_lock())?;
-        self.ids().find_map(|page| self.take_blocks_in(page, count))
+        let _taking = crate::sync::lock_within(self.large_lock()).ok_or(Contended)?;
+        Ok(self.ids().find_map(|page| self.take_blocks_in(page, count)))
     }
 
     fn take_blocks_in(&self, page: PageId, count: u32) -> Option<Handle> {
@@ -95,9 +104,13 @@ impl Pages {
         self.count_given(page, ClassId::LARGE, (mask & !before).count_ones());
     }
 
-    /// Takes a run of free pages for one value.
-    pub(crate) fn assign_run(&self, region: View<'_>, count: u32) -> Option<PageId> {
-        let _taking = crate::sync::lock_within(self.large_lock())?;
+    /// Takes a run of free pages for one value; `Ok(None)`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Contended`]: nobody has looked.
+    pub(crate) fn assign_run(&self, region: View<'_>, count: u32) -> Result<Option<PageId>, Contended> {
+        let _taking = crate::sync::lock_within(self.large_lock()).ok_or(Contended)?;
         let mut run = 0;
         for page in self.ids() {
             run = if self.info(page).kind() == PageKind::Free { run + 1 } else { 0 };
@@ -105,10 +118,10 @@ impl Pages {
             if run >= count
                 && let Some(head) = self.claim_run(region, PageId(page.0 + 1 - count), count)
             {
-                return Some(head);
+                return Ok(Some(head));
             }
         }
-        None
+        Ok(None)
     }
 
     /// The caller holds the lock.

@@ -2,6 +2,7 @@
 
 use crate::arena::classes::ClassId;
 use crate::arena::frame::Extent;
+use crate::arena::large::Contended;
 use crate::arena::layout::PageId;
 use crate::arena::page::PageKind;
 use crate::arena::slot::{Control, Slot, State};
@@ -48,8 +49,14 @@ impl Engine {
                 let _guard = self.pin();
                 self.pages.take_blocks(count)
             };
-            if let Some(handle) = taken {
-                return self.begin_large(handle).ok_or(Refusal::Busy);
+            match taken {
+                Ok(Some(handle)) => return self.begin_large(handle).ok_or(Refusal::Busy),
+                // Nothing has to go for that.
+                Err(Contended) if says_nothing() => {
+                    backoff.wait();
+                    continue;
+                }
+                Ok(None) | Err(Contended) => {}
             }
             if self.prepare_step(ClassId::LARGE) || self.assign_page(ClassId::LARGE) {
                 continue;
@@ -124,8 +131,12 @@ impl Engine {
             return Err(Refusal::TooLarge);
         }
         for _ in 0..RUN_ROUNDS_MAX {
-            if let Some(head) = self.pages.assign_run(self.region.view(), count) {
-                return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
+            match self.pages.assign_run(self.region.view(), count) {
+                Ok(Some(head)) => {
+                    return self.begin_large(Handle::from_offset(layout.page_start(head))).ok_or(Refusal::Busy);
+                }
+                Err(Contended) if says_nothing() => continue,
+                Ok(None) | Err(Contended) => {}
             }
             // Another thread may hold up or take what is emptied here: then other pages are tried.
             while self.clean_dirty_page() {}
@@ -320,5 +331,59 @@ impl Engine {
             self.settle_slot(slot);
         }
         inherited.is_some()
+    }
+}
+
+/// That a lock was not to be had says nothing about what is free: nothing has to go for it.
+fn says_nothing() -> bool {
+    !bite("large.contended-is-full")
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::arena::frame::FrameKind;
+    use crate::engine::Settings;
+    use crate::engine::insert::{Entry, Source};
+    use crate::engine::open::{Request, open};
+    use crate::eviction::expiry::TimeToLive;
+    use crate::types::key::KeyspaceId;
+
+    #[test]
+    fn a_large_value_that_can_not_have_the_lock_evicts_nothing() {
+        let capacity = 64 << 20;
+        let request = Request {
+            capacity,
+            file: None,
+            settings: Settings::default(),
+            clock: None,
+            seed: None,
+            crash_loop_guard: false,
+        };
+        let (engine, _) = open(&request).expect("opens");
+        let store = |name: &str, bytes: usize| {
+            let version = engine.next_version(&crate::engine::changes::Ordering::default());
+            let entry =
+                Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Value, cost: 0, source: Source::Local };
+            let (_writing, guard) = engine.begin_write().expect("open");
+            let key = Key::new(KeyspaceId::RAW, name.as_bytes()).expect("a valid key");
+            engine.store(guard, &engine.seek(key), &vec![7; bytes], &entry)
+        };
+        for number in 0..1_000 {
+            store(&format!("{number}"), 100).expect("there is room");
+            store(&format!("large {number}"), if number % 100 == 0 { 20_000 } else { 100 }).expect("there is room");
+        }
+        let evicted = || engine.counters().sum(Counter::EvictedMain) + engine.counters().sum(Counter::EvictedProbation);
+        let held = crate::sync::lock(engine.pages.large_lock());
+        // Of several pages, of one.
+        for bytes in [300_000, 40_000] {
+            assert_eq!(store("refused", bytes), Err(Refusal::Busy));
+        }
+        assert_eq!(evicted(), 0, "nothing is full");
+        drop(held);
+        for bytes in [300_000, 40_000] {
+            store("stored", bytes).expect("there is room");
+        }
+        assert_eq!(evicted(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! The process that is killed: writers, one thread each for a share of the keys, until it dies.
 
 use crate::clustered;
-use crate::scenario::{ARMED, ENTRIES, EVICTIONS, MOVES, SAMPLED_AT, Scenario, write};
+use crate::scenario::{ARMED, EVICTIONS, MOVES, Scenario, write};
 use crate::support::Random;
 use crate::support::ledger::{ACKNOWLEDGED, Ledger, key_bytes, may_be, sequence_of};
 use also_cache::Cache;
@@ -88,11 +88,8 @@ fn die(wrong: &str) -> ! {
 fn watch(cache: &Cache, ledger: &Ledger, orders: &Orders) {
     let mut armed = false;
     loop {
-        let written = ledger.word(ACKNOWLEDGED).load(Ordering::SeqCst);
         let stats = cache.stats();
-        ledger.word(SAMPLED_AT).store(written, Ordering::SeqCst);
         let evicted = stats.evicted_main + stats.evicted_probation + stats.evicted_page;
-        ledger.word(ENTRIES).store(stats.entries, Ordering::SeqCst);
         ledger.word(EVICTIONS).store(evicted, Ordering::SeqCst);
         ledger.word(MOVES).store(stats.pages_moved, Ordering::SeqCst);
         if !armed && ledger.word(ACKNOWLEDGED).load(Ordering::SeqCst) >= orders.writes {

@@ -5,11 +5,9 @@ use crate::support::ledger::{self, Ledger, Next};
 use also_cache::{Builder, Cache};
 use std::path::{Path, PathBuf};
 
-pub(crate) const ENTRIES: usize = 1;
 pub(crate) const EVICTIONS: usize = 2;
 pub(crate) const ARMED: usize = 3;
 pub(crate) const MOVES: usize = 4;
-pub(crate) const SAMPLED_AT: usize = 5;
 
 /// Which workload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
