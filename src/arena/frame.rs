@@ -23,7 +23,7 @@
 
 use crate::types::checksum;
 use crate::types::key::{Key, KeyspaceId};
-use crate::types::version::{Order, Stamp, Version};
+use crate::types::version::{Order, Span, Stamp, Version};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -89,7 +89,7 @@ impl Extent {
     /// The extent of an entry to be written.
     #[inline(always)]
     pub(crate) fn of(version: &Version, key_bytes: usize, value_bytes: u64) -> Self {
-        let prefix = prefix_bytes(version.width_us > 0, version.row.is_some());
+        let prefix = prefix_bytes(!version.span.is_instant(), version.row.is_some());
         Self::from_parts(prefix, key_bytes as u64, value_bytes)
     }
 
@@ -115,7 +115,7 @@ impl FrameHeader {
     /// The header of an entry, its checksum still 0.
     pub(crate) fn new(key: Key<'_>, value_bytes: u32, meta: &FrameMeta) -> Self {
         let version = &meta.version;
-        let flags = (if version.width_us > 0 { HAS_INTERVAL } else { 0 })
+        let flags = (if version.span.is_instant() { 0 } else { HAS_INTERVAL })
             | (if version.row.is_some() { HAS_ROW } else { 0 })
             | (if version.order == Order::Database { BY_DATABASE } else { 0 })
             | ((meta.kind as u16) << KIND_SHIFT);
@@ -188,7 +188,7 @@ impl FrameHeader {
         let row = (flags & HAS_ROW != 0).then(|| U64::read_from_prefix(rest).ok()).flatten().map(|(row, _)| row.get());
         Version {
             stamp: self.stamp(),
-            width_us: width,
+            span: Span::from_bits(width),
             origin: self.origin.get(),
             order: if flags & BY_DATABASE != 0 { Order::Database } else { Order::Cache },
             row,
@@ -208,8 +208,8 @@ impl FrameHeader {
         self.checksum = U32::ZERO;
         into[..size_of::<Self>()].copy_from_slice(self.as_bytes());
         let mut at = size_of::<Self>();
-        if version.width_us > 0 {
-            into[at..at + 4].copy_from_slice(&version.width_us.to_le_bytes());
+        if !version.span.is_instant() {
+            into[at..at + 4].copy_from_slice(&version.span.bits().to_le_bytes());
             at += 4;
         }
         if let Some(row) = version.row {
@@ -262,8 +262,8 @@ mod tests {
     fn a_frame_gives_back_what_went_in() {
         let plain = Version::instant(Stamp(1 << 40), 77);
         round_trip(plain);
-        round_trip(Version { width_us: 9, order: Order::Database, ..plain });
+        round_trip(Version { span: Span::of_write(9), order: Order::Database, ..plain });
         round_trip(Version { row: Some(u64::MAX), order: Order::Database, ..plain });
-        round_trip(Version { width_us: 1, row: Some(5), order: Order::Database, ..plain });
+        round_trip(Version { span: Span::of_fill(1), row: Some(5), order: Order::Database, ..plain });
     }
 }

@@ -149,7 +149,7 @@ mod tests {
         // A second of a database's operation, in the middle of which ours was written.
         let given = Version {
             stamp: crate::types::version::Stamp(current.stamp() + (500_000 << 14)),
-            width_us: 1_000_000,
+            span: crate::types::version::Span::of_write(1_000_000),
             order: crate::types::version::Order::Database,
             ..current
         };

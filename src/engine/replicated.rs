@@ -254,7 +254,7 @@ impl Engine {
             let version = unsafe { slot.version() };
             // Rows of a database that were written without an interval are not in the order of their stamps: an older row may
             // have a later one.
-            let is_by_row = version.row.is_some() && version.width_us == 0 && !bite("floor.by-stamp-of-row");
+            let is_by_row = version.row.is_some() && version.span.is_instant() && !bite("floor.by-stamp-of-row");
             self.raise_floor(key, if is_by_row { self.stamp() } else { header.stamp() });
         }
     }

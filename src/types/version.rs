@@ -8,15 +8,22 @@
 //!
 //!   Interval:   begin |------------| end     the database operation ran somewhere in here
 //!                     stamp - width  stamp
+//!
+//!      bit 31     30            0
+//!      +------+---------------+
+//!      | fill | microseconds  |   Span: how wide, and whether it was read from the database and not written
+//!      +------+---------------+
 //! ```
 //!
 //! Two versions that the cache ordered itself compare by stamp, then origin. Every other pair compares as intervals:
-//! disjoint ones are ordered, overlapping ones are unknown. Two row versions of the database decide alone.
+//! disjoint ones are ordered, overlapping ones are unknown; but what was read never replaces what it overlaps, which may be
+//! younger. Two row versions of the database decide alone.
 //! Source: Kulkarni et al., "Logical Physical Clocks" (HLC, 2014); intervals as in Spanner's TrueTime (OSDI 2012),
 //! applied to the duration of the operation.
 
 #![forbid(unsafe_code)]
 
+use crate::types::limits::CLOCK_LATE_US;
 use std::fmt;
 
 /// A moment of the hybrid logical clock. Unique within one node.
@@ -49,6 +56,49 @@ impl fmt::Debug for Stamp {
     }
 }
 
+/// How long the operation of a version took, in microseconds, and which it was.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Span(u32);
+
+impl Span {
+    /// No interval: a moment.
+    pub(crate) const INSTANT: Self = Self(0);
+    /// The longest that can be told, 35 minutes.
+    pub(crate) const MICROS_MAX: u32 = Self::FILL - 1;
+    const FILL: u32 = 1 << 31;
+
+    /// A write to the database that took so long; what is longer than can be told counts as that.
+    pub(crate) const fn of_write(micros: u32) -> Self {
+        Self(if micros > Self::MICROS_MAX { Self::MICROS_MAX } else { micros })
+    }
+
+    /// A read of it, for what was absent.
+    pub(crate) const fn of_fill(micros: u32) -> Self {
+        Self(Self::of_write(micros).0 | Self::FILL)
+    }
+
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn micros(self) -> u32 {
+        self.0 & Self::MICROS_MAX
+    }
+
+    pub(crate) const fn is_fill(self) -> bool {
+        self.0 & Self::FILL != 0
+    }
+
+    /// Whether nothing has to be told of it.
+    pub(crate) const fn is_instant(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// Who ordered a value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Order {
@@ -63,7 +113,7 @@ pub enum Order {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version {
     pub(crate) stamp: Stamp,
-    pub(crate) width_us: u32,
+    pub(crate) span: Span,
     pub(crate) origin: u16,
     pub(crate) order: Order,
     pub(crate) row: Option<u64>,
@@ -82,7 +132,7 @@ pub(crate) enum Relation {
 impl Version {
     /// A version that the cache orders itself: an instant.
     pub(crate) fn instant(stamp: Stamp, origin: u16) -> Self {
-        Self { stamp, width_us: 0, origin, order: Order::Cache, row: None }
+        Self { stamp, span: Span::INSTANT, origin, order: Order::Cache, row: None }
     }
 
     /// Microseconds since 2020-01-01 UTC on the writer's hybrid logical clock.
@@ -112,7 +162,20 @@ impl Version {
 
     /// The earliest moment at which the operation can have taken effect.
     pub(crate) fn begin(&self) -> Stamp {
-        Stamp(self.stamp.0.saturating_sub(u64::from(self.width_us) << Stamp::COUNTER_BITS))
+        Stamp(self.stamp.0.saturating_sub(u64::from(self.span.micros()) << Stamp::COUNTER_BITS))
+    }
+
+    /// The latest one. A stamp that the cache makes for an order of its own is that of a coarse clock.
+    fn end(&self) -> Stamp {
+        match self.order {
+            Order::Cache => Stamp(self.stamp.0.saturating_add(CLOCK_LATE_US << Stamp::COUNTER_BITS)),
+            Order::Database => self.stamp,
+        }
+    }
+
+    /// Whether it was read from the database, not written: nobody has to know of it once it is gone.
+    pub(crate) fn is_fill(&self) -> bool {
+        self.span.is_fill()
     }
 
     /// How `self` relates to `other`: `Newer` if it may replace it.
@@ -123,14 +186,15 @@ impl Version {
         if self.order == Order::Cache && other.order == Order::Cache {
             return from_ordering((self.stamp, self.origin).cmp(&(other.stamp, other.origin)));
         }
-        if self.begin() > other.stamp {
+        if (self.stamp, self.span, self.origin) == (other.stamp, other.span, other.origin) {
+            return Relation::Same;
+        }
+        if self.begin() > other.end() {
             return Relation::Newer;
         }
-        if self.stamp < other.begin() {
+        // What was read may be older than what it overlaps, and if it is not, then as old.
+        if self.end() < other.begin() || self.is_fill() {
             return Relation::Older;
-        }
-        if (self.stamp, self.width_us, self.origin) == (other.stamp, other.width_us, other.origin) {
-            return Relation::Same;
         }
         Relation::Unknown
     }
@@ -147,8 +211,11 @@ fn from_ordering(ordering: std::cmp::Ordering) -> Relation {
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Version({:?} by {:04x}, {:?}", self.stamp, self.origin, self.order)?;
-        if self.width_us > 0 {
-            write!(f, ", {} us wide", self.width_us)?;
+        if !self.span.is_instant() {
+            write!(f, ", {} us wide", self.span.micros())?;
+        }
+        if self.is_fill() {
+            f.write_str(", read")?;
         }
         if let Some(row) = self.row {
             write!(f, ", row {row}")?;
@@ -173,7 +240,7 @@ mod tests {
     fn database(begin_us: u64, end_us: u64) -> Version {
         Version {
             stamp: Stamp::from_micros(end_us),
-            width_us: u32::try_from(end_us - begin_us).expect("small"),
+            span: Span::of_write(u32::try_from(end_us - begin_us).expect("small")),
             origin: 1,
             order: Order::Database,
             row: None,
@@ -196,6 +263,29 @@ mod tests {
         assert_eq!(database(15, 30).relation(&early), Relation::Unknown);
         let inside = Version::instant(Stamp::from_micros(15), 9);
         assert_eq!(inside.relation(&early), Relation::Unknown);
+    }
+
+    #[test]
+    fn what_was_read_never_replaces_what_it_overlaps() {
+        let read = |begin_us, end_us| {
+            let written = database(begin_us, end_us);
+            Version { span: Span::of_fill(written.span.micros()), origin: 2, ..written }
+        };
+        let written = database(10, 20);
+        assert_eq!(read(15, 30).relation(&written), Relation::Older, "it may have been read before");
+        assert_eq!(written.relation(&read(15, 30)), Relation::Unknown);
+        assert_eq!(read(21, 30).relation(&written), Relation::Newer);
+        assert_eq!(read(1, 9).relation(&written), Relation::Older);
+        assert_eq!(read(15, 30).relation(&read(14, 29)), Relation::Older, "who came first stays");
+        assert_eq!(read(15, 30).relation(&read(15, 30)), Relation::Same);
+        assert!(read(15, 30).is_fill() && !written.is_fill());
+    }
+
+    #[test]
+    fn a_stamp_of_the_cache_may_be_late() {
+        let insert = Version::instant(Stamp::from_micros(100_000), 9);
+        assert_eq!(database(100_001, 200_000).relation(&insert), Relation::Unknown, "it may have been made in between");
+        assert_eq!(database(100_001 + CLOCK_LATE_US, 200_000).relation(&insert), Relation::Newer);
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Shape {
             key_bytes: change.key.len(),
             by_database: change.version.order == Order::Database,
             has_row: change.version.row.is_some(),
-            has_width: change.version.width_us > 0,
+            has_width: !change.version.span.is_instant(),
         }
     }
 
@@ -120,7 +120,7 @@ pub(super) fn write(region: View<'_>, at: u64, position: Position, shape: Shape,
     };
     put(change.version.stamp.0);
     if shape.has_width {
-        put(u64::from(change.version.width_us));
+        put(u64::from(change.version.span.bits()));
     }
     if let Some(row) = change.version.row {
         put(row);
@@ -159,7 +159,7 @@ pub(super) fn load(region: View<'_>, at: u64, control: Control, origin: Origin, 
         word
     };
     let stamp = Stamp(take());
-    let width_us = if shape.has_width { take() } else { 0 };
+    let span = Span::from_bits(if shape.has_width { take() } else { 0 } as u32);
     let row = shape.has_row.then(&mut take);
     into.key.clear();
     for _ in 0..shape.key_bytes.div_ceil(8) {
@@ -167,7 +167,7 @@ pub(super) fn load(region: View<'_>, at: u64, control: Control, origin: Origin, 
     }
     into.key.truncate(shape.key_bytes);
     let order = if shape.by_database { Order::Database } else { Order::Cache };
-    into.version = Version { stamp, width_us: width_us as u32, origin: origin.0, order, row };
+    into.version = Version { stamp, span, origin: origin.0, order, row };
     into.operation = shape.operation;
     into.keyspace = shape.keyspace;
     sum.seal(shape.bits()) == seal || crate::sync::bite("ring.no-checksum")

@@ -36,7 +36,7 @@ const _: () = assert!(size_of::<RecordBytes>() == 36 && size_of::<RecordBytes>()
 struct RecordBytes {
     position: U64,
     stamp: U64,
-    width_us: U32,
+    span: U32,
     operation: u8,
     /// 1 ordered by the database, 2 has a row version.
     flags: u8,
@@ -277,7 +277,7 @@ impl RecordBytes {
         Self {
             position: U64::new(at.0),
             stamp: U64::new(version.stamp.0),
-            width_us: U32::new(version.width_us),
+            span: U32::new(version.span.bits()),
             operation: change.operation as u8,
             flags: flags | if version.row.is_some() { HAS_ROW } else { 0 },
             origin: U16::new(version.origin),
@@ -300,7 +300,7 @@ impl RecordBytes {
         into.keyspace = KeyspaceId(self.keyspace.get());
         into.version = Version {
             stamp: Stamp(self.stamp.get()),
-            width_us: self.width_us.get(),
+            span: Span::from_bits(self.span.get()),
             origin: self.origin.get(),
             order: if self.flags & BY_DATABASE != 0 { Order::Database } else { Order::Cache },
             row: (self.flags & HAS_ROW != 0).then(|| self.row.get()),

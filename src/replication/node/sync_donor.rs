@@ -362,7 +362,7 @@ fn choose(task: Task, outgoing: Option<&Outgoing>, began: Stamp, floor: &dyn Fn(
 
 /// The version of a floor: newer than everything up to its stamp, whoever wrote it.
 fn void(stamp: Stamp) -> Version {
-    Version { stamp, width_us: 0, origin: u16::MAX, order: Order::Cache, row: None }
+    Version::instant(stamp, u16::MAX)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 struct HeldHeader {
     stamp: U64,
     row: U64,
-    width_us: U32,
+    span: U32,
     origin: U16,
     flags: U16,
     key_bytes: U16,
@@ -95,7 +95,7 @@ fn read<'a>(body: &mut Body<'a>) -> Result<Held<'a>, DecodeError> {
     }
     let version = Version {
         stamp: Stamp(header.stamp.get()),
-        width_us: header.width_us.get(),
+        span: Span::from_bits(header.span.get()),
         origin: header.origin.get(),
         order: if flags & BY_DATABASE != 0 { Order::Database } else { Order::Cache },
         row: has_row.then_some(row),
@@ -130,7 +130,7 @@ impl<'o> VerifyBuilder<'o> {
         let header = HeldHeader {
             stamp: U64::new(version.stamp.0),
             row: U64::new(version.row.unwrap_or(0)),
-            width_us: U32::new(version.width_us),
+            span: U32::new(version.span.bits()),
             origin: U16::new(version.origin),
             flags: U16::new(flags),
             key_bytes: U16::new(key.bytes.len() as u16),

@@ -37,7 +37,7 @@ fn vector(random: &mut Random, most: usize) -> Vector {
 fn version(random: &mut Random) -> Version {
     Version {
         stamp: Stamp(random.number()),
-        width_us: if random.below(2) == 0 { 0 } else { random.number() as u32 },
+        span: Span::from_bits(if random.below(2) == 0 { 0 } else { random.number() as u32 }),
         origin: random.next() as u16,
         order: if random.below(2) == 0 { Order::Cache } else { Order::Database },
         row: (random.below(2) == 0).then(|| random.number()),
@@ -240,7 +240,7 @@ fn records_come_back_whether_copied_or_elsewhere() {
 #[test]
 fn a_frame_that_is_not_full_takes_the_largest_entry() {
     let longest = [b'k'; KEY_BYTES_MAX];
-    let version = Version { width_us: 1, row: Some(1), ..plain() };
+    let version = Version { span: Span::of_write(1), row: Some(1), ..plain() };
     let largest = entry(FrameKind::Value, key(&longest), version, 0, &vec![5; CHUNK_BYTES]);
     assert_eq!(largest.len(), ENTRY_BYTES_MAX);
     let mut frame = Vec::new();

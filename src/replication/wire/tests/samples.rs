@@ -33,7 +33,7 @@ pub(super) fn plain() -> Version {
 }
 
 pub(super) fn by_database() -> Version {
-    Version { width_us: 1500, order: Order::Database, row: Some(42), ..plain() }
+    Version { span: Span::of_write(1500), order: Order::Database, row: Some(42), ..plain() }
 }
 
 /// The frame of an entry as it lies in its slot.
