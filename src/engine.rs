@@ -4,6 +4,7 @@
 //!   get       hash -> bucket -> slot -> checks, `shown` by its stamp -> bytes in place
 //!   insert    slot -> bytes -> LIVE -> one CAS in the index -> the old slot is retired, or a stripe for a new key
 //!   remove    one CAS in the index -> retired; a tombstone in a cluster
+//!   fill      what was read for a miss: cached, unless its key was written meanwhile
 //!   apply     what another node has changed               outgoing  what goes to the others
 //!   replicated  records and floors                        enlist    how an arena becomes a node's
 //!   allocate  free bit | unprepared slots | free page | reclaim, evict, next class | refusal
@@ -34,6 +35,7 @@ pub(crate) mod drain;
 pub(crate) mod enlist;
 pub(crate) mod evict;
 pub(crate) mod explain;
+pub(crate) mod fill;
 #[cfg(not(loom))]
 pub(crate) mod filling;
 pub(crate) mod get;
@@ -146,6 +148,9 @@ pub(crate) struct Engine {
     held_until: AtomicU64,
     /// What a node of a cluster keeps; empty without one.
     replicated: OnceLock<replicated::Replicated>,
+    fills: fill::Fills,
+    /// How far this clock can be from that of another node, in microseconds.
+    clock_error_us: AtomicU64,
     /// Set once nothing is free any more: from then on new entries go through probation.
     filled: AtomicBool,
     writers: Writers,
@@ -203,6 +208,8 @@ impl Engine {
             shown_after: AtomicU64::new(0),
             held_until: AtomicU64::new(0),
             replicated: OnceLock::new(),
+            fills: fill::Fills::new(layout.len()),
+            clock_error_us: AtomicU64::new(0),
             filled: AtomicBool::new(false),
             writers: Writers::new(),
             housekept: false,

@@ -104,6 +104,10 @@ impl Engine {
             self.void(frame.key, sought.hash, &frame.version);
             return Applied::Older;
         }
+        if frame.version.is_fill() && !self.is_after_clear(frame.key.keyspace, frame.version.begin()) {
+            // It may have been read before the clear.
+            return Applied::Older;
+        }
         let entry = Entry::of_peer(frame.version, frame.ttl, frame.kind, source);
         let content = frame.whole.map_or(Content::Value(frame.value), Content::Frame);
         Applied::of(self.store_content(guard, sought, content, &entry), &frame.version)
@@ -188,10 +192,10 @@ impl Engine {
         let (mut guard, mut draft) = self.draft(guard, key, bytes, &entry.version)?;
         if bytes > COPIED_UNDER_GUARD_MAX {
             drop(guard);
-            self.fill(&mut draft, content);
+            self.copy_in(&mut draft, content);
             guard = self.pin();
         } else {
-            self.fill(&mut draft, content);
+            self.copy_in(&mut draft, content);
         }
         match content {
             Content::Value(_) => self.publish(&guard, key, hash, &draft, entry),
@@ -203,7 +207,7 @@ impl Engine {
     }
 
     #[inline]
-    fn fill(&self, draft: &mut Draft, content: Content<'_>) {
+    pub(super) fn copy_in(&self, draft: &mut Draft, content: Content<'_>) {
         let value = match content {
             Content::Value(value) => value,
             Content::Frame(whole) => return self.draft_frame_mut(draft).copy_from_slice(whole),

@@ -54,6 +54,7 @@ impl Engine {
 
     /// Makes every entry of now invisible, here and elsewhere; returns the moment. Waits for nobody.
     pub(crate) fn clear_all(&self) -> Stamp {
+        self.fills.void_all();
         let stamp = self.stamp();
         let announced = self.announce_clear(None, stamp);
         self.clear_all_until(stamp);
@@ -63,6 +64,7 @@ impl Engine {
 
     /// Makes every entry at or before a stamp invisible.
     pub(crate) fn clear_all_until(&self, stamp: Stamp) {
+        self.fills.void_all();
         // First the copy: a life that ends in between has not said that it cleared, and may have.
         self.region.view().word(live::CLEAR_ALL_AGAIN).fetch_max(stamp.0, Ordering::Relaxed);
         // Release: pairs with the Acquire of readers.
@@ -84,6 +86,7 @@ impl Engine {
     /// instead.
     #[cfg_attr(not(loom), expect(dead_code, reason = "the seam for named key spaces"))]
     pub(crate) fn clear_keyspace(&self, keyspace: KeyspaceId) -> bool {
+        self.fills.void_all();
         let stamp = self.stamp();
         let announced = self.announce_clear(Some(keyspace), stamp);
         let alone = self.clear_keyspace_until(keyspace, stamp);
@@ -93,6 +96,7 @@ impl Engine {
 
     /// Makes every entry of one key space at or before a stamp invisible; `false` if it was those of all.
     pub(crate) fn clear_keyspace_until(&self, keyspace: KeyspaceId, stamp: Stamp) -> bool {
+        self.fills.void_all();
         let id = u64::from(keyspace.0) + 1;
         for row in 0..CLEAR_STAMPS_MAX as u64 {
             let at = live::CLEAR_SPACES + 16 * row;

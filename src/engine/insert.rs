@@ -21,6 +21,7 @@ use crate::eviction::policy::Part;
 use crate::sync::Ordering;
 use crate::sync::epoch::Guard;
 use crate::sync::failpoint::failpoint;
+use crate::index::StripeGuard;
 use crate::types::handle::{Generation, Handle, IndexWord};
 use crate::types::key::{Key, KeyHash};
 use crate::types::version::Version;
@@ -33,7 +34,7 @@ const EVICTED_OVER_MAX: u64 = 4;
 pub(crate) struct Draft {
     pub(crate) handle: Handle,
     pub(crate) class: ClassId,
-    generation: Generation,
+    pub(super) generation: Generation,
     extent: Extent,
     tends: bool,
 }
@@ -62,6 +63,8 @@ pub(crate) struct Entry {
 pub(crate) enum Source {
     /// A caller of this node: the others are told.
     Local,
+    /// The same, with what was read for a miss: later than whatever is there.
+    Fill,
     /// Another node, which tells the others itself.
     Peer,
     /// A donor, during a join: it has compared the entry with its own floors.
@@ -167,6 +170,7 @@ impl Engine {
         entry: &Entry,
     ) -> Result<bool, Refusal> {
         let slot = self.slot(draft.handle).expect("a draft lies in the region");
+        self.void_fills(hash);
         let announce = || self.announce(Operation::of(entry.kind), key, entry);
         let announced = (!crate::sync::bite("change.numbered-late")).then(announce);
         let word = IndexWord::new(hash, draft.generation, draft.handle);
@@ -241,30 +245,48 @@ impl Engine {
             if !self.is_above_floor(key, entry) {
                 return Err(Refusal::BelowFloor);
             }
-            self.go_live(draft, part);
-            // Before it can be found: whoever takes it out again counts it out.
-            let late = crate::sync::bite("insert.counts-late");
-            if !late {
-                self.count_in(draft.class, key, entry);
-            }
-            while self.index.link(self.region.view(), &stripe, hash, word, self).is_err() {
-                if !self.evict_from_chain(hash) {
-                    self.count_back(draft.class, key, entry);
-                    return Err(Refusal::Busy);
-                }
-            }
-            failpoint!("insert.linked");
-            drop(stripe);
-            if late {
-                self.count_in(draft.class, key, entry);
-            }
-            self.counters.add(Counter::Inserts);
-            if part == Part::Ring {
-                self.push_to_ring(draft.handle, draft.class);
-            }
-            self.after_insert(guard, draft);
+            self.link_new(guard, key, hash, draft, entry, word, part, stripe)?;
             return Ok(false);
         }
+    }
+
+    /// Adds a key that is absent, under its stripe.
+    #[expect(clippy::too_many_arguments, reason = "what its callers have in hand, on the path of every insert")]
+    #[inline]
+    pub(super) fn link_new(
+        &self,
+        guard: &Guard,
+        key: Key<'_>,
+        hash: KeyHash,
+        draft: &Draft,
+        entry: &Entry,
+        word: IndexWord,
+        part: Part,
+        stripe: StripeGuard<'_>,
+    ) -> Result<(), Refusal> {
+        self.go_live(draft, part);
+        // Before it can be found: whoever takes it out again counts it out.
+        let late = crate::sync::bite("insert.counts-late");
+        if !late {
+            self.count_in(draft.class, key, entry);
+        }
+        while self.index.link(self.region.view(), &stripe, hash, word, self).is_err() {
+            if !self.evict_from_chain(hash) {
+                self.count_back(draft.class, key, entry);
+                return Err(Refusal::Busy);
+            }
+        }
+        failpoint!("insert.linked");
+        drop(stripe);
+        if late {
+            self.count_in(draft.class, key, entry);
+        }
+        self.counters.add(Counter::Inserts);
+        if part == Part::Ring {
+            self.push_to_ring(draft.handle, draft.class);
+        }
+        self.after_insert(guard, draft);
+        Ok(())
     }
 
     pub(super) fn go_live(&self, draft: &Draft, part: Part) {
@@ -273,7 +295,7 @@ impl Engine {
     }
 
     /// Where a fresh entry goes; a ghost of its key teaches the class.
-    fn admit(&self, class: ClassId, hash: KeyHash) -> Part {
+    pub(super) fn admit(&self, class: ClassId, hash: KeyHash) -> Part {
         let policy = self.policy(class);
         let ghost =
             if self.filled.load(Ordering::Relaxed) { self.ghost.take(self.ghost_class(class), hash) } else { None };

@@ -40,6 +40,7 @@ impl Engine {
 
     /// Takes an entry out. `true` if a read could have seen it. Needs no memory, so it never fails.
     pub(crate) fn remove(&self, _guard: &Guard, key: Key<'_>, hash: KeyHash) -> bool {
+        self.void_fills(hash);
         let check = HasKey { engine: self, key };
         while let Some(found) = self.index.find(self.region.view(), hash, &check) {
             let Some(slot) = self.slot(found.word.handle()) else { return false };

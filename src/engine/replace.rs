@@ -43,11 +43,25 @@ impl Engine {
         if is_there || self.replicated().is_some() {
             // SAFETY: as above.
             let current = unsafe { old.version() };
-            match entry.version.relation(&current) {
+            let relation = match entry.source {
+                Source::Fill => entry.version.relation_of_fill(&current),
+                _ => entry.version.relation(&current),
+            };
+            match relation {
                 _ if crate::sync::bite("version.ignored") => {}
                 Relation::Same if entry.source != Source::Local => return Err(Refusal::Superseded(current)),
-                Relation::Newer | Relation::Same => {}
-                Relation::Older => return Err(Refusal::Superseded(current)),
+                Relation::Newer | Relation::Same => {
+                    // Of a fill nobody has to know once it is gone; of what it replaces somebody has.
+                    if entry.version.is_fill() && !current.is_fill() {
+                        self.raise_floor(key, current.stamp);
+                    }
+                }
+                Relation::Older => {
+                    if current.is_fill() && !entry.version.is_fill() {
+                        self.raise_floor(key, entry.version.stamp);
+                    }
+                    return Err(Refusal::Superseded(current));
+                }
                 Relation::Unknown => {
                     self.raise_floor(key, entry.version.stamp.max(current.stamp));
                     if !self.drop_entry(found) {

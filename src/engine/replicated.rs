@@ -167,7 +167,7 @@ impl Engine {
     /// Announces a change of a key that is about to be made, by a caller of this node.
     #[inline]
     pub(crate) fn announce<'e>(&'e self, operation: Operation, key: Key<'e>, entry: &Entry) -> Announced<'e> {
-        if entry.source != Source::Local {
+        if !matches!(entry.source, Source::Local | Source::Fill) {
             return Announced(None);
         }
         self.claim(NewChange { operation, version: entry.version, keyspace: key.keyspace, key: key.bytes })
@@ -209,7 +209,7 @@ impl Engine {
         let range = node.floors.range_of(key.wire_hash());
         let floor = match entry.source {
             Source::Donor => node.floors.of_range(self.region.view(), range),
-            Source::Local | Source::Peer => node.floors.get(self.region.view(), range),
+            Source::Local | Source::Fill | Source::Peer => node.floors.get(self.region.view(), range),
         };
         entry.version.begin() > floor || bite("floor.ignored")
     }
@@ -252,6 +252,9 @@ impl Engine {
         if self.is_after_clear(header.keyspace(), header.stamp()) && !is_forgotten {
             // SAFETY: as above.
             let version = unsafe { slot.version() };
+            if version.is_fill() && !bite("floor.raised-for-fills") {
+                return;
+            }
             // Rows of a database that were written without an interval are not in the order of their stamps: an older row may
             // have a later one.
             let is_by_row = version.row.is_some() && version.span.is_instant() && !bite("floor.by-stamp-of-row");
@@ -280,6 +283,7 @@ impl Engine {
     pub(super) fn void(&self, key: Key<'_>, hash: KeyHash, version: &Version) -> Option<Version> {
         use crate::engine::get::HasKey;
         let check = HasKey { engine: self, key };
+        self.void_fills(hash);
         let mut is_raised = false;
         if bite("floor.raised-for-present") {
             self.raise_floor(key, version.stamp);

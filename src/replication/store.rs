@@ -201,6 +201,11 @@ impl Store {
         ranges.for_each(|range| self.engine.raise_floor_of_range(range, stamp));
     }
 
+    /// How far the clocks of those that are heard can be from this one.
+    pub(crate) fn set_clock_error(&self, micros: u64) {
+        self.engine.set_clock_error(micros);
+    }
+
     /// Lets the clock follow a stamp, so that what is written here from now on is above it; `false` if it is too far ahead.
     pub(crate) fn follow(&self, stamp: Stamp) -> bool {
         self.engine.follow(stamp)

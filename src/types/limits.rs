@@ -55,6 +55,13 @@ pub const STAMP_SKEW_MAX_US: u64 = 500_000;
 /// its range are refused. A stamp beyond it counts as now, so that a clock that is hours off spoils nothing for hours.
 pub const FLOOR_AHEAD_MAX_US: u64 = 60_000_000;
 
+/// A stamp is made from a coarse clock, which is late by at most so many microseconds.
+pub(crate) const CLOCK_LATE_US: u64 = 20_000;
+
+/// Cells in which loads under way are noted. A write voids the loads of all keys of a cell: among so many the wrong one is
+/// rare.
+pub(crate) const FILL_CELLS: usize = 4096;
+
 /// How far stamps are reserved ahead in the file, in microseconds. Lost at a restart, so that stamps never repeat: less than
 /// a restart takes, so that many in a row do not run ahead of the clock.
 pub const STAMP_CEILING_US: u64 = 1_000;

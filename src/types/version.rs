@@ -165,17 +165,23 @@ impl Version {
         Stamp(self.stamp.0.saturating_sub(u64::from(self.span.micros()) << Stamp::COUNTER_BITS))
     }
 
-    /// The latest one. A stamp that the cache makes for an order of its own is that of a coarse clock.
-    fn end(&self) -> Stamp {
-        match self.order {
-            Order::Cache => Stamp(self.stamp.0.saturating_add(CLOCK_LATE_US << Stamp::COUNTER_BITS)),
-            Order::Database => self.stamp,
-        }
+    /// The latest one. A moment is read from a coarse clock, which is of no account where both are of one node.
+    fn end(&self, is_of_one: bool) -> Stamp {
+        let late_us = if self.span.is_instant() && !is_of_one { CLOCK_LATE_US } else { 0 };
+        Stamp(self.stamp.0.saturating_add(late_us << Stamp::COUNTER_BITS))
     }
 
     /// Whether it was read from the database, not written: nobody has to know of it once it is gone.
     pub(crate) fn is_fill(&self) -> bool {
         self.span.is_fill()
+    }
+
+    /// The same of what was read for a miss, against what was there before: only a row version can make it older.
+    pub(crate) fn relation_of_fill(&self, before: &Self) -> Relation {
+        match (self.row, before.row) {
+            (Some(mine), Some(theirs)) => from_ordering(mine.cmp(&theirs)),
+            _ => Relation::Newer,
+        }
     }
 
     /// How `self` relates to `other`: `Newer` if it may replace it.
@@ -189,11 +195,12 @@ impl Version {
         if (self.stamp, self.span, self.origin) == (other.stamp, other.span, other.origin) {
             return Relation::Same;
         }
-        if self.begin() > other.end() {
+        let is_of_one = self.origin == other.origin;
+        if self.begin() > other.end(is_of_one) {
             return Relation::Newer;
         }
         // What was read may be older than what it overlaps, and if it is not, then as old.
-        if self.end() < other.begin() || self.is_fill() {
+        if self.end(is_of_one) < other.begin() || self.is_fill() {
             return Relation::Older;
         }
         Relation::Unknown

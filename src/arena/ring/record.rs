@@ -24,7 +24,7 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::types::key::KeyspaceId;
 use crate::types::limits::KEY_BYTES_MAX;
 use crate::types::stream::{Origin, Position};
-use crate::types::version::{Order, Stamp, Version};
+use crate::types::version::{Order, Span, Stamp, Version};
 
 /// A cell: a cache line, so that two writers never write to one line.
 pub(crate) const CELL_BYTES: u64 = 64;

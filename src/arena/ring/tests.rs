@@ -8,7 +8,7 @@ use super::*;
 use crate::arena::change::Operation;
 use crate::region::Region;
 use crate::types::key::KeyspaceId;
-use crate::types::version::{Order, Stamp, Version};
+use crate::types::version::{Order, Span, Stamp, Version};
 
 const PAGE_BYTES: u64 = 2048;
 const PAGE_CELLS: u64 = PAGE_BYTES / CELL_BYTES;

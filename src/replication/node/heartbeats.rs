@@ -16,11 +16,9 @@ use super::timers::Timer;
 use crate::replication::session::time::Micros;
 use crate::replication::wire::{Ack, Heartbeat};
 use crate::sync::bite;
+use crate::types::limits::CLOCK_LATE_US;
 use crate::types::stream::Position;
 use crate::types::version::Stamp;
-
-/// A node's coarse clock, from which stamps are made, is late by at most this.
-const CLOCK_LATE_US: u64 = 20_000;
 
 impl Node {
     /// Everything that is done at each heartbeat.

@@ -18,7 +18,7 @@ use crate::arena::change::{Change, Operation, Read};
 use crate::types::key::KeyspaceId;
 use crate::types::limits::KEY_BYTES_MAX;
 use crate::types::stream::{Position, StreamId};
-use crate::types::version::{Order, Stamp, Version};
+use crate::types::version::{Order, Span, Stamp, Version};
 use std::collections::{BTreeMap, VecDeque};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};

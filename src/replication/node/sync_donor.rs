@@ -35,7 +35,7 @@ use crate::replication::wire::{
 use crate::sync::bite;
 use crate::types::limits::{BATCH_BYTES, VERIFIES_OPEN_MAX};
 use crate::types::stream::{Position, StreamId, Vector};
-use crate::types::version::{Order, Relation, Stamp, Version};
+use crate::types::version::{Relation, Stamp, Version};
 use std::collections::VecDeque;
 
 /// Entries that one scan looks at, and scans per batch: whatever they find, others have their turn behind them.

@@ -18,7 +18,7 @@ use super::header::{FrameHeader, HEADER_BYTES, HeaderFields, Kind};
 use crate::types::checksum;
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::limits::BATCH_BYTES;
-use crate::types::version::{Order, Stamp, Version};
+use crate::types::version::{Order, Span, Stamp, Version};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 

@@ -13,7 +13,7 @@ use crate::replication::wire::{
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::limits::{BATCH_BYTES, CHUNK_BYTES, CLEAR_STAMPS_MAX, KEY_BYTES_MAX, STREAMS_MAX};
 use crate::types::stream::{Incarnation, Origin, Position, StreamId, StreamRange, Vector};
-use crate::types::version::{Order, Stamp, Version};
+use crate::types::version::{Order, Span, Stamp, Version};
 
 /// Encodes, decodes, and has the message looked at.
 fn there_and_back(encode: impl FnOnce(&mut Vec<u8>), look: impl FnOnce(Message<'_>)) {

@@ -10,7 +10,7 @@ use crate::replication::wire::{
 };
 use crate::types::key::{Key, KeyspaceId};
 use crate::types::stream::{Incarnation, Origin, Position, StreamId, StreamRange};
-use crate::types::version::{Order, Stamp, Version};
+use crate::types::version::{Order, Span, Stamp, Version};
 
 /// A frame and the name of its file.
 pub(super) struct Sample {
