@@ -4,6 +4,7 @@
 //!   builder   settings -> Cache        cache        the calls            value         what reads return
 //!   options   what an insert may ask   reservation  a value in place     batch         get_many, reader, iter
 //!   error     why something failed     stats        figures, explain     housekeeping  the background thread
+//!   loads     what a miss reads from the database
 //!   clustered what a cluster needs of it            publish      figures as metrics, behind a feature
 //! ```
 
@@ -16,6 +17,7 @@ mod clustered;
 mod error;
 mod explain;
 mod housekeeping;
+mod loads;
 mod options;
 #[cfg(feature = "metrics")]
 pub(crate) mod publish;
@@ -30,6 +32,7 @@ pub use calls::Cache;
 pub(crate) use clustered::InCluster;
 pub use error::{InsertError, OpenError};
 pub use explain::{Explanation, Place};
+pub use loads::{Answer, Bytes, Load, LoadError, LoadMany, Loaded};
 pub use options::{InsertOptions, InsertVersion};
 pub use reservation::Reservation;
 pub use stats::{ClassStats, Stats};

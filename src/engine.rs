@@ -4,7 +4,7 @@
 //!   get       hash -> bucket -> slot -> checks, `shown` by its stamp -> bytes in place
 //!   insert    slot -> bytes -> LIVE -> one CAS in the index -> the old slot is retired, or a stripe for a new key
 //!   remove    one CAS in the index -> retired; a tombstone in a cluster
-//!   fill      what was read for a miss: cached, unless its key was written meanwhile
+//!   fill      what was read for a miss: cached, unless its key was written meanwhile      flights   who reads it, who waits
 //!   apply     what another node has changed               outgoing  what goes to the others
 //!   replicated  records and floors                        enlist    how an arena becomes a node's
 //!   allocate  free bit | unprepared slots | free page | reclaim, evict, next class | refusal
@@ -38,6 +38,7 @@ pub(crate) mod explain;
 pub(crate) mod fill;
 #[cfg(not(loom))]
 pub(crate) mod filling;
+pub(crate) mod flights;
 pub(crate) mod get;
 #[cfg(feature = "values-on-heap")]
 pub(crate) mod heap_values;

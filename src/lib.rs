@@ -40,8 +40,8 @@ mod types;
 
 #[cfg(not(loom))]
 pub use cache::{
-    Builder, Cache, ClassStats, Explanation, InsertError, InsertOptions, InsertVersion, OpenError, PinnedValue, Place,
-    Reader, Reservation, Stats, Value,
+    Answer, Builder, Bytes, Cache, ClassStats, Explanation, InsertError, InsertOptions, InsertVersion, Load, LoadError,
+    LoadMany, Loaded, OpenError, PinnedValue, Place, Reader, Reservation, Stats, Value,
 };
 #[cfg(not(loom))]
 pub use cluster::{

@@ -5,6 +5,7 @@
 //!   Atomic*, fence     std::sync::atomic              loom::sync::atomic
 //!   Mutex, Arc         std::sync                      loom::sync
 //!   epoch::Domain      crossbeam_epoch::Collector     an exact grace period model
+//!   promise            std::sync::Condvar, wakers     loom::sync::Condvar, wakers
 //!   failpoint!         debug builds: park or kill     nothing
 //!   bite("name")       a listed defect, turned on only by `cargo xtask bite`
 //! ```
@@ -15,6 +16,7 @@ pub(crate) mod backoff;
 pub(crate) mod doorbell;
 pub(crate) mod epoch;
 pub(crate) mod failpoint;
+pub(crate) mod promise;
 #[cfg(not(loom))]
 mod threads;
 pub(crate) mod writers;
@@ -24,12 +26,12 @@ pub(crate) use backoff::yield_now;
 pub(crate) use loom::cell::UnsafeCell;
 #[cfg(loom)]
 pub(crate) use loom::sync::{
-    Arc, Mutex, MutexGuard,
+    Arc, Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
 };
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
-    Arc, Mutex, MutexGuard,
+    Arc, Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
 };
 

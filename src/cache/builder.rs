@@ -4,11 +4,16 @@
 
 use crate::cache::calls::Cache;
 use crate::cache::error::OpenError;
+use crate::cache::loads::Loads;
 use crate::engine::Settings;
+use crate::engine::flights::Bounds;
 use crate::engine::open::{self, Request};
 use crate::eviction::expiry::TimeToLive;
 use crate::types::clock::ManualClock;
-use crate::types::limits::{CAPACITY_MAX, CAPACITY_MIN, TTL_SECONDS_MAX, VALUE_BYTES_DEFAULT, VALUE_BYTES_LIMIT};
+use crate::types::limits::{
+    CAPACITY_MAX, CAPACITY_MIN, LOAD_WAIT_DEFAULT_MS, LOAD_WAITERS_DEFAULT, LOADS_DEFAULT, LOADS_LIMIT,
+    NEGATIVE_TTL_DEFAULT_MS, TTL_SECONDS_MAX, VALUE_BYTES_DEFAULT, VALUE_BYTES_LIMIT,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +32,10 @@ pub struct Builder {
     hash_seed: Option<u64>,
     crash_loop_guard: bool,
     standalone: bool,
+    negative_time_to_live: Duration,
+    loads_max: usize,
+    load_waiters_max: usize,
+    load_wait: Duration,
     #[cfg(feature = "values-on-heap")]
     heap_bytes_max: Option<u64>,
 }
@@ -45,6 +54,10 @@ impl Default for Builder {
             hash_seed: None,
             crash_loop_guard: true,
             standalone: false,
+            negative_time_to_live: Duration::from_millis(NEGATIVE_TTL_DEFAULT_MS),
+            loads_max: LOADS_DEFAULT,
+            load_waiters_max: LOAD_WAITERS_DEFAULT,
+            load_wait: Duration::from_millis(LOAD_WAIT_DEFAULT_MS),
             #[cfg(feature = "values-on-heap")]
             heap_bytes_max: None,
         }
@@ -127,6 +140,30 @@ impl Builder {
         self
     }
 
+    /// How long it is remembered that the database has nothing for a key. 1 ms to 68 years; default 10 s.
+    pub fn negative_time_to_live(mut self, ttl: Duration) -> Self {
+        self.negative_time_to_live = ttl;
+        self
+    }
+
+    /// The most loads at one time, 1 to 4,096. Others wait for their turn, as long as [`Builder::load_wait`] says. Default 1,024.
+    pub fn loads_max(mut self, loads: usize) -> Self {
+        self.loads_max = loads.clamp(1, LOADS_LIMIT);
+        self
+    }
+
+    /// The most callers that wait for one load; one more loads alone. Default 4,096.
+    pub fn load_waiters_max(mut self, waiters: usize) -> Self {
+        self.load_waiters_max = waiters;
+        self
+    }
+
+    /// How long a call waits for another one's load, or for its turn, before it loads alone. Default 5 s.
+    pub fn load_wait(mut self, wait: Duration) -> Self {
+        self.load_wait = wait;
+        self
+    }
+
     /// Values on the heap, each an allocation of exactly its length; slots hold their addresses. For `also-cache compare`
     /// alone, which tells by it what the arena is worth. The capacity counts arena bytes only; `bytes_max` bounds the
     /// slots of all entries and their values together. Without a file.
@@ -169,7 +206,9 @@ impl Builder {
         };
         let (engine, recovery) = open::open(&request)?;
         tracing::info!(%recovery, capacity = request.capacity, "cache opened");
-        Cache::start(engine, recovery, self.background)
+        let bounds = Bounds { loads: self.loads_max, waiters: self.load_waiters_max };
+        let negative_ttl = TimeToLive::from_duration(self.negative_time_to_live);
+        Cache::start(engine, recovery, self.background, Loads::new(bounds, self.load_wait, negative_ttl))
     }
 
     fn check(&self) -> Result<(), OpenError> {
@@ -186,11 +225,9 @@ impl Builder {
         if let (Some(_), Some(path)) = (self.heap_bytes_max, &self.file) {
             return Err(OpenError::ValuesOnHeap { path: path.clone() });
         }
-        match self.time_to_live {
-            Some(ttl) if !is_valid_ttl(ttl) => {
-                Err(OpenError::TimeToLive { seconds: ttl.as_secs_f64(), max_seconds: TTL_SECONDS_MAX })
-            }
-            _ => Ok(()),
+        match self.time_to_live.into_iter().chain([self.negative_time_to_live]).find(|ttl| !is_valid_ttl(*ttl)) {
+            Some(ttl) => Err(OpenError::TimeToLive { seconds: ttl.as_secs_f64(), max_seconds: TTL_SECONDS_MAX }),
+            None => Ok(()),
         }
     }
 }

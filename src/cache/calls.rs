@@ -6,6 +6,7 @@ use crate::arena::frame::FrameKind;
 use crate::cache::builder::{Builder, is_valid_ttl};
 use crate::cache::error::{InsertError, OpenError};
 use crate::cache::housekeeping::{Housekeeper, Pace};
+use crate::cache::loads::Loads;
 use crate::cache::options::{InsertOptions, InsertVersion};
 use crate::cache::reservation::Reservation;
 use crate::engine::Engine;
@@ -48,6 +49,7 @@ pub(super) struct Handle {
     pub(super) capacity: u64,
     pub(super) housekeeper: Option<Housekeeper>,
     pub(super) in_cluster: AtomicBool,
+    pub(super) loads: Loads,
 }
 
 impl Drop for Handle {
@@ -72,16 +74,21 @@ impl Cache {
         Builder::default()
     }
 
-    pub(super) fn start(mut engine: Engine, recovery: Recovery, background: bool) -> Result<Self, OpenError> {
+    pub(super) fn start(
+        mut engine: Engine,
+        recovery: Recovery,
+        background: bool,
+        loads: Loads,
+    ) -> Result<Self, OpenError> {
         if background {
             engine.set_housekept();
         }
         engine.plan_memory(matches!(recovery, Recovery::Warm { .. }));
         let engine = Arc::new(engine);
-        let housekeeper = if background { Some(Housekeeper::start(&engine).map_err(OpenError::Thread)?) } else { None };
+        let housekeeper = if background { Some(Housekeeper::start(&engine, loads.flights()).map_err(OpenError::Thread)?) } else { None };
         let capacity = engine.superblock().capacity.get();
         let in_cluster = AtomicBool::new(false);
-        Ok(Self { handle: Arc::new(Handle { engine, recovery, capacity, housekeeper, in_cluster }) })
+        Ok(Self { handle: Arc::new(Handle { engine, recovery, capacity, housekeeper, in_cluster, loads }) })
     }
 
     #[inline]
@@ -315,6 +322,7 @@ impl Cache {
     /// # Ok::<(), also_cache::OpenError>(())
     /// ```
     pub fn maintain(&self, budget: Duration) -> bool {
+        self.handle.loads.flights().expire(std::time::Instant::now());
         self.engine().maintain(budget) != Pace::Idle
     }
 

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::engine::Engine;
+use crate::engine::flights::Flights;
 use crate::sync::{Arc, AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,13 +25,17 @@ pub(super) struct Housekeeper {
 }
 
 impl Housekeeper {
-    pub(super) fn start(engine: &Arc<Engine>) -> std::io::Result<Self> {
+    pub(super) fn start<T: Clone + Send + 'static>(
+        engine: &Arc<Engine>,
+        flights: &Arc<Flights<T>>,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (engine, stopped) = (engine.clone(), stop.clone());
+        let (engine, flights, stopped) = (engine.clone(), flights.clone(), stop.clone());
         let thread = std::thread::Builder::new().name("also-cache".to_owned()).spawn(move || {
             // Acquire, here and below: pairs with the Release in `drop`. Without rest: reads meet page faults until then.
             while !stopped.load(Ordering::Acquire) && engine.map_step() {}
             while !stopped.load(Ordering::Acquire) {
+                flights.expire(Instant::now());
                 std::thread::park_timeout(match engine.maintain(BUDGET) {
                     Pace::Hurried => HURRIED_SLEEP,
                     Pace::Busy => BUSY_SLEEP,

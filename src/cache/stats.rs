@@ -53,6 +53,18 @@ pub struct Stats {
     pub pinned_bytes: u64,
     /// Pins that became copies because the budget was spent.
     pub pins_refused: u64,
+    /// Calls of a loader.
+    pub loads: u64,
+    /// Of them, those that failed.
+    pub loads_failed: u64,
+    /// Calls that got what another call's loader said.
+    pub loads_shared: u64,
+    /// Calls that loaded for themselves alone: they had waited too long, too many waited, or they were in the middle of loading that key.
+    pub loads_alone: u64,
+    /// Loaded values that were not cached, since their key was written, or all was cleared, while they were read.
+    pub loads_voided: u64,
+    /// Loaded values that were not cached, as an insert is refused.
+    pub loads_refused: u64,
     pub entries: u64,
     /// Removed keys of which a tombstone keeps older versions away: in a cluster only.
     pub tombstones: u64,
@@ -158,6 +170,12 @@ impl Cache {
             grace_periods: arena.graces,
             pinned_bytes: arena.pinned_bytes,
             pins_refused: count(Counter::PinsRefused),
+            loads: count(Counter::Loads),
+            loads_failed: count(Counter::LoadsFailed),
+            loads_shared: count(Counter::LoadsShared),
+            loads_alone: count(Counter::LoadsAlone),
+            loads_voided: count(Counter::LoadsVoided),
+            loads_refused: count(Counter::LoadsRefused),
             entries,
             settled: engine.is_settled(),
             index_buckets: u64::from(arena.index_buckets),
@@ -220,6 +238,18 @@ impl fmt::Display for Stats {
             self.refused_unordered,
             self.refused_below_floor
         )?;
+        if self.loads > 0 {
+            writeln!(
+                f,
+                "loads      {}, {} failed, {} alone, {} shared; {} voided, {} refused",
+                self.loads,
+                self.loads_failed,
+                self.loads_alone,
+                self.loads_shared,
+                self.loads_voided,
+                self.loads_refused
+            )?;
+        }
         writeln!(
             f,
             "evicted    {} on probation, {} in main, {} by bucket, {} by page; {} expired, {} damaged",

@@ -70,12 +70,12 @@ impl fmt::Debug for Value<'_> {
 
 /// A value that may be kept: `Send`, `Sync`, `'static`; it keeps its cache mapped.
 ///
-/// Pinned in the arena, or owned bytes where the pin budget was spent.
+/// Pinned in the arena, or owned bytes where the pin budget was spent or a loaded value could not be cached.
 pub struct PinnedValue(Kept);
 
 enum Kept {
     Pinned { handle: Arc<Handle>, hit: Hit },
-    Owned { bytes: Box<[u8]>, version: Version },
+    Owned { bytes: Arc<[u8]>, version: Option<Version> },
 }
 
 impl PinnedValue {
@@ -85,18 +85,23 @@ impl PinnedValue {
             return Self(Kept::Pinned { handle: handle.clone(), hit: *hit });
         }
         engine.counters().add(Counter::PinsRefused);
-        Self(Kept::Owned { bytes: engine.value(guard, hit).into(), version: engine.version(hit) })
+        Self(Kept::Owned { bytes: engine.value(guard, hit).into(), version: Some(engine.version(hit)) })
     }
 
-    /// The version that the entry was written under.
-    pub fn version(&self) -> Version {
+    /// What could not be cached.
+    pub(super) fn owned(bytes: Arc<[u8]>) -> Self {
+        Self(Kept::Owned { bytes, version: None })
+    }
+
+    /// The version that the entry was written under; `None` for a loaded value that could not be cached.
+    pub fn version(&self) -> Option<Version> {
         match &self.0 {
-            Kept::Pinned { handle, hit } => handle.engine.version(hit),
+            Kept::Pinned { handle, hit } => Some(handle.engine.version(hit)),
             Kept::Owned { version, .. } => *version,
         }
     }
 
-    /// Whether the bytes lie in the arena; else they were copied because the pin budget was spent.
+    /// Whether the bytes lie in the arena; else they were copied.
     pub fn is_pinned(&self) -> bool {
         matches!(self.0, Kept::Pinned { .. })
     }
@@ -130,6 +135,9 @@ impl Drop for PinnedValue {
 impl fmt::Debug for PinnedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kept = if self.is_pinned() { "pinned" } else { "owned" };
-        write!(f, "PinnedValue({kept}, {} bytes, {})", self.len(), self.version())
+        match self.version() {
+            Some(version) => write!(f, "PinnedValue({kept}, {} bytes, {version})", self.len()),
+            None => write!(f, "PinnedValue({kept}, {} bytes, not cached)", self.len()),
+        }
     }
 }

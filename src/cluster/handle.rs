@@ -15,7 +15,7 @@ use crate::cluster::events::Events;
 use crate::cluster::member::{Lag, Member, Readiness};
 use crate::cluster::stats::ClusterStats;
 use crate::replication::driver::Driver;
-use crate::replication::driver::promise::Answer;
+use crate::sync::promise::Answer;
 use crate::replication::driver::shared::Shared;
 use crate::replication::node::api::Departure;
 use crate::replication::store::Store;

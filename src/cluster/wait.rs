@@ -16,7 +16,7 @@
 use crate::cache::{PinnedValue, Value};
 use crate::cluster::error::WaitError;
 use crate::cluster::handle::{Cluster, GRACE};
-use crate::replication::driver::promise::Answer;
+use crate::sync::promise::Answer;
 use crate::replication::driver::shared::Refused;
 use crate::replication::driver::waits::{Acks, Goal, Waited};
 use crate::types::limits::WAITS_MAX;

@@ -40,9 +40,15 @@ pub(crate) enum Counter {
     PagesMoved,
     Relocated,
     PinsRefused,
+    Loads,
+    LoadsFailed,
+    LoadsShared,
+    LoadsAlone,
+    LoadsVoided,
+    LoadsRefused,
 }
 
-const COUNTERS: usize = Counter::PinsRefused as usize + 1;
+const COUNTERS: usize = Counter::LoadsRefused as usize + 1;
 
 /// What one thread counts, or all that have no stripe of their own. Sums are modulo 2^64.
 #[derive(Debug)]

@@ -80,7 +80,12 @@ pub(crate) enum Unfilled {
 impl Fills {
     /// For a cache of so many bytes.
     pub(crate) fn new(capacity: u64) -> Self {
-        let cells = if cfg!(loom) { 1 } else { (capacity / BYTES_PER_CELL).clamp(1, FILL_CELLS as u64) };
+        // A model of something else has none: each look at one would multiply its executions.
+        let cells = if cfg!(loom) { 0 } else { (capacity / BYTES_PER_CELL).clamp(1, FILL_CELLS as u64) };
+        Self::with_cells(cells as usize)
+    }
+
+    pub(super) fn with_cells(cells: usize) -> Self {
         Self { cells: (0..cells).map(|_| AtomicU64::new(0)).collect(), clears: AtomicU64::new(0) }
     }
 
@@ -97,12 +102,22 @@ impl Fills {
         crate::sync::fence(Ordering::SeqCst);
     }
 
+    /// Whether a write has come meanwhile that has been here; one that waits for the stripe of the caller may not be seen.
     fn is_void(&self, ticket: &Ticket) -> bool {
         // The stamp of the fill was made before; that of a clear which is not seen here is made behind its own fence.
         crate::sync::fence(Ordering::SeqCst);
-        // Acquire: pairs with the Release in `void_those_under_way`, for a writer that could not have the stripe.
-        let voids = self.cells[ticket.cell as usize].load(Ordering::Acquire) / VOID;
+        // Relaxed: the stripe orders the two, or `is_void_after_all` decides.
+        let voids = self.cells[ticket.cell as usize].load(Ordering::Relaxed) / VOID;
         (voids != ticket.voids && !bite("fill.unguarded")) || self.clears.load(Ordering::Relaxed) != ticket.clears
+    }
+}
+
+impl Fills {
+    /// The same behind what the caller has done to the index, without a stripe: a write that is not seen here finds that.
+    fn is_void_after_all(&self, ticket: &Ticket) -> bool {
+        // AcqRel: an exchange sees the last one, and pairs with that in `void_those_under_way`, whichever comes first.
+        let voids = self.cells[ticket.cell as usize].fetch_add(0, Ordering::AcqRel) / VOID;
+        (voids != ticket.voids && !bite("fill.unguarded")) || self.is_void(ticket)
     }
 }
 
@@ -113,7 +128,6 @@ impl Engine {
         let cell = fills.number(hash);
         // Relaxed: a write to the database that this load does not see comes behind its read there, and so behind this.
         let before = fills.cells[cell].fetch_add(1, Ordering::Relaxed);
-        crate::sync::fence(Ordering::SeqCst);
         let clears = fills.clears.load(Ordering::Relaxed);
         // Relaxed: a bound of some moments ago holds by its own margin.
         let begin_us = self.clock.fine_us().saturating_sub(self.clock_error_us.load(Ordering::Relaxed));
@@ -122,12 +136,12 @@ impl Engine {
 
     /// The load is over.
     pub(crate) fn end_fill(&self, ticket: &Ticket) {
-        // Relaxed: with it goes only the trouble that writers take.
-        self.fills.cells[ticket.cell as usize].fetch_sub(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `void_fills`. Who sees no load any more sees what it has cached.
+        self.fills.cells[ticket.cell as usize].fetch_sub(1, Ordering::Release);
     }
 
     /// Whether what this load reads can still be cached.
-    pub(crate) fn is_intact(&self, ticket: &Ticket) -> bool {
+    pub(crate) fn can_fill(&self, ticket: &Ticket) -> bool {
         !self.fills.is_void(ticket)
     }
 
@@ -135,8 +149,12 @@ impl Engine {
     /// rarely written, where nobody loads.
     #[inline]
     pub(super) fn void_fills(&self, hash: KeyHash) {
-        // Relaxed: as in `begin_fill`.
-        if self.fills.cells[self.fills.number(hash)].load(Ordering::Relaxed) & LOADS != 0 {
+        if cfg!(loom) && self.fills.cells.is_empty() {
+            return;
+        }
+        // Acquire: pairs with the Release in `end_fill`. A load whose read the write comes behind is seen, as in `begin_fill`.
+        let order = if bite("fill.ended-unseen") { Ordering::Relaxed } else { Ordering::Acquire };
+        if self.fills.cells[self.fills.number(hash)].load(order) & LOADS != 0 {
             self.void_those_under_way(hash);
         }
     }
@@ -144,8 +162,8 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn void_those_under_way(&self, hash: KeyHash) {
-        // Release: pairs with the Acquire in `is_void`.
-        self.fills.cells[self.fills.number(hash)].fetch_add(VOID, Ordering::Release);
+        // AcqRel: pairs with `is_void_after_all`.
+        self.fills.cells[self.fills.number(hash)].fetch_add(VOID, Ordering::AcqRel);
         if bite("fill.voided-beside-stripe") {
             return;
         }
@@ -182,14 +200,14 @@ impl Engine {
         };
         let (guard, mut draft) = match made {
             Ok(made) => made,
-            Err(refusal) => return Err(self.leave_nothing_old(sought, refusal)),
+            Err(refusal) => return Err(self.leave_nothing_old(ticket, sought, refusal)),
         };
         self.copy_in(&mut draft, Content::Value(bytes));
         let version = self.version_of_fill(ticket, wish.row);
         let entry = Entry { version, ttl: wish.ttl, kind, cost: wish.cost, source: Source::Fill };
         match self.publish_fill(&guard, ticket, sought, &draft, &entry) {
             Ok(()) => Ok(version),
-            Err(Unfilled::Refused(refusal)) => Err(self.leave_nothing_old(sought, refusal)),
+            Err(Unfilled::Refused(refusal)) => Err(self.leave_nothing_old(ticket, sought, refusal)),
             Err(unfilled) => Err(unfilled),
         }
     }
@@ -209,13 +227,13 @@ impl Engine {
         self.stamp()
     }
 
-    /// A value that can not be stored: what it would have replaced is older.
-    fn leave_nothing_old(&self, sought: &Sought<'_>, refusal: Refusal) -> Unfilled {
+    /// A value that can not be stored: what it would have replaced is older, unless it was written meanwhile.
+    fn leave_nothing_old(&self, ticket: &Ticket, sought: &Sought<'_>, refusal: Refusal) -> Unfilled {
         let is_newer_here = matches!(refusal, Refusal::Superseded(_));
         let _guard = self.pin();
         let check = HasKey { engine: self, key: sought.key };
         while !is_newer_here && let Some(found) = self.index.find(self.region.view(), sought.hash, &check) {
-            let Some(slot) = self.slot(found.word.handle()) else { break };
+            let Some(slot) = self.slot(found.word.handle()).filter(|_| !self.fills.is_void_after_all(ticket)) else { break };
             self.take_out_word(&found, slot);
         }
         Unfilled::Refused(refusal)
@@ -284,7 +302,7 @@ impl Engine {
 
     /// Takes a fill back that a writer could not wait for. Whether it did.
     fn withdraw(&self, ticket: &Ticket, sought: &Sought<'_>, word: IndexWord) -> bool {
-        if !self.fills.is_void(ticket) {
+        if !self.fills.is_void_after_all(ticket) {
             return false;
         }
         let found = self.index.find(self.region.view(), sought.hash, &HasKey { engine: self, key: sought.key });

@@ -5,9 +5,11 @@
 
 mod census;
 mod cluster;
+mod loading;
 mod outgoing;
 
 pub use census::Census;
+pub use loading::{Flown, Flying, Loading, Right};
 pub use outgoing::Sending;
 
 use crate::arena::classes::ClassId;

@@ -125,6 +125,17 @@ impl Engine {
         Some(unsafe { slot.version() })
     }
 
+    /// Whether it is known that a key has no value, by an entry that reads may see.
+    pub(crate) fn is_known_absent(&self, guard: &Guard, sought: &Sought<'_>) -> bool {
+        self.slot_sought(guard, sought.key, sought.hash).is_some_and(|slot| {
+            // SAFETY: the guard was there before the search.
+            let header = unsafe { slot.header() };
+            header.kind() == FrameKind::Negative
+                && self.is_shown(header.keyspace(), header.stamp())
+                && !self.is_expired(header)
+        })
+    }
+
     /// The slot of a key's entry, checked.
     pub(super) fn entry_slot(&self, guard: &Guard, key: Key<'_>) -> Option<Slot<'_>> {
         self.slot_sought(guard, key, self.hash(key))

@@ -39,8 +39,8 @@ impl Engine {
         // SAFETY: the caller's guard was there before the search.
         let header = unsafe { old.header() };
         let is_there = self.is_after_clear(header.keyspace(), header.stamp()) && !self.is_expired(header);
-        // In a cluster what is expired or cleared is compared too: it tells which versions are older.
-        if is_there || self.replicated().is_some() {
+        // In a cluster what is expired or cleared is compared too, and for a fill: it tells which versions are older.
+        if is_there || self.replicated().is_some() || entry.source == Source::Fill {
             // SAFETY: as above.
             let current = unsafe { old.version() };
             let relation = match entry.source {

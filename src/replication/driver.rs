@@ -11,7 +11,7 @@
 //!   arrivals   connections that begin and end            gossip     datagrams, membership, seeds
 //!   report     commands, status, the end                 resolving  names, on their own thread
 //!   sockets    sockets and their options                 connection, spill     one connection
-//!   shared, applied, log, promise, waits, wake, pace, deadlines, counters, happening, told
+//!   shared, applied, log, waits, wake, pace, deadlines, counters, happening, told
 //! ```
 //!
 //! The only user of mio. No decision about the protocol is taken here: bytes and times go in, and what comes out is done.
@@ -28,7 +28,6 @@ pub(crate) mod happening;
 pub(crate) mod log;
 mod net;
 mod pace;
-pub(crate) mod promise;
 mod report;
 mod resolving;
 pub(crate) mod shared;

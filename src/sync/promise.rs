@@ -12,10 +12,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Condvar, Mutex, lock};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Condvar;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -130,7 +129,7 @@ impl<T> Future for Answer<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

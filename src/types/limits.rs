@@ -58,6 +58,20 @@ pub const FLOOR_AHEAD_MAX_US: u64 = 60_000_000;
 /// A stamp is made from a coarse clock, which is late by at most so many microseconds.
 pub(crate) const CLOCK_LATE_US: u64 = 20_000;
 
+/// Loads at one time, unless set, and the most that can be. Others wait for a turn.
+pub const LOADS_DEFAULT: usize = 1024;
+/// See [`LOADS_DEFAULT`].
+pub const LOADS_LIMIT: usize = 4096;
+
+/// Callers that wait for one load, unless set. One more loads alone; counted as `loads_alone`.
+pub const LOAD_WAITERS_DEFAULT: usize = 4096;
+
+/// How long one waits for a load, or for a turn, unless set, in milliseconds. Then it loads alone; counted as `loads_alone`.
+pub const LOAD_WAIT_DEFAULT_MS: u64 = 5_000;
+
+/// How long it is remembered that the database has nothing, unless set, in milliseconds.
+pub const NEGATIVE_TTL_DEFAULT_MS: u64 = 10_000;
+
 /// Cells in which loads under way are noted. A write voids the loads of all keys of a cell: among so many the wrong one is
 /// rare.
 pub(crate) const FILL_CELLS: usize = 4096;

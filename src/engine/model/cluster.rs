@@ -66,6 +66,20 @@ impl Model {
         self.engine.apply(&self.engine.seek(frame.key), &frame, Source::Peer) == Applied::Stored
     }
 
+    /// Applies an invalidation that a peer sent.
+    pub fn void(&self, key: u8, stamp: u64) {
+        let bytes = [key];
+        let frame = ReceivedFrame {
+            version: Version::instant(Stamp(stamp), 2),
+            kind: FrameKind::Invalidation,
+            ttl: 0,
+            key: Key { keyspace: KeyspaceId::RAW, bytes: &bytes },
+            value: &[],
+            whole: None,
+        };
+        self.engine.apply(&self.engine.seek(frame.key), &frame, Source::Peer);
+    }
+
     /// Removes a key as a caller of this node: a tombstone takes its place.
     pub fn remove_and_tell(&self, key: u8) -> bool {
         let bytes = [key];

@@ -15,7 +15,7 @@
 use crate::replication::driver::connection::Connection;
 use crate::replication::driver::happening::Happening;
 use crate::replication::driver::net::Net;
-use crate::replication::driver::promise::Promise;
+use crate::sync::promise::Promise;
 use crate::replication::driver::shared::{Command, Known, Status};
 use crate::replication::driver::waits::{Goal, Progress};
 use crate::replication::node::api::{CloseReason, ConnectionId, Departure, NodeEvent};

@@ -11,7 +11,7 @@ use crate::replication::driver::applied::AppliedTable;
 use crate::replication::driver::counters::Counters;
 use crate::replication::driver::happening::Happening;
 use crate::replication::driver::log::Log;
-use crate::replication::driver::promise::{Answer, Promise, promise};
+use crate::sync::promise::{Answer, Promise, promise};
 use crate::replication::driver::waits::{Goal, Waited};
 use crate::replication::driver::wake::Alarm;
 use crate::replication::membership::MembershipCounters;

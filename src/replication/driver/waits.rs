@@ -14,7 +14,7 @@
 #![forbid(unsafe_code)]
 
 use crate::replication::driver::deadlines::{DeadlineId, Deadlines};
-use crate::replication::driver::promise::Promise;
+use crate::sync::promise::Promise;
 use crate::types::limits::WAITS_MAX;
 use crate::types::stream::{Position, StreamId, Vector};
 use std::collections::BTreeMap;
@@ -180,7 +180,7 @@ impl<A: Copy + Ord> Waits<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replication::driver::promise::{Answer, promise};
+    use crate::sync::promise::{Answer, promise};
     use crate::types::stream::{Incarnation, Origin};
     use std::time::Duration;
 

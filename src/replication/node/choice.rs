@@ -4,6 +4,8 @@
 //!   the entry now        newer than the change, or the change itself -> the entry     of a leftover, maybe: the writer is heard -> wait
 //!                        older -> a marker                                                                         it is not   -> a marker
 //!   no entry             a marker
+//!
+//!   of what was read from the database nobody has to know once it is gone: no marker
 //! ```
 
 #![forbid(unsafe_code)]
@@ -36,7 +38,8 @@ pub(super) fn choose(
     let is_loose =
         |version: &Version| vouched.is_some_and(|vouched| !vouched.covers(version)) && *version != change.version;
     let is_coming = |version: &Version| !waits_long && vouched.is_some_and(|vouched| vouched.will_cover(version));
-    let marker = Choice::Marker(marker_of(change.operation), change.version);
+    let say = |kind, version: Version| if version.is_fill() { Choice::Nothing } else { Choice::Marker(kind, version) };
+    let marker = say(marker_of(change.operation), change.version);
     match outgoing {
         // The writer of both is heard: before long it says that the newer one is no leftover, unless it writes that key on and on.
         Some(Outgoing { version, .. }) if is_loose(version) && is_later(version, change) && is_coming(version) => {
@@ -48,7 +51,7 @@ pub(super) fn choose(
             if matches!(outgoing.body, OutgoingBody::NoPin) {
                 counters.unpinned_sent += 1;
                 // Another node's comes by its own stream: its place is to stay free for it.
-                return if is_foreign { marker } else { Choice::Marker(FrameKind::Invalidation, outgoing.version) };
+                return if is_foreign { marker } else { say(FrameKind::Invalidation, outgoing.version) };
             }
             Choice::Entry
         }

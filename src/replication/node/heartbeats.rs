@@ -36,6 +36,7 @@ impl Node {
             link.session.wake(self.stream);
         }
         self.ends.note(now, self.store.end());
+        self.note_clock_error();
         self.judge_isolation(now);
         self.look_for_orphans(now);
         self.look_at_leaving(now);

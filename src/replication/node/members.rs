@@ -11,6 +11,7 @@ use super::api::{Acknowledged, Lag, Member, Readiness};
 use super::link::Link;
 use crate::replication::session::peer::Peer;
 use crate::replication::session::time::Micros;
+use crate::types::limits::STAMP_SKEW_MAX_US;
 use crate::types::stream::Position;
 use std::collections::VecDeque;
 
@@ -80,6 +81,15 @@ impl Node {
     pub(crate) fn acknowledged(&self) -> Vec<Acknowledged> {
         let of_peer = |peer: &Peer| Acknowledged { name: peer.name.clone(), vector: peer.vector.clone() };
         self.links.values().filter_map(|link| link.peer().map(of_peer)).collect()
+    }
+
+    /// Tells the store how far the clocks of those that are heard can be from this one. One that is not measured yet can be as far
+    /// as others are followed. Where nobody is heard what was said last stands: changes of before may still come.
+    pub(super) fn note_clock_error(&self) {
+        let error_us = |link: &Link| link.session.clock.best().map_or(STAMP_SKEW_MAX_US, |sample| sample.bound_us());
+        if let Some(error_us) = self.links.values().filter(|link| link.peer().is_some()).map(error_us).max() {
+            self.store.set_clock_error(error_us);
+        }
     }
 
     /// The error between this node's clock and any peer's that can not be ruled out; 0 without peers.

@@ -262,6 +262,9 @@ impl Outlet<'_> {
         let sought = own.sought(key).filter(|_| is_own).unwrap_or_else(|| store.approach(key));
         let mut ahead = None;
         let put = put(builder, pins, at, store, &sought, &mut |outgoing| {
+            if left == Left::Marker && change.version.is_fill() {
+                return Choice::Nothing;
+            }
             if left == Left::Marker {
                 return Choice::Marker(marker_of(change.operation), change.version);
             }

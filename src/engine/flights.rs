@@ -1,0 +1,267 @@
+//! Flights: who loads a key now, and who waits for what comes of it.
+//!
+//! ```text
+//!   join     nobody loads it  -> Lease: a guard for the fill, and a turn        lands, or is dropped: abandoned
+//!            somebody does    -> an answer: the outcome, or nothing: abandoned, or late
+//!            too many load    -> an answer: a turn is free
+//!            too many wait, or this very thread loads it -> nothing of all that
+//!
+//!   land     out of the table, then the outcome to all who wait
+//!   voided   the key was written meanwhile: who comes now starts another flight, for those before may get what is old
+//! ```
+//!
+//! Every wait has a deadline: a thread keeps its own, those of tasks are kept by `expire`, which drops their promise.
+
+#![forbid(unsafe_code)]
+
+use crate::engine::Engine;
+use crate::engine::fill::Ticket;
+use crate::sync::promise::{Answer, Promise, promise};
+use crate::sync::{Arc, GaugeU64, Mutex, Ordering, lock};
+use crate::types::key::{Key, KeyHash, KeyspaceId};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::thread::ThreadId;
+use std::time::Instant;
+
+const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
+
+/// How many may load, and how many wait for one of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) loads: usize,
+    pub(crate) waiters: usize,
+}
+
+/// Who joins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) deadline: Instant,
+    /// A thread that waits for what it loads itself would wait in vain.
+    pub(crate) thread: Option<ThreadId>,
+}
+
+impl Caller {
+    pub(crate) fn is_late(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+}
+
+/// The flights of one cache; `T` is what comes of one.
+pub(crate) struct Flights<T> {
+    shards: Box<[Mutex<Shard<T>>]>,
+    turns: Mutex<Turns>,
+    /// Promises that are not kept yet: whether `expire` has to look.
+    waiting: GaugeU64,
+    bounds: Bounds,
+}
+
+type Shard<T> = HashMap<(KeyspaceId, Box<[u8]>), Arc<Flight<T>>>;
+
+/// One load under way.
+struct Flight<T> {
+    ticket: Ticket,
+    /// The thread that loads, if it does nothing else meanwhile; a task may be one of many on its thread.
+    thread: Option<ThreadId>,
+    /// `None` once it has landed.
+    waiters: Mutex<Option<Vec<Waiter<T>>>>,
+}
+
+struct Waiter<T> {
+    promise: Promise<T>,
+    deadline: Instant,
+}
+
+#[derive(Default)]
+struct Turns {
+    taken: usize,
+    queue: VecDeque<Waiter<()>>,
+}
+
+/// What is to be done about a key that is missing.
+pub(crate) enum Joined<T> {
+    /// Load it.
+    First(Lease<T>),
+    /// Wait for who does.
+    Waits(Answer<T>),
+    /// Wait for a turn, and join again.
+    Queued(Answer<()>),
+    /// Load it for this caller alone: too many wait already, or this thread is in the middle of loading it.
+    Alone,
+}
+
+/// The right to load a key, and to cache what comes. Dropped, it leaves that to the next one.
+pub(crate) struct Lease<T> {
+    engine: Arc<Engine>,
+    flights: Arc<Flights<T>>,
+    flight: Arc<Flight<T>>,
+    key: (KeyspaceId, Box<[u8]>),
+    shard: usize,
+}
+
+impl<T: Clone> Flights<T> {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
+            turns: Mutex::new(Turns::default()),
+            waiting: GaugeU64::new(0),
+            bounds,
+        }
+    }
+
+    /// Takes part in the load of a key that was missing. No method, since loom's `Arc` can be no `self`.
+    pub(crate) fn join(
+        this: &Arc<Self>,
+        engine: &Arc<Engine>,
+        key: Key<'_>,
+        hash: KeyHash,
+        by: Caller,
+    ) -> Joined<T> {
+        let number = (hash.bits() >> 32) as usize % this.shards.len();
+        let name = (key.keyspace, Box::<[u8]>::from(key.bytes));
+        let mut shard = lock(&this.shards[number]);
+        if let Some(flight) = shard.get(&name).filter(|flight| engine.can_fill(&flight.ticket)) {
+            if let Some(joined) = this.wait_for(flight, by) {
+                return joined;
+            }
+        }
+        if let Some(queued) = this.take_turn(by.deadline) {
+            return Joined::Queued(queued);
+        }
+        let flight = Arc::new(Flight {
+            ticket: engine.begin_fill(hash),
+            thread: by.thread,
+            waiters: Mutex::new(Some(Vec::new())),
+        });
+        shard.insert(name.clone(), flight.clone());
+        drop(shard);
+        Joined::First(Lease { engine: engine.clone(), flights: this.clone(), flight, key: name, shard: number })
+    }
+
+    /// `None` if it lands at this moment.
+    fn wait_for(&self, flight: &Flight<T>, by: Caller) -> Option<Joined<T>> {
+        let mut waiters = lock(&flight.waiters);
+        let waiters = waiters.as_mut()?;
+        let is_nested = by.thread.is_some() && flight.thread == by.thread;
+        if is_nested || waiters.len() >= self.bounds.waiters {
+            return Some(Joined::Alone);
+        }
+        let (promise, answer) = promise();
+        waiters.push(Waiter { promise, deadline: by.deadline });
+        // Relaxed, as all of it: a figure.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Some(Joined::Waits(answer))
+    }
+
+    fn take_turn(&self, deadline: Instant) -> Option<Answer<()>> {
+        let mut turns = lock(&self.turns);
+        if turns.taken < self.bounds.loads {
+            turns.taken += 1;
+            return None;
+        }
+        let (promise, answer) = promise();
+        turns.queue.push_back(Waiter { promise, deadline });
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Some(answer)
+    }
+
+    /// Tells those that it is too late for. A look at one number where nobody waits.
+    pub(crate) fn expire(&self, now: Instant) {
+        // Relaxed: who begins to wait now is met the next time.
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        for shard in &self.shards {
+            let flights: Vec<_> = lock(shard).values().cloned().collect();
+            for flight in flights {
+                if let Some(waiters) = &mut *lock(&flight.waiters) {
+                    let before = waiters.len();
+                    waiters.retain(|waiter| waiter.is_in_time(now));
+                    self.count_out(before - waiters.len());
+                }
+            }
+        }
+        let mut turns = lock(&self.turns);
+        let before = turns.queue.len();
+        turns.queue.retain(|waiter| waiter.is_in_time(now));
+        self.count_out(before - turns.queue.len());
+    }
+}
+
+impl<T> Waiter<T> {
+    fn is_in_time(&self, now: Instant) -> bool {
+        now < self.deadline && self.promise.is_wanted()
+    }
+}
+
+impl<T> Flights<T> {
+    fn count_out(&self, waiters: usize) {
+        self.waiting.fetch_sub(waiters as u64, Ordering::Relaxed);
+    }
+
+    fn give_turn(&self) {
+        let mut turns = lock(&self.turns);
+        turns.taken -= 1;
+        while let Some(next) = turns.queue.pop_front() {
+            self.count_out(1);
+            if next.promise.is_wanted() {
+                drop(turns);
+                return next.promise.keep(());
+            }
+        }
+    }
+}
+
+impl<T> Lease<T> {
+    /// What the fill needs.
+    pub(crate) fn ticket(&self) -> &Ticket {
+        &self.flight.ticket
+    }
+
+    /// Ends the flight; `outcome` is called if somebody waits for it.
+    pub(crate) fn land(self, outcome: impl FnOnce() -> T)
+    where
+        T: Clone,
+    {
+        let waiters = self.end();
+        if let Some((last, others)) = waiters.split_last() {
+            let outcome = outcome();
+            others.iter().for_each(|waiter| waiter.promise.keep(outcome.clone()));
+            last.promise.keep(outcome);
+        }
+    }
+
+    /// Out of the table, unless another one is there by now; nobody joins any more.
+    fn end(&self) -> Vec<Waiter<T>> {
+        let mut shard = lock(&self.flights.shards[self.shard]);
+        if shard.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            shard.remove(&self.key);
+        }
+        drop(shard);
+        let waiters = lock(&self.flight.waiters).take().unwrap_or_default();
+        self.flights.count_out(waiters.len());
+        waiters
+    }
+}
+
+impl<T> Drop for Lease<T> {
+    fn drop(&mut self) {
+        // Whoever waited joins again, once the guard and the turn are there for it.
+        let abandoned = self.end();
+        self.engine.end_fill(&self.flight.ticket);
+        self.flights.give_turn();
+        drop(abandoned);
+    }
+}
+
+impl<T> fmt::Debug for Flights<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flights({} under way)", lock(&self.turns).taken)
+    }
+}
+
+impl<T> fmt::Debug for Lease<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lease({:?}, {:?})", self.key.1.escape_ascii().to_string(), self.flight.ticket)
+    }
+}
