@@ -101,7 +101,10 @@ fn what_was_written_while_it_was_read_stays() {
         writer.join().expect(JOINED);
         // A fill that was refused leaves nothing there that may be older.
         let there = model.get(KEY);
-        assert!(there == Some(STAMP) || is_cached.is_none() && there.is_none(), "{there:?}, read {read}: {is_cached:?}");
+        assert!(
+            there == Some(STAMP) || is_cached.is_none() && there.is_none(),
+            "{there:?}, read {read}: {is_cached:?}"
+        );
     });
     WRITTEN_FIRST.assert("it was voided");
 }

@@ -85,7 +85,11 @@ impl Cache {
         }
         engine.plan_memory(matches!(recovery, Recovery::Warm { .. }));
         let engine = Arc::new(engine);
-        let housekeeper = if background { Some(Housekeeper::start(&engine, loads.flights()).map_err(OpenError::Thread)?) } else { None };
+        let housekeeper = if background {
+            Some(Housekeeper::start(&engine, loads.flights()).map_err(OpenError::Thread)?)
+        } else {
+            None
+        };
         let capacity = engine.superblock().capacity.get();
         let in_cluster = AtomicBool::new(false);
         Ok(Self { handle: Arc::new(Handle { engine, recovery, capacity, housekeeper, in_cluster, loads }) })

@@ -95,13 +95,7 @@ fn key_of(bytes: &[u8]) -> Option<Key<'_>> {
 impl Cache {
     /// Looks once more, and takes part in the load. `found` says what a hit becomes; `knows_absence`, whether it helps the caller to
     /// know that there is nothing.
-    fn step<'c, F>(
-        &'c self,
-        key: Key<'_>,
-        by: Caller,
-        knows_absence: bool,
-        found: impl Fn(Value<'c>) -> F,
-    ) -> Step<F> {
+    fn step<'c, F>(&'c self, key: Key<'_>, by: Caller, knows_absence: bool, found: impl Fn(Value<'c>) -> F) -> Step<F> {
         let engine = &self.handle.engine;
         let sought = engine.seek(key);
         let lease = match Flights::join(self.handle.loads.flights(), engine, key, sought.hash, by) {

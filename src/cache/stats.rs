@@ -217,6 +217,17 @@ impl Cache {
 }
 
 impl Stats {
+    fn fmt_loads(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.loads == 0 {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "loads      {}, {} failed, {} alone, {} shared; {} voided, {} refused",
+            self.loads, self.loads_failed, self.loads_alone, self.loads_shared, self.loads_voided, self.loads_refused
+        )
+    }
+
     /// Hits per read, 0 to 1; 0 before the first read.
     pub fn hit_ratio(&self) -> f64 {
         self.hits as f64 / (self.hits + self.misses).max(1) as f64
@@ -238,18 +249,7 @@ impl fmt::Display for Stats {
             self.refused_unordered,
             self.refused_below_floor
         )?;
-        if self.loads > 0 {
-            writeln!(
-                f,
-                "loads      {}, {} failed, {} alone, {} shared; {} voided, {} refused",
-                self.loads,
-                self.loads_failed,
-                self.loads_alone,
-                self.loads_shared,
-                self.loads_voided,
-                self.loads_refused
-            )?;
-        }
+        self.fmt_loads(f)?;
         writeln!(
             f,
             "evicted    {} on probation, {} in main, {} by bucket, {} by page; {} expired, {} damaged",

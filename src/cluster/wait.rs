@@ -16,9 +16,9 @@
 use crate::cache::{PinnedValue, Value};
 use crate::cluster::error::WaitError;
 use crate::cluster::handle::{Cluster, GRACE};
-use crate::sync::promise::Answer;
 use crate::replication::driver::shared::Refused;
 use crate::replication::driver::waits::{Acks, Goal, Waited};
+use crate::sync::promise::Answer;
 use crate::types::limits::WAITS_MAX;
 use crate::types::stream::Position;
 use crate::types::token::Token;

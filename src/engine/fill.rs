@@ -59,6 +59,12 @@ pub(crate) struct Ticket {
     begin_us: u64,
 }
 
+impl Ticket {
+    fn is_voided_by(&self, cell: u64) -> bool {
+        cell / VOID != self.voids && !bite("fill.unguarded")
+    }
+}
+
 /// What a fill is to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
@@ -107,8 +113,8 @@ impl Fills {
         // The stamp of the fill was made before; that of a clear which is not seen here is made behind its own fence.
         crate::sync::fence(Ordering::SeqCst);
         // Relaxed: the stripe orders the two, or `is_void_after_all` decides.
-        let voids = self.cells[ticket.cell as usize].load(Ordering::Relaxed) / VOID;
-        (voids != ticket.voids && !bite("fill.unguarded")) || self.clears.load(Ordering::Relaxed) != ticket.clears
+        let voids = self.cells[ticket.cell as usize].load(Ordering::Relaxed);
+        ticket.is_voided_by(voids) || self.clears.load(Ordering::Relaxed) != ticket.clears
     }
 }
 
@@ -116,8 +122,8 @@ impl Fills {
     /// The same behind what the caller has done to the index, without a stripe: a write that is not seen here finds that.
     fn is_void_after_all(&self, ticket: &Ticket) -> bool {
         // AcqRel: an exchange sees the last one, and pairs with that in `void_those_under_way`, whichever comes first.
-        let voids = self.cells[ticket.cell as usize].fetch_add(0, Ordering::AcqRel) / VOID;
-        (voids != ticket.voids && !bite("fill.unguarded")) || self.is_void(ticket)
+        let voids = self.cells[ticket.cell as usize].fetch_add(0, Ordering::AcqRel);
+        ticket.is_voided_by(voids) || self.is_void(ticket)
     }
 }
 
@@ -233,7 +239,9 @@ impl Engine {
         let _guard = self.pin();
         let check = HasKey { engine: self, key: sought.key };
         while !is_newer_here && let Some(found) = self.index.find(self.region.view(), sought.hash, &check) {
-            let Some(slot) = self.slot(found.word.handle()).filter(|_| !self.fills.is_void_after_all(ticket)) else { break };
+            let Some(slot) = self.slot(found.word.handle()).filter(|_| !self.fills.is_void_after_all(ticket)) else {
+                break;
+            };
             self.take_out_word(&found, slot);
         }
         Unfilled::Refused(refusal)

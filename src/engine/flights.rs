@@ -110,20 +110,14 @@ impl<T: Clone> Flights<T> {
     }
 
     /// Takes part in the load of a key that was missing. No method, since loom's `Arc` can be no `self`.
-    pub(crate) fn join(
-        this: &Arc<Self>,
-        engine: &Arc<Engine>,
-        key: Key<'_>,
-        hash: KeyHash,
-        by: Caller,
-    ) -> Joined<T> {
+    pub(crate) fn join(this: &Arc<Self>, engine: &Arc<Engine>, key: Key<'_>, hash: KeyHash, by: Caller) -> Joined<T> {
         let number = (hash.bits() >> 32) as usize % this.shards.len();
         let name = (key.keyspace, Box::<[u8]>::from(key.bytes));
         let mut shard = lock(&this.shards[number]);
-        if let Some(flight) = shard.get(&name).filter(|flight| engine.can_fill(&flight.ticket)) {
-            if let Some(joined) = this.wait_for(flight, by) {
-                return joined;
-            }
+        let is_current =
+            |flight: &&Arc<Flight<T>>| engine.can_fill(&flight.ticket) || crate::sync::bite("flights.voided-joined");
+        if let Some(joined) = shard.get(&name).filter(is_current).and_then(|flight| this.wait_for(flight, by)) {
+            return joined;
         }
         if let Some(queued) = this.take_turn(by.deadline) {
             return Joined::Queued(queued);

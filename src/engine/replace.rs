@@ -18,7 +18,7 @@ use crate::sync::epoch::Guard;
 use crate::sync::failpoint::failpoint;
 use crate::types::handle::IndexWord;
 use crate::types::key::{Key, KeyHash};
-use crate::types::version::Relation;
+use crate::types::version::{Relation, Version};
 
 impl Engine {
     /// Swaps the word of an entry that is there; says whether a read could have seen that. `None` if it changed meanwhile.
@@ -43,33 +43,8 @@ impl Engine {
         if is_there || self.replicated().is_some() || entry.source == Source::Fill {
             // SAFETY: as above.
             let current = unsafe { old.version() };
-            let relation = match entry.source {
-                Source::Fill => entry.version.relation_of_fill(&current),
-                _ => entry.version.relation(&current),
-            };
-            match relation {
-                _ if crate::sync::bite("version.ignored") => {}
-                Relation::Same if entry.source != Source::Local => return Err(Refusal::Superseded(current)),
-                Relation::Newer | Relation::Same => {
-                    // Of a fill nobody has to know once it is gone; of what it replaces somebody has.
-                    if entry.version.is_fill() && !current.is_fill() {
-                        self.raise_floor(key, current.stamp);
-                    }
-                }
-                Relation::Older => {
-                    if current.is_fill() && !entry.version.is_fill() {
-                        self.raise_floor(key, entry.version.stamp);
-                    }
-                    return Err(Refusal::Superseded(current));
-                }
-                Relation::Unknown => {
-                    self.raise_floor(key, entry.version.stamp.max(current.stamp));
-                    if !self.drop_entry(found) {
-                        // Another one is there by now: that is to be compared with.
-                        return Ok(None);
-                    }
-                    return Err(Refusal::Unordered(current));
-                }
+            if !self.may_replace(key, entry, &current, found)? {
+                return Ok(None);
             }
         }
         let visible = is_there && header.kind() == FrameKind::Value;
@@ -92,6 +67,36 @@ impl Engine {
         }
         self.tend(draft);
         Ok(Some(visible))
+    }
+
+    /// Compares versions; `false` if both are dropped, and another entry is there by now, which is to be compared with.
+    fn may_replace(&self, key: Key<'_>, entry: &Entry, current: &Version, found: &Found) -> Result<bool, Refusal> {
+        let is_of_here = matches!(entry.source, Source::Local | Source::Fill);
+        let relation = match entry.source {
+            Source::Fill => entry.version.relation_of_fill(current),
+            _ => entry.version.relation(current),
+        };
+        match relation {
+            _ if crate::sync::bite("version.ignored") => {}
+            Relation::Same if !is_of_here => return Err(Refusal::Superseded(*current)),
+            Relation::Newer | Relation::Same => {
+                // Of a fill nobody has to know once it is gone; of what it replaces somebody has.
+                if entry.version.is_fill() && !current.is_fill() {
+                    self.raise_floor(key, current.stamp);
+                }
+            }
+            Relation::Older => {
+                if current.is_fill() && !entry.version.is_fill() {
+                    self.raise_floor(key, entry.version.stamp);
+                }
+                return Err(Refusal::Superseded(*current));
+            }
+            Relation::Unknown => {
+                self.raise_floor(key, entry.version.stamp.max(current.stamp));
+                return if self.drop_entry(found) { Err(Refusal::Unordered(*current)) } else { Ok(false) };
+            }
+        }
+        Ok(true)
     }
 
     /// Makes sure that a refused write leaves nothing older behind, here and elsewhere.

@@ -39,6 +39,28 @@ fn a_write_is_read_on_the_other_node_in_both_directions() {
 }
 
 #[test]
+fn a_load_reaches_the_other_node_and_a_write_there_ends_one_here() {
+    let _watchdog = watched("loads");
+    with_both(|one, first, other, second| {
+        let loaded = one.get_or_load("k", |_| Ok::<_, std::io::Error>("of the database"));
+        let version = loaded.expect("it answers").version().expect("it is cached");
+        first.wait_replicated(version, Acks::One, PATIENCE).expect("b has it");
+        let value = other.get("k").expect("it is there");
+        assert_eq!((&*value, value.version()), (b"of the database".as_slice(), version));
+        drop(value);
+        // While it is read here, for the first time, the other node writes it.
+        let loaded = one.get_or_load("l", |_| {
+            let written = other.insert("l", "written").expect("there is room");
+            second.wait_replicated(written, Acks::One, PATIENCE).expect("a has it");
+            Ok::<_, std::io::Error>("of before")
+        });
+        assert!(!loaded.expect("it answers").is_cached());
+        assert_eq!(one.get("l").as_deref(), Some(b"written".as_slice()));
+        assert_eq!(other.get("l").as_deref(), Some(b"written".as_slice()));
+    });
+}
+
+#[test]
 fn a_remove_and_a_clear_reach_the_other_node() {
     let _watchdog = watched("removes and clears");
     with_both(|one, first, other, second| {

@@ -147,8 +147,14 @@ struct Cached<R> {
 }
 
 impl<R: Repository> Cached<R> {
-    fn get(&self, key: String) -> impl Future<Output = Result<Option<PinnedValue>, LoadError<R::Error>>> + Send + '_ {
-        async move { self.cache.get_or_load_async(&key, |_| self.repository.read(&key)).await }
+    async fn get(&self, key: String) -> Result<Option<PinnedValue>, LoadError<R::Error>> {
+        self.cache.get_or_load_async(&key, |_| self.repository.read(&key)).await
+    }
+
+    /// What it returns may be sent, whatever it is generic over.
+    fn spawn(self: &Arc<Self>, key: String) -> tokio::task::JoinHandle<bool> {
+        let cached = self.clone();
+        tokio::spawn(async move { cached.get(key).await.is_ok_and(|row| row.is_some()) })
     }
 }
 
@@ -200,6 +206,7 @@ async fn handlers_and_generic_layers_can_use_every_call() {
         .route("/users/{key}", axum::routing::get(user))
         .route("/users/{one}/{other}", axum::routing::get(several))
         .with_state(users.clone());
+    assert!(users.spawn("grace".to_owned()).await.expect("no panic"));
     let ask = |key: &str| user(axum::extract::State(users.clone()), axum::extract::Path(key.to_owned()));
     assert_eq!(ask("ada").await.as_deref(), Ok(b"ada".as_slice()));
     assert_eq!(ask("nobody").await, Err(axum::http::StatusCode::NOT_FOUND));

@@ -3,8 +3,8 @@
 use crate::{Down, builder, cache};
 use also_cache::Bytes;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -148,6 +148,9 @@ fn what_the_loader_says_of_its_value_counts() {
     assert_eq!(load(6, "six"), b"six");
     assert!(cache.get("k").is_none());
     assert_eq!(load(8, "eight"), b"eight");
+    clock.advance(Duration::from_secs(6));
+    // The same row, read again, lives on.
+    assert_eq!(load(8, "eight"), b"eight");
     assert!(cache.get("k").is_some());
     let uncached = cache.get_or_load("u", |load| {
         load.do_not_cache();
@@ -249,7 +252,9 @@ fn several_keys_are_loaded_by_one_call() {
     assert_eq!(calls, 1);
     let failed = cache.get_or_load_many(&["x", "y"], |_, _| Err::<Vec<&str>, _>(Down(1)));
     assert_eq!(failed.expect_err("it is down").get(), &Down(1));
-    assert!(cache.get_or_load_many(&[] as &[&str], |_, _| Err::<Vec<&str>, _>(Down(1))).is_ok_and(|none| none.is_empty()));
+    assert!(
+        cache.get_or_load_many(&[] as &[&str], |_, _| Err::<Vec<&str>, _>(Down(1))).is_ok_and(|none| none.is_empty())
+    );
 }
 
 #[test]

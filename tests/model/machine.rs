@@ -355,7 +355,7 @@ impl<'s> Machine<'s> {
             How::Pinned => match cache.get_pinned(&name_bytes) {
                 Some(value) => {
                     hit(&value)?;
-                    is_version(value.version())?;
+                    is_version(value.version().expect("it is stored"))?;
                     true
                 }
                 None => false,
@@ -432,7 +432,7 @@ impl<'s> Machine<'s> {
         }
         let pin = self.pins.swap_remove(at % self.pins.len());
         ensure!(*pin.value == *bytes(pin.seed, pin.len), "a pinned value of {} bytes has changed", pin.len);
-        ensure!(pin.value.version() == pin.version, "a pinned value's version has changed");
+        ensure!(pin.value.version() == Some(pin.version), "a pinned value's version has changed");
         Ok(())
     }
 

@@ -95,7 +95,8 @@ fn every_kind_of_change_comes_back() {
             (Order::Database, Some(0), 0),
             (Order::Database, Some(u64::MAX), 1),
         ] {
-            let version = Version { stamp: Stamp(u64::MAX - 3), span: Span::from_bits(span), origin: ORIGIN.0, order, row };
+            let version =
+                Version { stamp: Stamp(u64::MAX - 3), span: Span::from_bits(span), origin: ORIGIN.0, order, row };
             let key: &[u8] = if operation.has_key() { b"some key" } else { b"" };
             let written = NewChange { operation, version, keyspace: KeyspaceId(0xabcd), key };
             bed.ring.note(bed.view(), &written);
@@ -245,7 +246,8 @@ fn what_a_writer_that_slept_for_a_lap_writes_is_never_read() {
 #[test]
 fn any_changed_bit_of_a_record_is_noticed() {
     let bed = Bed::new(1);
-    let version = Version { stamp: Stamp(7), span: Span::of_write(5), origin: ORIGIN.0, order: Order::Database, row: Some(1) };
+    let version =
+        Version { stamp: Stamp(7), span: Span::of_write(5), origin: ORIGIN.0, order: Order::Database, row: Some(1) };
     let key: Vec<u8> = (0..50).collect();
     bed.ring.note(bed.view(), &NewChange { operation: Operation::Remove, version, keyspace: KeyspaceId(3), key: &key });
     let at = bed.ring.place(Position(0)).at;

@@ -15,11 +15,11 @@
 use crate::replication::driver::connection::Connection;
 use crate::replication::driver::happening::Happening;
 use crate::replication::driver::net::Net;
-use crate::sync::promise::Promise;
 use crate::replication::driver::shared::{Command, Known, Status};
 use crate::replication::driver::waits::{Goal, Progress};
 use crate::replication::node::api::{CloseReason, ConnectionId, Departure, NodeEvent};
 use crate::replication::session::time::Micros;
+use crate::sync::promise::Promise;
 use crate::types::limits::{LEAVE_LINGER_MS, STATUS_INTERVAL_MS};
 use std::time::Duration;
 

@@ -16,7 +16,8 @@ pub(super) fn digest(cache: &Cache) -> Digest {
     let mut digest = Digest { entries: 0, checksum: 0, wrong: 0 };
     for (key, held) in cache.iter() {
         digest.entries += 1;
-        digest.checksum = digest.checksum.wrapping_add(number(&key, held.as_ref(), held.version()));
+        digest.checksum =
+            digest.checksum.wrapping_add(number(&key, held.as_ref(), held.version().expect("an entry has one")));
         let is_wrong = value::key_number(&key).is_some_and(|number| value::check(held.as_ref(), number).is_err());
         digest.wrong += u64::from(is_wrong);
     }

@@ -65,6 +65,68 @@ fn an_evicted_row_keeps_an_older_row_of_a_later_moment_away() {
     assert_eq!((apply(&c, &older), read(&c, b"k")), (Applied::BelowFloor, None));
 }
 
+/// Loads a key, and caches what was read.
+fn load(store: &Store, bytes: &[u8]) -> Version {
+    use crate::engine::fill::Wish;
+    let (engine, wish) = (store.engine(), Wish { ttl: TimeToLive::NEVER, cost: 0, row: None });
+    let sought = engine.seek(key(b"k"));
+    let ticket = engine.begin_fill(sought.hash);
+    let version = engine.fill(&ticket, &sought, Some(bytes), &wish).expect("nobody writes meanwhile");
+    engine.end_fill(&ticket);
+    version
+}
+
+#[test]
+fn what_was_read_raises_no_floor_and_keeps_that_of_what_it_replaces() {
+    let (a, b, clock) = pair();
+    let before = a.floor_of(key(b"k"));
+    load(&a, b"read");
+    evict(&a, b"k");
+    assert_eq!(a.floor_of(key(b"k")), before, "the database still has it");
+    insert(&b, b"k", b"written");
+    clock.advance(Duration::from_millis(100));
+    let mut of_b = Position(0);
+    let written = frames(&b, &mut of_b).remove(0);
+    assert_eq!(apply(&a, &written), Applied::Stored);
+    clock.advance(Duration::from_millis(100));
+    load(&a, b"read later");
+    evict(&a, b"k");
+    // The write comes once more, late: it is older than what was read.
+    assert_eq!((apply(&a, &written), read(&a, b"k")), (Applied::BelowFloor, None));
+}
+
+#[test]
+fn what_was_read_gives_way_to_a_write_that_it_overlaps_and_never_the_other_way_round() {
+    let (a, b, clock) = pair();
+    let mut of = [Position(0), Position(0)];
+    // Read on one node while the other one writes, by clocks that may be a second apart.
+    a.set_clock_error(1_000_000);
+    clock.advance(Duration::from_secs(10));
+    insert(&b, b"k", b"written");
+    clock.advance(Duration::from_millis(100));
+    load(&a, b"read");
+    let (fill, write) = (frames(&a, &mut of[0]).remove(0), frames(&b, &mut of[1]).remove(0));
+    assert_eq!((apply(&b, &fill), read(&b, b"k").as_deref()), (Applied::Older, Some(b"written".as_slice())));
+    assert_eq!((apply(&a, &write), read(&a, b"k")), (Applied::Unordered, None), "nobody knows which is newer");
+    clock.advance(Duration::from_secs(2));
+    load(&a, b"read later");
+    let fill = frames(&a, &mut of[0]).pop().expect("a change");
+    assert_eq!((apply(&b, &fill), read(&b, b"k").as_deref()), (Applied::Stored, Some(b"read later".as_slice())));
+    assert_eq!(apply(&b, &write), Applied::Older);
+}
+
+#[test]
+fn what_a_peer_has_read_before_a_clear_stays_away() {
+    let (a, b, clock) = pair();
+    let mut of_a = Position(0);
+    a.set_clock_error(1_000_000);
+    clock.advance(Duration::from_secs(10));
+    load(&a, b"read");
+    let fill = frames(&a, &mut of_a).remove(0);
+    b.engine().clear_all_until(ReceivedFrame::read(&fill).expect("a whole frame").version.begin());
+    assert_eq!((apply(&b, &fill), read(&b, b"k")), (Applied::Older, None));
+}
+
 #[test]
 fn a_write_that_its_own_floor_refuses_takes_the_older_value_from_the_others() {
     let (a, b, _clock) = pair();
