@@ -25,6 +25,7 @@
 
 use crate::types::limits::CLOCK_LATE_US;
 use std::fmt;
+use std::time::Duration;
 
 /// A moment of the hybrid logical clock. Unique within one node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -153,6 +154,12 @@ impl Version {
     /// The database's row version, if one was given.
     pub fn row(&self) -> Option<u64> {
         self.row
+    }
+
+    /// How long the operation of the database took that it stands for, as far as that can be bounded, before [`Version::micros`]; 0
+    /// for a moment.
+    pub fn width(&self) -> Duration {
+        Duration::from_micros(u64::from(self.span.micros()))
     }
 
     /// Who ordered it.

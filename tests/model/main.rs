@@ -163,6 +163,9 @@ fn report(scenarios: &[Scenario], reached: &[Reached], done: u64) {
     all.iter().for_each(|(name, count)| println!("{count:>12} {name}"));
     for name in [
         "hits",
+        "loads",
+        "hits of loads",
+        "loads not cached",
         "misses by eviction",
         "misses by expiry",
         "evictions on probation",

@@ -38,6 +38,8 @@ pub(crate) enum Operation {
         write: Write,
         commit: bool,
     },
+    /// Read, or loaded where it is missing.
+    Load(Write),
     /// A value above `value_bytes_max`.
     TooLarge {
         key: u64,
@@ -108,7 +110,8 @@ pub(crate) fn draw(mix: &Mix, random: &mut Random) -> Operation {
     // Half of all operations on an eighth of the keys: some are hot, most are not.
     let key = if random.chance(50) { random.below(mix.keys.div_ceil(8)) } else { random.below(mix.keys) };
     match random.below(1000) {
-        0..350 => Operation::Insert(write(mix, random, key)),
+        0..300 => Operation::Insert(write(mix, random, key)),
+        300..350 => Operation::Load(write(mix, random, key)),
         350..390 => Operation::Reserve { write: write(mix, random, key), commit: random.chance(70) },
         390..396 => Operation::TooLarge { key },
         396..800 => Operation::Get { key, how: how(random) },

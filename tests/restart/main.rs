@@ -20,6 +20,7 @@ mod support;
 
 mod child;
 mod clustered;
+mod creation;
 mod lives;
 mod room;
 mod scenario;
@@ -88,11 +89,11 @@ fn an_arena_survives_every_kill() {
 #[test]
 fn a_kill_while_the_arena_is_made_is_no_error() {
     for passage in 1..=3 {
-        lives::kill_during_creation(passage);
+        creation::kill_during_creation(passage);
     }
 }
 
 #[test]
 fn three_lives_that_end_within_seconds_start_the_next_one_cold_and_half_as_large() {
-    lives::crash_loop();
+    creation::crash_loop();
 }

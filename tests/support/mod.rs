@@ -98,7 +98,8 @@ pub(crate) fn check_slots(cache: &Cache) -> Result<u64, String> {
     let (mut seen, mut blocks, mut run_pages) = (0, 0, 0);
     let block_bytes = stats.page_bytes / 128;
     for (key, value) in cache.iter() {
-        let prefix = 32 + if value.version().and_then(|version| version.row()).is_some() { 8 } else { 0 };
+        let version = value.version().expect("an entry has one");
+        let prefix = 32 + if version.row().is_some() { 8 } else { 0 } + if version.width().is_zero() { 0 } else { 4 };
         let end = (prefix + key.len() as u64).next_multiple_of(8) + value.len() as u64;
         seen += 1;
         if end > stats.page_bytes {

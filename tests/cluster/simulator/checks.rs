@@ -8,7 +8,7 @@
 //!   and nothing where that was a removal.
 //! - At rest every node is complete, knows every other one, and has applied all that any other one has.
 
-use crate::faults::Fault;
+use crate::fault::Fault;
 use crate::host::Host;
 use crate::ledger::{Rank, Write, rank};
 use crate::world::World;

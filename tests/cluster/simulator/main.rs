@@ -15,6 +15,7 @@
 //! runs one and tells what happened. The profile `simulation` makes it fast: `cargo test --profile simulation --test simulator`.
 
 mod checks;
+mod fault;
 mod faults;
 mod host;
 mod ledger;

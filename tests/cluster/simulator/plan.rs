@@ -2,7 +2,7 @@
 //!
 //! Swarm testing: each seed switches a random part of the faults on, and draws its own sizes, so that no fault hides another.
 
-use crate::faults::Fault;
+use crate::fault::Fault;
 use crate::random::Random;
 
 /// What has to be reached in at least one of a hundred seeds.

@@ -1,6 +1,6 @@
 //! The world: virtual time, the events in it, and the hosts.
 
-use crate::faults::Fault;
+use crate::fault::Fault;
 use crate::host::{CLOCK_BEGINS_US, Host};
 use crate::ledger::Ledger;
 use crate::network::Network;
