@@ -4,7 +4,7 @@
 //!   builder   settings -> Cache        cache        the calls            value         what reads return
 //!   options   what an insert may ask   reservation  a value in place     batch         get_many, reader, iter
 //!   error     why something failed     stats        figures, explain     housekeeping  the background thread
-//!   loads     what a miss reads from the database
+//!   loads     what a miss reads from the database      invalidate   what it has changed
 //!   clustered what a cluster needs of it            publish      figures as metrics, behind a feature
 //! ```
 
@@ -17,6 +17,7 @@ mod clustered;
 mod error;
 mod explain;
 mod housekeeping;
+mod invalidate;
 mod loads;
 mod options;
 #[cfg(feature = "metrics")]

@@ -34,7 +34,7 @@ impl Stats {
         publish! { self, "also_cache_", "cache" = cache;
             counters hits misses inserts replaced removed refused_busy refused_too_large refused_superseded
                 refused_below_floor refused_unordered evicted_probation evicted_main evicted_bucket evicted_page expired
-                damaged pages_moved relocated grace_periods pins_refused loads loads_failed loads_shared
+                damaged pages_moved relocated grace_periods pins_refused invalidated loads loads_failed loads_shared
                 loads_alone loads_voided loads_refused index_splits index_splits_deferred;
             gauges retired_bytes epoch_lag_ms pinned_bytes entries tombstones index_buckets index_load index_overflow
                 heap_bytes file_bytes page_bytes pages pages_free pages_index capacity

@@ -53,6 +53,8 @@ pub struct Stats {
     pub pinned_bytes: u64,
     /// Pins that became copies because the budget was spent.
     pub pins_refused: u64,
+    /// Keys that were invalidated.
+    pub invalidated: u64,
     /// Calls of a loader.
     pub loads: u64,
     /// Of them, those that failed.
@@ -170,6 +172,7 @@ impl Cache {
             grace_periods: arena.graces,
             pinned_bytes: arena.pinned_bytes,
             pins_refused: count(Counter::PinsRefused),
+            invalidated: count(Counter::Invalidated),
             loads: count(Counter::Loads),
             loads_failed: count(Counter::LoadsFailed),
             loads_shared: count(Counter::LoadsShared),
@@ -217,6 +220,23 @@ impl Cache {
 }
 
 impl Stats {
+    fn fmt_writes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "writes     {} new, {} replaced, {} removed, {} invalidated",
+            self.inserts, self.replaced, self.removed, self.invalidated
+        )?;
+        writeln!(
+            f,
+            "refused    {} busy, {} too large, {} superseded, {} unordered, {} below a floor",
+            self.refused_busy,
+            self.refused_too_large,
+            self.refused_superseded,
+            self.refused_unordered,
+            self.refused_below_floor
+        )
+    }
+
     fn fmt_loads(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.loads == 0 {
             return Ok(());
@@ -239,16 +259,7 @@ impl fmt::Display for Stats {
         let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
         writeln!(f, "recovery   {}", self.recovery)?;
         writeln!(f, "reads      {} hits, {} misses ({:.1} %)", self.hits, self.misses, 100.0 * self.hit_ratio())?;
-        writeln!(f, "writes     {} new, {} replaced, {} removed", self.inserts, self.replaced, self.removed)?;
-        writeln!(
-            f,
-            "refused    {} busy, {} too large, {} superseded, {} unordered, {} below a floor",
-            self.refused_busy,
-            self.refused_too_large,
-            self.refused_superseded,
-            self.refused_unordered,
-            self.refused_below_floor
-        )?;
+        self.fmt_writes(f)?;
         self.fmt_loads(f)?;
         writeln!(
             f,

@@ -46,9 +46,10 @@ pub(crate) enum Counter {
     LoadsAlone,
     LoadsVoided,
     LoadsRefused,
+    Invalidated,
 }
 
-const COUNTERS: usize = Counter::LoadsRefused as usize + 1;
+const COUNTERS: usize = Counter::Invalidated as usize + 1;
 
 /// What one thread counts, or all that have no stripe of their own. Sums are modulo 2^64.
 #[derive(Debug)]

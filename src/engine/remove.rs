@@ -1,5 +1,7 @@
-//! Remove: one CAS takes the word out, its winner retires the slot. In a cluster a tombstone takes its place.
+//! Remove: one CAS takes the word out, its winner retires the slot. In a cluster a tombstone takes its place; of an invalidation a
+//! floor remains.
 
+use crate::arena::change::Operation;
 use crate::arena::frame::FrameKind;
 use crate::engine::Engine;
 use crate::engine::apply::Content;
@@ -36,6 +38,21 @@ impl Engine {
 
     fn is_key_visible(&self, guard: &Guard, sought: &Sought<'_>) -> bool {
         self.get(guard, &self.aim(*sought)).is_some()
+    }
+
+    /// Takes out what is there of a key, whatever it is by now, and tells the others to. Needs no memory.
+    pub(crate) fn invalidate(&self, guard: &Guard, sought: &Sought<'_>) {
+        if self.replicated().is_none() {
+            self.remove(guard, sought.key, sought.hash);
+            return;
+        }
+        // Not before this moment: what was read from the database until now goes, wherever it is.
+        let version = Version::instant(self.stamp_of_now(), self.origin().0);
+        let entry =
+            Entry { version, ttl: TimeToLive::NEVER, kind: FrameKind::Invalidation, cost: 0, source: Source::Local };
+        let announced = self.announce(Operation::Invalidate, sought.key, &entry);
+        self.void(sought.key, sought.hash, &version);
+        announced.conclude(true);
     }
 
     /// Takes an entry out. `true` if a read could have seen it. Needs no memory, so it never fails.

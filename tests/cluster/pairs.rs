@@ -61,6 +61,26 @@ fn a_load_reaches_the_other_node_and_a_write_there_ends_one_here() {
 }
 
 #[test]
+fn an_invalidation_reaches_the_other_node_and_ends_a_load_there() {
+    let _watchdog = watched("invalidations");
+    with_both(|one, first, other, _| {
+        let version = one.insert("k", "old").expect("there is room");
+        first.wait_replicated(version, Acks::One, PATIENCE).expect("b has it");
+        let loaded = other.get_or_load("l", |_| {
+            one.invalidate_many(["k", "l"]).expect("it is open");
+            first.flush(Acks::One, PATIENCE).expect("b has heard of it");
+            Ok::<_, std::io::Error>("of before")
+        });
+        assert!(!loaded.expect("it answers").is_cached());
+        assert!(!other.contains("k") && !other.contains("l") && !one.contains("k"));
+        // What is written later stays.
+        let version = one.insert("k", "new").expect("there is room");
+        first.wait_replicated(version, Acks::One, PATIENCE).expect("b has it");
+        assert_eq!(other.get("k").as_deref(), Some(b"new".as_slice()));
+    });
+}
+
+#[test]
 fn a_remove_and_a_clear_reach_the_other_node() {
     let _watchdog = watched("removes and clears");
     with_both(|one, first, other, second| {

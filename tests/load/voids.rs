@@ -25,6 +25,8 @@ fn whatever_is_done_to_a_key_while_it_is_read_is_the_last_word() {
         cache.remove("c").expect("open");
     });
     assert!(cache.get("c").is_none());
+    while_loading("invalidate", &cache, "i", |cache| drop(cache.invalidate("i")));
+    assert!(cache.get("i").is_none());
     while_loading("clear", &cache, "d", |cache| drop(cache.clear()));
     assert!(cache.get("d").is_none());
     while_loading("reserve, commit", &cache, "e", |cache| {
@@ -35,7 +37,7 @@ fn whatever_is_done_to_a_key_while_it_is_read_is_the_last_word() {
         cache.insert("f", vec![0; 2 << 20]).expect_err("it is too large");
     });
     assert!(cache.get("f").is_none());
-    assert_eq!(cache.stats().loads_voided, 6);
+    assert_eq!(cache.stats().loads_voided, 7);
 }
 
 #[test]
