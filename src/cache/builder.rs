@@ -206,9 +206,9 @@ impl Builder {
         };
         let (engine, recovery) = open::open(&request)?;
         tracing::info!(%recovery, capacity = request.capacity, "cache opened");
-        let bounds = Bounds { loads: self.loads_max, waiters: self.load_waiters_max };
+        let bounds = Bounds { loads: self.loads_max, waiters: self.load_waiters_max, wait: self.load_wait };
         let negative_ttl = TimeToLive::from_duration(self.negative_time_to_live);
-        Cache::start(engine, recovery, self.background, Loads::new(bounds, self.load_wait, negative_ttl))
+        Cache::start(engine, recovery, self.background, Loads::new(bounds, negative_ttl))
     }
 
     fn check(&self) -> Result<(), OpenError> {

@@ -33,7 +33,9 @@ impl Housekeeper {
         let (engine, flights, stopped) = (engine.clone(), flights.clone(), stop.clone());
         let thread = std::thread::Builder::new().name("also-cache".to_owned()).spawn(move || {
             // Acquire, here and below: pairs with the Release in `drop`. Without rest: reads meet page faults until then.
-            while !stopped.load(Ordering::Acquire) && engine.map_step() {}
+            while !stopped.load(Ordering::Acquire) && engine.map_step() {
+                flights.expire(Instant::now());
+            }
             while !stopped.load(Ordering::Acquire) {
                 flights.expire(Instant::now());
                 std::thread::park_timeout(match engine.maintain(BUDGET) {

@@ -34,7 +34,7 @@ use crate::cache::calls::{Cache, Handle};
 use crate::cache::value::Value;
 use crate::engine::counters::Counter;
 use crate::engine::fill::{Unfilled, Wish};
-use crate::engine::flights::{Bounds, Caller, Flights, Joined, Lease};
+use crate::engine::flights::{Bounds, Caller, Flights, Joined, Lease, Turn};
 use crate::eviction::expiry::TimeToLive;
 use crate::sync::promise::Answer as Promised;
 use crate::types::key::{Key, KeyspaceId};
@@ -61,8 +61,8 @@ pub(super) struct Loads {
 }
 
 impl Loads {
-    pub(super) fn new(bounds: Bounds, wait: Duration, negative_ttl: TimeToLive) -> Self {
-        Self { flights: Arc::new(Flights::new(bounds)), wait, negative_ttl }
+    pub(super) fn new(bounds: Bounds, negative_ttl: TimeToLive) -> Self {
+        Self { flights: Arc::new(Flights::new(bounds)), wait: bounds.wait, negative_ttl }
     }
 
     /// Where the housekeeping looks for tasks that wait in vain.
@@ -83,7 +83,7 @@ enum Step<F> {
     Absent,
     Load(Lease<Outcome>),
     Wait(Promised<Outcome>),
-    Queue(Promised<()>),
+    Queue(Promised<Turn<Outcome>>),
     Alone,
 }
 
@@ -95,10 +95,21 @@ fn key_of(bytes: &[u8]) -> Option<Key<'_>> {
 impl Cache {
     /// Looks once more, and takes part in the load. `found` says what a hit becomes; `knows_absence`, whether it helps the caller to
     /// know that there is nothing.
-    fn step<'c, F>(&'c self, key: Key<'_>, by: Caller, knows_absence: bool, found: impl Fn(Value<'c>) -> F) -> Step<F> {
+    fn step<'c, F>(
+        &'c self,
+        key: Key<'_>,
+        by: Caller,
+        turn: Option<Turn<Outcome>>,
+        knows_absence: bool,
+        found: impl Fn(Value<'c>) -> F,
+    ) -> Step<F> {
         let engine = &self.handle.engine;
         let sought = engine.seek(key);
-        let lease = match Flights::join(self.handle.loads.flights(), engine, key, sought.hash, by) {
+        let is_absent = || knows_absence && engine.is_known_absent(&engine.pin(), &sought);
+        if is_absent() {
+            return Step::Absent;
+        }
+        let lease = match Flights::join(self.handle.loads.flights(), engine, key, sought.hash, by, turn) {
             Joined::First(lease) => lease,
             Joined::Waits(answer) => return Step::Wait(answer),
             Joined::Queued(answer) => return Step::Queue(answer),
@@ -108,7 +119,7 @@ impl Cache {
         if let Some(value) = self.look(key) {
             return Step::Found(found(value));
         }
-        if knows_absence && engine.is_known_absent(&engine.pin(), &sought) {
+        if is_absent() {
             return Step::Absent;
         }
         Step::Load(lease)

@@ -85,7 +85,10 @@ impl Handle {
         ordering: &Ordering,
     ) -> Result<Version, InsertError> {
         match refusal {
-            Refusal::Superseded(_) | Refusal::BelowFloor if ordering.row.is_none() && ordering.given.is_none() => {
+            // Beside a load of the key, too: then it is loaded again.
+            Refusal::Superseded(_) | Refusal::BelowFloor | Refusal::Unordered(_)
+                if ordering.row.is_none() && ordering.given.is_none() =>
+            {
                 Ok(version)
             }
             refusal => Err(self.error_of(refusal, key, version, bytes)),

@@ -104,8 +104,7 @@ impl Engine {
             self.void(frame.key, sought.hash, &frame.version);
             return Applied::Older;
         }
-        if frame.version.is_fill() && !self.is_after_clear(frame.key.keyspace, frame.version.begin()) {
-            // It may have been read before the clear.
+        if self.is_read_before_clear(frame.key.keyspace, &frame.version) {
             return Applied::Older;
         }
         let entry = Entry::of_peer(frame.version, frame.ttl, frame.kind, source);

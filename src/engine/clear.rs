@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::sync::Ordering;
 use crate::types::key::KeyspaceId;
 use crate::types::limits::CLEAR_STAMPS_MAX;
-use crate::types::version::Stamp;
+use crate::types::version::{Stamp, Version};
 
 impl Engine {
     /// Whether an entry is younger than the last clear of its key space and of all.
@@ -20,6 +20,13 @@ impl Engine {
         // Acquire: pairs with the Release of `clear_all`.
         stamp.0 > self.region.view().word(live::CLEAR_ALL).load(Ordering::Acquire)
             && (keyspace == KeyspaceId::RAW || stamp > self.cleared_at(keyspace))
+    }
+
+    /// Whether what another node has read may be of before the last clear.
+    pub(super) fn is_read_before_clear(&self, keyspace: KeyspaceId, version: &Version) -> bool {
+        version.is_fill()
+            && !self.is_after_clear(keyspace, version.begin())
+            && !crate::sync::bite("clear.by-end-of-fill")
     }
 
     #[inline(never)]

@@ -17,8 +17,9 @@
 //!
 //! # Invariants
 //!
-//! - Behind `void_fills` nothing is filled of what was read before it.
-//! - A fill replaces whatever is there: that was there before the database was read.
+//! - Behind `void_fills` nothing is filled of what was read before it; but where a stopped thread has the stripe it is there for a
+//!   moment, and goes.
+//! - A fill replaces whatever is there: its writer was through with the database before that was read.
 
 use crate::arena::change::Operation;
 use crate::arena::frame::FrameKind;
@@ -135,8 +136,16 @@ impl Engine {
         // Relaxed: a write to the database that this load does not see comes behind its read there, and so behind this.
         let before = fills.cells[cell].fetch_add(1, Ordering::Relaxed);
         let clears = fills.clears.load(Ordering::Relaxed);
+        // For a database in this process that orders its reads and writes by nothing else.
+        crate::sync::fence(Ordering::SeqCst);
+        let now_us = self.clock.fine_us();
+        if !bite("fill.begins-ahead") {
+            // A write behind this has a later stamp, though stamps are made by a coarse clock.
+            self.clock
+                .observe(Stamp::from_micros(now_us), self.region.view().word(crate::arena::header::live::CEILING));
+        }
         // Relaxed: a bound of some moments ago holds by its own margin.
-        let begin_us = self.clock.fine_us().saturating_sub(self.clock_error_us.load(Ordering::Relaxed));
+        let begin_us = now_us.saturating_sub(self.clock_error_us.load(Ordering::Relaxed));
         Ticket { cell: cell as u32, voids: before / VOID, clears, begin_us }
     }
 
@@ -262,7 +271,7 @@ impl Engine {
         let announced = self.announce(Operation::Set, key, entry);
         let word = IndexWord::new(hash, draft.generation, draft.handle);
         let entered = self.enter_fill(guard, ticket, sought, draft, entry, word);
-        let is_withdrawn = entered.is_ok() && self.withdraw(ticket, sought, word);
+        let is_withdrawn = entered.is_ok() && self.withdraw(ticket, sought, &entry.version);
         announced.conclude(entered.is_ok() && !is_withdrawn);
         match entered {
             Err(unfilled) => {
@@ -309,12 +318,47 @@ impl Engine {
     }
 
     /// Takes a fill back that a writer could not wait for. Whether it did.
-    fn withdraw(&self, ticket: &Ticket, sought: &Sought<'_>, word: IndexWord) -> bool {
+    fn withdraw(&self, ticket: &Ticket, sought: &Sought<'_>, version: &Version) -> bool {
         if !self.fills.is_void_after_all(ticket) {
             return false;
         }
-        let found = self.index.find(self.region.view(), sought.hash, &HasKey { engine: self, key: sought.key });
-        let own = found.filter(|found| found.word == word);
-        own.is_some_and(|found| self.slot(word.handle()).is_some_and(|slot| self.take_out_word(&found, slot)))
+        let check = HasKey { engine: self, key: sought.key };
+        // A page move may give it another word meanwhile, under the same version.
+        while let Some(found) = self.index.find(self.region.view(), sought.hash, &check) {
+            let Some(slot) = self.slot(found.word.handle()) else { return false };
+            // SAFETY: the caller's guard was there before the search.
+            if unsafe { slot.version() } != *version {
+                return false;
+            }
+            if self.take_out_word(&found, slot) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::engine::Settings;
+    use crate::engine::changes::Ordering as Wanted;
+    use crate::engine::open::{Request, open};
+    use crate::types::key::{Key, KeyspaceId};
+    use crate::types::version::Relation;
+
+    #[test]
+    fn a_write_behind_the_begin_of_a_load_is_never_older_than_what_it_reads() {
+        let (capacity, settings) = (1 << 20, Settings::default());
+        // The clocks of the machine: the coarse one, from which stamps are made, is late by some milliseconds.
+        let request = Request { capacity, file: None, settings, clock: None, seed: None, crash_loop_guard: false };
+        let (engine, _) = open(&request).expect("opens");
+        let key = Key::new(KeyspaceId::RAW, b"k").expect("a valid key");
+        for _ in 0..2_000 {
+            let ticket = engine.begin_fill(engine.hash(key));
+            let write = engine.next_version(&Wanted::default());
+            let fill = engine.version_of_fill(&ticket, None);
+            engine.end_fill(&ticket);
+            assert!(matches!(write.relation(&fill), Relation::Newer | Relation::Unknown), "{write:?}, {fill:?}");
+        }
     }
 }

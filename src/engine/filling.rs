@@ -82,6 +82,10 @@ impl Filling {
         }
         let version = self.entry.version;
         let sought = engine.seek(key);
+        if engine.is_read_before_clear(key.keyspace, &version) {
+            engine.abandon(&draft);
+            return Some(Applied::Older);
+        }
         if !engine.is_after_clear(key.keyspace, version.stamp) {
             engine.abandon(&draft);
             engine.void(key, sought.hash, &version);

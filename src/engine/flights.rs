@@ -22,7 +22,7 @@ use crate::types::key::{Key, KeyHash, KeyspaceId};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::thread::ThreadId;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
@@ -31,6 +31,8 @@ const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 pub(crate) struct Bounds {
     pub(crate) loads: usize,
     pub(crate) waiters: usize,
+    /// A load that takes longer is nobody's to wait for any more.
+    pub(crate) wait: Duration,
 }
 
 /// Who joins.
@@ -39,6 +41,8 @@ pub(crate) struct Caller {
     pub(crate) deadline: Instant,
     /// A thread that waits for what it loads itself would wait in vain.
     pub(crate) thread: Option<ThreadId>,
+    /// Whether it is in the middle of loading another key.
+    pub(crate) is_loading: bool,
 }
 
 impl Caller {
@@ -50,7 +54,9 @@ impl Caller {
 /// The flights of one cache; `T` is what comes of one.
 pub(crate) struct Flights<T> {
     shards: Box<[Mutex<Shard<T>>]>,
-    turns: Mutex<Turns>,
+    /// Those whose place in the table another one has taken, since their key was written, and which have not landed.
+    replaced: Mutex<Vec<Arc<Flight<T>>>>,
+    turns: Mutex<Turns<T>>,
     /// Promises that are not kept yet: whether `expire` has to look.
     waiting: GaugeU64,
     bounds: Bounds,
@@ -63,6 +69,7 @@ struct Flight<T> {
     ticket: Ticket,
     /// The thread that loads, if it does nothing else meanwhile; a task may be one of many on its thread.
     thread: Option<ThreadId>,
+    since: Instant,
     /// `None` once it has landed.
     waiters: Mutex<Option<Vec<Waiter<T>>>>,
 }
@@ -72,11 +79,13 @@ struct Waiter<T> {
     deadline: Instant,
 }
 
-#[derive(Default)]
-struct Turns {
+struct Turns<T> {
     taken: usize,
-    queue: VecDeque<Waiter<()>>,
+    queue: VecDeque<Waiter<Turn<T>>>,
 }
+
+/// The right to be one of those that load. Dropped, it goes to the next one in the queue.
+pub(crate) struct Turn<T>(Arc<Flights<T>>);
 
 /// What is to be done about a key that is missing.
 pub(crate) enum Joined<T> {
@@ -84,8 +93,8 @@ pub(crate) enum Joined<T> {
     First(Lease<T>),
     /// Wait for who does.
     Waits(Answer<T>),
-    /// Wait for a turn, and join again.
-    Queued(Answer<()>),
+    /// Wait for a turn, and join again with it.
+    Queued(Answer<Turn<T>>),
     /// Load it for this caller alone: too many wait already, or this thread is in the middle of loading it.
     Alone,
 }
@@ -97,39 +106,65 @@ pub(crate) struct Lease<T> {
     flight: Arc<Flight<T>>,
     key: (KeyspaceId, Box<[u8]>),
     shard: usize,
+    /// Last: it is given on once the guard is gone.
+    _turn: Turn<T>,
 }
 
 impl<T: Clone> Flights<T> {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
-            turns: Mutex::new(Turns::default()),
+            replaced: Mutex::new(Vec::new()),
+            turns: Mutex::new(Turns { taken: 0, queue: VecDeque::new() }),
             waiting: GaugeU64::new(0),
             bounds,
         }
     }
 
     /// Takes part in the load of a key that was missing. No method, since loom's `Arc` can be no `self`.
-    pub(crate) fn join(this: &Arc<Self>, engine: &Arc<Engine>, key: Key<'_>, hash: KeyHash, by: Caller) -> Joined<T> {
+    /// `turn`: one that was waited for.
+    pub(crate) fn join(
+        this: &Arc<Self>,
+        engine: &Arc<Engine>,
+        key: Key<'_>,
+        hash: KeyHash,
+        by: Caller,
+        turn: Option<Turn<T>>,
+    ) -> Joined<T> {
         let number = (hash.bits() >> 32) as usize % this.shards.len();
         let name = (key.keyspace, Box::<[u8]>::from(key.bytes));
         let mut shard = lock(&this.shards[number]);
-        let is_current =
-            |flight: &&Arc<Flight<T>>| engine.can_fill(&flight.ticket) || crate::sync::bite("flights.voided-joined");
+        let is_intact =
+            |flight: &Flight<T>| engine.can_fill(&flight.ticket) || crate::sync::bite("flights.voided-joined");
+        let is_current = |flight: &&Arc<Flight<T>>| is_intact(flight) && flight.since.elapsed() <= this.bounds.wait;
         if let Some(joined) = shard.get(&name).filter(is_current).and_then(|flight| this.wait_for(flight, by)) {
             return joined;
         }
-        if let Some(queued) = this.take_turn(by.deadline) {
-            return Joined::Queued(queued);
-        }
+        let turn = match turn.map_or_else(|| Self::take_turn(this, by), Ok) {
+            Ok(turn) => turn,
+            Err(joined) => return joined,
+        };
         let flight = Arc::new(Flight {
             ticket: engine.begin_fill(hash),
             thread: by.thread,
+            since: Instant::now(),
             waiters: Mutex::new(Some(Vec::new())),
         });
-        shard.insert(name.clone(), flight.clone());
+        let replaced = shard.insert(name.clone(), flight.clone());
         drop(shard);
-        Joined::First(Lease { engine: engine.clone(), flights: this.clone(), flight, key: name, shard: number })
+        if let Some(replaced) = replaced {
+            let mut all = lock(&this.replaced);
+            all.retain(|flight| lock(&flight.waiters).is_some());
+            all.push(replaced);
+        }
+        Joined::First(Lease {
+            engine: engine.clone(),
+            flights: this.clone(),
+            flight,
+            key: name,
+            shard: number,
+            _turn: turn,
+        })
     }
 
     /// `None` if it lands at this moment.
@@ -147,16 +182,20 @@ impl<T: Clone> Flights<T> {
         Some(Joined::Waits(answer))
     }
 
-    fn take_turn(&self, deadline: Instant) -> Option<Answer<()>> {
-        let mut turns = lock(&self.turns);
-        if turns.taken < self.bounds.loads {
+    fn take_turn(this: &Arc<Self>, by: Caller) -> Result<Turn<T>, Joined<T>> {
+        let mut turns = lock(&this.turns);
+        // Who loads already, and another key for that, would wait for what it has itself.
+        if turns.taken < this.bounds.loads || by.is_loading {
             turns.taken += 1;
-            return None;
+            return Ok(Turn(this.clone()));
+        }
+        if turns.queue.len() >= this.bounds.waiters {
+            return Err(Joined::Alone);
         }
         let (promise, answer) = promise();
-        turns.queue.push_back(Waiter { promise, deadline });
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        Some(answer)
+        turns.queue.push_back(Waiter { promise, deadline: by.deadline });
+        this.waiting.fetch_add(1, Ordering::Relaxed);
+        Err(Joined::Queued(answer))
     }
 
     /// Tells those that it is too late for. A look at one number where nobody waits.
@@ -165,20 +204,22 @@ impl<T: Clone> Flights<T> {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return;
         }
-        for shard in &self.shards {
-            let flights: Vec<_> = lock(shard).values().cloned().collect();
-            for flight in flights {
-                if let Some(waiters) = &mut *lock(&flight.waiters) {
-                    let before = waiters.len();
-                    waiters.retain(|waiter| waiter.is_in_time(now));
-                    self.count_out(before - waiters.len());
-                }
+        let mut flights: Vec<_> =
+            self.shards.iter().flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>()).collect();
+        flights.extend(lock(&self.replaced).iter().cloned());
+        // Dropped outside of the locks: a waker may run whatever it likes.
+        let mut late = Vec::new();
+        for flight in flights {
+            if let Some(waiters) = &mut *lock(&flight.waiters) {
+                late.extend(waiters.extract_if(.., |waiter| !waiter.is_in_time(now)));
             }
         }
         let mut turns = lock(&self.turns);
-        let before = turns.queue.len();
-        turns.queue.retain(|waiter| waiter.is_in_time(now));
-        self.count_out(before - turns.queue.len());
+        let (left, too_late) = std::mem::take(&mut turns.queue).into_iter().partition(|waiter| waiter.is_in_time(now));
+        turns.queue = left;
+        drop(turns);
+        self.count_out(late.len() + too_late.len());
+        drop::<VecDeque<_>>(too_late);
     }
 }
 
@@ -192,16 +233,24 @@ impl<T> Flights<T> {
     fn count_out(&self, waiters: usize) {
         self.waiting.fetch_sub(waiters as u64, Ordering::Relaxed);
     }
+}
 
-    fn give_turn(&self) {
-        let mut turns = lock(&self.turns);
-        turns.taken -= 1;
-        while let Some(next) = turns.queue.pop_front() {
-            self.count_out(1);
-            if next.promise.is_wanted() {
-                drop(turns);
-                return next.promise.keep(());
+impl<T> Drop for Turn<T> {
+    fn drop(&mut self) {
+        let (mut unwanted, mut turns) = (Vec::new(), lock(&self.0.turns));
+        let next = loop {
+            match turns.queue.pop_front() {
+                Some(next) if next.promise.is_wanted() => break Some(next),
+                Some(next) => unwanted.push(next),
+                None => break None,
             }
+        };
+        turns.taken -= usize::from(next.is_none());
+        drop(turns);
+        self.0.count_out(unwanted.len() + usize::from(next.is_some()));
+        // Should nobody take it any more, it is dropped with the promise, and goes on from there.
+        if let Some(next) = next {
+            next.promise.keep(Turn(self.0.clone()));
         }
     }
 }
@@ -243,7 +292,6 @@ impl<T> Drop for Lease<T> {
         // Whoever waited joins again, once the guard and the turn are there for it.
         let abandoned = self.end();
         self.engine.end_fill(&self.flight.ticket);
-        self.flights.give_turn();
         drop(abandoned);
     }
 }

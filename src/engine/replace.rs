@@ -82,12 +82,12 @@ impl Engine {
             Relation::Newer | Relation::Same => {
                 // Of a fill nobody has to know once it is gone; of what it replaces somebody has.
                 if entry.version.is_fill() && !current.is_fill() {
-                    self.raise_floor(key, current.stamp);
+                    self.raise_floor(key, self.floor_after(current));
                 }
             }
             Relation::Older => {
                 if current.is_fill() && !entry.version.is_fill() {
-                    self.raise_floor(key, entry.version.stamp);
+                    self.raise_floor(key, self.floor_after(&entry.version));
                 }
                 return Err(Refusal::Superseded(*current));
             }

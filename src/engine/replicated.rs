@@ -214,6 +214,13 @@ impl Engine {
         entry.version.begin() > floor || bite("floor.ignored")
     }
 
+    /// Up to where a floor has to be for a write that is gone. Rows of a database that were written without an interval are not in
+    /// the order of their stamps: an older row may have a later one.
+    pub(super) fn floor_after(&self, version: &Version) -> Stamp {
+        let is_by_row = version.row.is_some() && version.span.is_instant() && !bite("floor.by-stamp-of-row");
+        if is_by_row { self.stamp() } else { version.stamp }
+    }
+
     /// Raises the floor of a key's range.
     pub(super) fn raise_floor(&self, key: Key<'_>, stamp: Stamp) {
         if let Some(node) = self.replicated() {
@@ -255,10 +262,7 @@ impl Engine {
             if version.is_fill() && !bite("floor.raised-for-fills") {
                 return;
             }
-            // Rows of a database that were written without an interval are not in the order of their stamps: an older row may
-            // have a later one.
-            let is_by_row = version.row.is_some() && version.span.is_instant() && !bite("floor.by-stamp-of-row");
-            self.raise_floor(key, if is_by_row { self.stamp() } else { header.stamp() });
+            self.raise_floor(key, self.floor_after(&version));
         }
     }
 
@@ -285,6 +289,12 @@ impl Engine {
         let check = HasKey { engine: self, key };
         self.void_fills(hash);
         let mut is_raised = false;
+        // Of what was read nobody has to know once it is gone.
+        let raise = || {
+            if !version.is_fill() {
+                self.raise_floor(key, version.stamp);
+            }
+        };
         if bite("floor.raised-for-present") {
             self.raise_floor(key, version.stamp);
         }
@@ -296,7 +306,7 @@ impl Engine {
                     return None;
                 }
                 // What was linked before the floor is seen by another look, what comes behind it sees the floor.
-                self.raise_floor(key, version.stamp);
+                raise();
                 is_raised = true;
                 continue;
             };
@@ -307,10 +317,13 @@ impl Engine {
             // SAFETY: callers hold a guard since before the search.
             let current = unsafe { slot.version() };
             if matches!(version.relation(&current), Relation::Older | Relation::Same) {
+                if current.is_fill() && !bite("floor.lost-to-fill") {
+                    raise();
+                }
                 return Some(current);
             }
             if !is_raised {
-                self.raise_floor(key, version.stamp);
+                raise();
                 is_raised = true;
             }
             if self.take_out_word(&found, slot) {

@@ -47,6 +47,7 @@ mod row;
 mod serve;
 mod sources;
 mod streams;
+mod sync_choice;
 mod sync_donor;
 mod sync_edges;
 mod sync_receiver;

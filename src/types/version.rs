@@ -172,7 +172,8 @@ impl Version {
         Stamp(self.stamp.0.saturating_sub(u64::from(self.span.micros()) << Stamp::COUNTER_BITS))
     }
 
-    /// The latest one. A moment is read from a coarse clock, which is of no account where both are of one node.
+    /// The latest one. A moment is read from a coarse clock. Where both are of one node that is of no account: a load lets the clock
+    /// follow the moment at which it begins.
     fn end(&self, is_of_one: bool) -> Stamp {
         let late_us = if self.span.is_instant() && !is_of_one { CLOCK_LATE_US } else { 0 };
         Stamp(self.stamp.0.saturating_add(late_us << Stamp::COUNTER_BITS))

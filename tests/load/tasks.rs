@@ -213,3 +213,44 @@ async fn handlers_and_generic_layers_can_use_every_call() {
     let both = axum::extract::Path(("ada".to_owned(), "grace".to_owned()));
     assert_eq!(several(axum::extract::State(users), both).await.as_deref(), Ok(b"adagrace".as_slice()));
 }
+
+/// A loader that never answers.
+async fn never(_: also_cache::Load) -> Result<&'static str, Down> {
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn who_waits_for_a_load_that_a_write_has_replaced_has_a_deadline_too() {
+    let cache = builder().load_wait(Duration::from_millis(200)).open().expect("opens");
+    let (hanging, waiting) = (cache.clone(), cache.clone());
+    let hanging = tokio::spawn(async move { hanging.get_or_load_async("k", never).await.map(drop) });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let waiting =
+        tokio::spawn(async move { waiting.get_or_load_async("k", |_| async { Ok::<_, Down>("late") }).await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    cache.remove("k").expect("open");
+    let next = cache.get_or_load_async("k", |_| async { Ok::<_, Down>("next") }).await.expect("the database answers");
+    assert_eq!(*next, *b"next");
+    let late = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it has a deadline");
+    assert!(late.expect("no panic").is_ok());
+    hanging.abort();
+}
+
+#[tokio::test]
+async fn a_turn_goes_on_to_the_next_one_when_who_was_to_have_it_is_gone() {
+    let cache = builder().loads_max(1).load_wait(Duration::from_secs(60)).open().expect("opens");
+    let load = |key: &'static str| {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.get_or_load_async(key, |_| async { Ok::<_, Down>("v") }).await.map(drop) })
+    };
+    let hanging = cache.clone();
+    let hanging = tokio::spawn(async move { hanging.get_or_load_async("first", never).await.map(drop) });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let (gone, next) = (load("second"), load("third"));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    // The turn is given to the second one, which is dropped before it is polled again.
+    hanging.abort();
+    gone.abort();
+    let loaded = tokio::time::timeout(Duration::from_secs(20), next).await.expect("it gets the turn");
+    assert!(loaded.expect("no panic").is_ok());
+}

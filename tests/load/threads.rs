@@ -280,3 +280,38 @@ fn keys_that_another_call_loads_are_waited_for() {
         assert_eq!((&*values[0], &*values[1]), (b"of the other call".as_slice(), b"of this one".as_slice()));
     });
 }
+
+#[test]
+fn a_loader_that_loads_another_key_does_not_wait_for_its_own_turn() {
+    let cache = builder().loads_max(1).open().expect("opens");
+    let began = Instant::now();
+    let outer = cache.get_or_load("outer", |_| {
+        let inner = cache.get_or_load("inner", |_| Ok::<_, Down>("in"))?;
+        Ok::<_, also_cache::LoadError<Down>>(inner.to_vec())
+    });
+    assert!(outer.expect("the database answers").is_cached() && began.elapsed() < Duration::from_secs(30));
+    // The turn is there again.
+    assert!(cache.get_or_load("next", |_| Ok::<_, Down>("v")).expect("the database answers").is_cached());
+}
+
+#[test]
+fn a_load_that_hangs_is_waited_for_once() {
+    let cache = builder().load_wait(Duration::from_millis(100)).open().expect("opens");
+    let (inside, over) = (Barrier::new(2), Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let slow = cache.get_or_load("k", |_| {
+                inside.wait();
+                over.wait();
+                Ok::<_, Down>("slow")
+            });
+            slow.expect("the database answers");
+        });
+        inside.wait();
+        std::thread::sleep(Duration::from_millis(150));
+        let next = cache.get_or_load("k", |_| Ok::<_, Down>("next")).expect("the database answers");
+        assert!(next.is_cached() && *next == *b"next", "it takes over");
+        drop(next);
+        over.wait();
+    });
+}

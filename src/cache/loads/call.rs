@@ -8,6 +8,7 @@ use crate::cache::calls::Cache;
 use crate::engine::counters::Counter;
 use crate::engine::flights::{Caller, Lease};
 use crate::types::key::Key;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -72,20 +73,21 @@ impl Cache {
         A: Answer,
         E: Send + Sync + 'static,
     {
-        let by = Caller { deadline: self.handle.loads.deadline(), thread: Some(std::thread::current().id()) };
+        let (deadline, thread) = (self.handle.loads.deadline(), Some(std::thread::current().id()));
+        let by = Caller { deadline, thread, is_loading: Loading::is_under_way() };
+        let mut turn = None;
         let knows_absence = A::of::<()>(None).is_some();
         while let Some(key) = key_of(bytes) {
             let left = || by.deadline.saturating_duration_since(Instant::now());
-            match self.step(key, by, knows_absence, Loaded::cached) {
+            match self.step(key, by, turn.take(), knows_absence, Loaded::cached) {
                 Step::Found(value) => return Ok(of_answer::<A, _>(Some(value))),
                 Step::Absent => return Ok(of_answer::<A, _>(None)),
                 Step::Load(lease) => return self.load_first(key, lease, load),
                 Step::Alone => break,
-                Step::Queue(answer) => {
-                    if answer.wait(left()).is_err() {
-                        break;
-                    }
-                }
+                Step::Queue(answer) => match answer.wait(left()) {
+                    Ok(given) => turn = given,
+                    Err(_) => break,
+                },
                 Step::Wait(answer) => match answer.wait(left()) {
                     Err(_) => break,
                     Ok(None) => {}
@@ -97,7 +99,7 @@ impl Cache {
             }
         }
         self.engine().counters().add(Counter::LoadsAlone);
-        let loaded = load(Load::default());
+        let loaded = Loading::run(|| load(Load::default()));
         self.handle.count_load(&loaded);
         match loaded {
             Ok(answer) => Ok(of_answer::<A, _>(answer.bytes().map(|bytes| Loaded::owned(bytes.into())))),
@@ -116,7 +118,7 @@ impl Cache {
         E: Send + Sync + 'static,
     {
         let request = Load::default();
-        let loaded = load(request.clone());
+        let loaded = Loading::run(|| load(request.clone()));
         self.handle.count_load(&loaded);
         match loaded {
             Ok(answer) => Ok(self.land(key, lease, request.said(), &answer, |loaded| loaded)),
@@ -126,5 +128,31 @@ impl Cache {
                 Err(LoadError::new(error))
             }
         }
+    }
+}
+
+thread_local! {
+    /// Loaders of this thread that are under way, one within the other.
+    static UNDER_WAY: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A loader that runs on this thread.
+pub(super) struct Loading;
+
+impl Loading {
+    pub(super) fn is_under_way() -> bool {
+        UNDER_WAY.get() > 0
+    }
+
+    pub(super) fn run<R>(load: impl FnOnce() -> R) -> R {
+        UNDER_WAY.set(UNDER_WAY.get() + 1);
+        let _loading = Self;
+        load()
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        UNDER_WAY.set(UNDER_WAY.get() - 1);
     }
 }

@@ -15,6 +15,7 @@ pub struct Loaded<'c>(Place<'c>);
 
 enum Place<'c> {
     Cached(Value<'c>),
+    Pinned(PinnedValue),
     Owned(Arc<[u8]>),
 }
 
@@ -24,36 +25,43 @@ impl<'c> Loaded<'c> {
         Self(Place::Cached(value))
     }
 
+    /// The same, kept by no guard.
+    pub(super) fn pinned(value: PinnedValue) -> Self {
+        Self(Place::Pinned(value))
+    }
+
     pub(super) fn owned(bytes: Arc<[u8]>) -> Self {
         Self(Place::Owned(bytes))
     }
 
-    /// Whether the bytes lie in the cache.
+    /// Whether the value is cached.
     pub fn is_cached(&self) -> bool {
-        matches!(self.0, Place::Cached(_))
+        !matches!(self.0, Place::Owned(_))
     }
 
     /// The version of the entry; `None` if it is not cached.
     pub fn version(&self) -> Option<Version> {
         match &self.0 {
             Place::Cached(value) => Some(value.version()),
+            Place::Pinned(value) => value.version(),
             Place::Owned(_) => None,
         }
     }
 
-    /// The value in the cache, if it is there.
+    /// The value in place, if it is read so: not one of several, nor one that is not cached.
     pub fn into_cached(self) -> Option<Value<'c>> {
         match self.0 {
             Place::Cached(value) => Some(value),
-            Place::Owned(_) => None,
+            Place::Pinned(_) | Place::Owned(_) => None,
         }
     }
 
     /// A handle on the same bytes that may be kept, sent and held across an await.
-    pub fn pin(&self) -> PinnedValue {
-        match &self.0 {
+    pub fn pin(self) -> PinnedValue {
+        match self.0 {
             Place::Cached(value) => value.pin(),
-            Place::Owned(bytes) => PinnedValue::owned(bytes.clone()),
+            Place::Pinned(value) => value,
+            Place::Owned(bytes) => PinnedValue::owned(bytes),
         }
     }
 }
@@ -65,6 +73,7 @@ impl Deref for Loaded<'_> {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Place::Cached(value) => value,
+            Place::Pinned(value) => value,
             Place::Owned(bytes) => bytes,
         }
     }

@@ -3,12 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::answer::{Answer, of_answer};
+use super::call::Loading;
 use super::load::{Load, Said};
 use super::{LoadError, Loaded, Outcome, Step, key_of};
 use crate::cache::calls::Cache;
 use crate::cache::value::PinnedValue;
 use crate::engine::counters::Counter;
-use crate::engine::flights::{Caller, Lease};
+use crate::engine::flights::{Caller, Lease, Turn};
 use crate::sync::promise::Answer as Promised;
 use std::fmt;
 use std::future::Future;
@@ -81,11 +82,11 @@ struct Round {
     /// To be loaded, with a lease or for this call alone.
     loads: Vec<Missing<Option<Lease<Outcome>>>>,
     waits: Vec<Missing<Promised<Outcome>>>,
-    queued: Option<Promised<()>>,
+    queued: Option<Promised<Turn<Outcome>>>,
 }
 
 impl Cache {
-    /// Reads several values, and loads all that are missing by one call of the loader.
+    /// Reads several values, and loads all that are missing by one call of the loader; by several where there are more than turns to load.
     ///
     /// `load` gets the places of the missing keys, and answers for each of them in that order. Keys that another call loads at the
     /// moment are waited for, once this one's own are there; should that call give up, `load` is called again for what is left.
@@ -121,14 +122,16 @@ impl Cache {
         A: Answer,
         E: Send + Sync + 'static,
     {
-        let by = Caller { deadline: self.handle.loads.deadline(), thread: Some(std::thread::current().id()) };
+        let (deadline, thread) = (self.handle.loads.deadline(), Some(std::thread::current().id()));
+        let by = Caller { deadline, thread, is_loading: Loading::is_under_way() };
         let left = || by.deadline.saturating_duration_since(Instant::now());
+        let mut turn = None;
         let mut found: Vec<Option<A::Of<Loaded<'_>>>> = keys.iter().map(|_| None).collect();
         loop {
-            let round = self.round::<K, A, _>(keys, by, &mut found, |loaded| loaded);
+            let round = self.round::<K, A, _>(keys, by, &mut turn, &mut found, |loaded| loaded);
             if !round.loads.is_empty() {
                 let request = LoadMany::of(round.loads.len());
-                let loaded = load(&round.places(), &request);
+                let loaded = Loading::run(|| load(&round.places(), &request));
                 self.handle.count_load(&loaded);
                 self.land_round(keys, round.loads, &mut found, loaded, &request, |loaded| loaded)?;
             }
@@ -138,7 +141,7 @@ impl Cache {
                 }
             }
             if let Some(queued) = round.queued {
-                let _ = queued.wait(left());
+                turn = queued.wait(left()).ok().flatten();
             }
             if found.iter().all(Option::is_some) {
                 return Ok(found.into_iter().flatten().collect());
@@ -151,6 +154,7 @@ impl Cache {
         &'c self,
         keys: &[K],
         by: Caller,
+        turn: &mut Option<Turn<Outcome>>,
         found: &mut [Option<A::Of<T>>],
         into: impl Fn(Loaded<'c>) -> T + Copy,
     ) -> Round {
@@ -158,7 +162,8 @@ impl Cache {
         let knows_absence = A::of::<()>(None).is_some();
         for (at, bytes) in keys.iter().enumerate().filter(|(at, _)| found[*at].is_none()).collect::<Vec<_>>() {
             if let Some(value) = self.get(bytes.as_ref()) {
-                found[at] = A::of(Some(into(Loaded::cached(value))));
+                // Kept over the loader and all waits: no guard stays that long.
+                found[at] = A::of(Some(into(Loaded::pinned(value.pin()))));
                 continue;
             }
             let Some(key) = key_of(bytes.as_ref()).filter(|_| !by.is_late()) else {
@@ -166,7 +171,7 @@ impl Cache {
                 round.loads.push(Missing { at, right: None });
                 continue;
             };
-            match self.step(key, by, knows_absence, |value| into(Loaded::cached(value))) {
+            match self.step(key, by, turn.take(), knows_absence, |value| into(Loaded::pinned(value.pin()))) {
                 Step::Found(value) => found[at] = A::of(Some(value)),
                 Step::Absent => found[at] = A::of(None),
                 Step::Load(lease) => round.loads.push(Missing { at, right: Some(lease) }),
@@ -254,11 +259,12 @@ impl Cache {
         A: Answer,
         E: Send + Sync + 'static,
     {
-        let by = Caller { deadline: self.handle.loads.deadline(), thread: None };
+        let by = Caller { deadline: self.handle.loads.deadline(), thread: None, is_loading: false };
         let pin = |loaded: Loaded<'_>| loaded.pin();
+        let mut turn = None;
         let mut found: Vec<Option<A::Of<PinnedValue>>> = keys.iter().map(|_| None).collect();
         loop {
-            let round = self.round::<K, A, _>(keys, by, &mut found, pin);
+            let round = self.round::<K, A, _>(keys, by, &mut turn, &mut found, pin);
             if !round.loads.is_empty() {
                 let request = LoadMany::of(round.loads.len());
                 let loaded = load(round.places(), request.clone()).await;
@@ -271,7 +277,7 @@ impl Cache {
                 }
             }
             if let Some(queued) = round.queued {
-                queued.await;
+                turn = queued.await;
             }
             if found.iter().all(Option::is_some) {
                 return Ok(found.into_iter().flatten().collect());

@@ -75,16 +75,18 @@ impl Cache {
         A: Answer,
         E: Send + Sync + 'static,
     {
-        let by = Caller { deadline: self.handle.loads.deadline(), thread: None };
+        let by = Caller { deadline: self.handle.loads.deadline(), thread: None, is_loading: false };
+        let mut turn = None;
         let knows_absence = A::of::<()>(None).is_some();
         while let Some(key) = key_of(&bytes) {
-            match self.step(key, by, knows_absence, |value: Value<'_>| value.pin()) {
+            match self.step(key, by, turn.take(), knows_absence, |value: Value<'_>| value.pin()) {
                 Step::Found(value) => return Ok(of_answer::<A, _>(Some(value))),
                 Step::Absent => return Ok(of_answer::<A, _>(None)),
                 Step::Load(lease) => return self.load_first_async(&bytes, lease, load).await,
                 Step::Alone => break,
                 Step::Queue(answer) => {
-                    if answer.await.is_none() && by.is_late() {
+                    turn = answer.await;
+                    if turn.is_none() && by.is_late() {
                         break;
                     }
                 }

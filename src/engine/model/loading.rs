@@ -66,15 +66,15 @@ impl Model {
 
     /// Nobody loads yet.
     pub fn flights(&self) -> Flying {
-        Flying(Arc::new(Flights::new(Bounds { loads: 2, waiters: 2 })))
+        Flying(Arc::new(Flights::new(Bounds { loads: 2, waiters: 2, wait: Duration::from_secs(1 << 20) })))
     }
 
     /// Joins the flight of a key, and waits for it where somebody else is first.
     pub fn join(&self, flying: &Flying, key: u8) -> Flown {
         let bytes = [key];
         let key = Key { keyspace: KeyspaceId::RAW, bytes: &bytes };
-        let by = Caller { deadline: Instant::now() + Duration::from_secs(1 << 20), thread: None };
-        match Flights::join(&flying.0, &self.engine, key, self.engine.hash(key), by) {
+        let by = Caller { deadline: Instant::now() + Duration::from_secs(1 << 20), thread: None, is_loading: false };
+        match Flights::join(&flying.0, &self.engine, key, self.engine.hash(key), by, None) {
             Joined::First(lease) => Flown::First(Right(lease)),
             Joined::Waits(answer) => match answer.wait(Duration::MAX) {
                 Ok(Some(loaded)) => Flown::Loaded(loaded),

@@ -41,6 +41,8 @@ pub(super) fn choose(
     let say = |kind, version: Version| if version.is_fill() { Choice::Nothing } else { Choice::Marker(kind, version) };
     let marker = say(marker_of(change.operation), change.version);
     match outgoing {
+        // What was read stands for no write: each has its own place.
+        Some(Outgoing { version, .. }) if version.is_fill() && !change.version.is_fill() => marker,
         // The writer of both is heard: before long it says that the newer one is no leftover, unless it writes that key on and on.
         Some(Outgoing { version, .. }) if is_loose(version) && is_later(version, change) && is_coming(version) => {
             Choice::Wait
@@ -81,4 +83,28 @@ fn is_older(outgoing: &Outgoing, change: &Change) -> bool {
 
 pub(super) fn marker_of(operation: Operation) -> FrameKind {
     if operation == Operation::Remove { FrameKind::Tombstone } else { FrameKind::Invalidation }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::key::KeyspaceId;
+    use crate::types::version::{Order, Span, Stamp};
+
+    #[test]
+    fn what_was_read_does_not_go_in_the_place_of_a_write() {
+        let write = Version::instant(Stamp::from_micros(5), 1);
+        let fill = |stamp| Version { span: Span::of_fill(1), order: Order::Database, ..Version::instant(stamp, 1) };
+        let read = fill(Stamp::from_micros(9));
+        let chosen = |change: Version, entry: Version| {
+            let change =
+                Change { operation: Operation::Remove, version: change, keyspace: KeyspaceId::RAW, key: vec![1] };
+            let outgoing = Outgoing { version: entry, body: OutgoingBody::Copied };
+            choose(&change, Some(&outgoing), None, false, &mut NodeCounters::default())
+        };
+        let is_marker = |choice| matches!(choice, Choice::Marker(FrameKind::Tombstone, version) if version == write);
+        assert!(is_marker(chosen(write, read)), "the write is said");
+        assert!(matches!(chosen(read, read), Choice::Entry), "and what was read in its own place");
+        assert!(matches!(chosen(fill(Stamp::from_micros(3)), read), Choice::Entry));
+    }
 }

@@ -245,8 +245,12 @@ impl Outlet<'_> {
         pins: &mut Pins,
         at: Position,
     ) -> Put {
+        // Not once more at each change of a key that is written on and on.
+        if from.waits.is_some_and(|(cursor, since)| cursor == at && self.now.since(since) > self.wait_us) {
+            from.waited_to = self.relays.end(from.stream).max(from.waited_to);
+        }
+        let waits_long = at < from.waited_to;
         let Self { store, counters, change, ahead: own, vouched, put_off, .. } = self;
-        let waits_long = from.waits.is_some_and(|(cursor, since)| cursor == at && self.now.since(since) > self.wait_us);
         let Some(key) = change.key() else {
             let keyspace = (change.operation == Operation::ClearKeyspace).then_some(change.keyspace);
             builder.push_clear(at, keyspace, change.version.stamp);

@@ -150,6 +150,11 @@ impl Relays {
         ring.end = first;
     }
 
+    /// Behind what is kept of a stream.
+    pub(crate) fn end(&self, stream: StreamId) -> Position {
+        self.rings.get(&stream).map_or(Position(0), |ring| ring.end)
+    }
+
     /// Everything before `next` has been pushed.
     pub(crate) fn settle(&mut self, stream: StreamId, next: Position) {
         if let Some(ring) = self.rings.get_mut(&stream) {

@@ -19,23 +19,22 @@
 
 use super::Node;
 use super::api::ConnectionId;
-use super::choice::Choice;
 use super::given::Given;
 use super::key_queue::{KeyQueue, Task};
 use super::link::OutgoingValue;
 use super::outbound::{Put, put};
 use super::receive::Fault;
+use super::sync_choice::choose;
 use crate::arena::change::{Change, Read};
-use crate::arena::frame::FrameKind;
 use crate::replication::session::transmit::{Transmit, has_slices_enough};
-use crate::replication::store::{Outgoing, OutgoingBody, PinnedFrame, Store};
+use crate::replication::store::{PinnedFrame, Store};
 use crate::replication::wire::{
     ChunkHead, Floors, List, Positions, RecordsBuilder, SyncBegin, SyncEnd, SyncRequest, Verify,
 };
 use crate::sync::bite;
 use crate::types::limits::{BATCH_BYTES, VERIFIES_OPEN_MAX};
 use crate::types::stream::{Position, StreamId, Vector};
-use crate::types::version::{Relation, Stamp, Version};
+use crate::types::version::{Relation, Stamp};
 use std::collections::VecDeque;
 
 /// Entries that one scan looks at, and scans per batch: whatever they find, others have their turn behind them.
@@ -174,9 +173,15 @@ impl Node {
         let (batch, receiver) = (verify.batch, link.session.peer.as_ref().map(|peer| peer.stream().origin.0));
         for held in verify {
             let is_denied = held.version.stamp <= donor.denies && receiver != Some(held.version.origin);
-            match self.store.version_of(held.key).map(|here| here.relation(&held.version)) {
-                // Should it be gone by then, what is held is older all the same.
-                Some(Relation::Newer | Relation::Unknown) => keys.push(held.key, Task::Void(Stamp::ZERO)),
+            let here = self.store.version_of(held.key);
+            // What was read here may stand where a write did: of that the floor alone tells.
+            if here.is_some_and(|here| here.is_fill()) && self.store.floor_of(held.key) >= held.version.begin() {
+                keys.push(held.key, Task::Void(held.version.stamp));
+                continue;
+            }
+            match here.map(|here| here.relation(&held.version)) {
+                // Should it be gone by then, or not be had, what is held is older all the same.
+                Some(Relation::Newer | Relation::Unknown) => keys.push(held.key, Task::Void(held.version.stamp)),
                 Some(Relation::Older) if is_denied => keys.push(held.key, Task::Deny(held.version.stamp)),
                 Some(_) => {}
                 None => {
@@ -335,48 +340,4 @@ fn drain(
         }
     }
     None
-}
-
-/// `began`: what is younger comes by its own stream too, which a marker of its version would keep out.
-fn choose(task: Task, outgoing: Option<&Outgoing>, began: Stamp, floor: &dyn Fn() -> Stamp) -> Choice {
-    let comes_again = |version: &Version| version.stamp > began && !bite("node.marker-for-younger");
-    match (task, outgoing) {
-        (Task::Entry, Some(Outgoing { body: OutgoingBody::NoPin, version, .. })) if comes_again(version) => {
-            Choice::Nothing
-        }
-        // In the slot of what was given, or in its place.
-        (Task::Marker, Some(Outgoing { version, .. })) if comes_again(version) => Choice::Entry,
-        (Task::Entry, Some(Outgoing { body: OutgoingBody::NoPin, version, .. }))
-        | (Task::Marker, Some(Outgoing { version, .. })) => Choice::Marker(FrameKind::Invalidation, *version),
-        (Task::Deny(stamp), Some(Outgoing { version, .. })) if version.stamp < stamp => {
-            Choice::Marker(FrameKind::Invalidation, void(stamp))
-        }
-        (Task::Entry | Task::Void(_) | Task::Deny(_), Some(_)) => Choice::Entry,
-        (Task::Void(stamp) | Task::Deny(stamp), None) => {
-            Choice::Marker(FrameKind::Invalidation, void(stamp.max(floor())))
-        }
-        // Evicted meanwhile: its floor comes with the others.
-        (Task::Entry | Task::Marker, None) => Choice::Nothing,
-    }
-}
-
-/// The version of a floor: newer than everything up to its stamp, whoever wrote it.
-fn void(stamp: Stamp) -> Version {
-    Version::instant(stamp, u16::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_younger_than_a_sync_is_given_again_and_not_marked() {
-        let entry = |stamp| Outgoing { version: Version::instant(Stamp(stamp), 1), body: OutgoingBody::Copied };
-        let chosen = |task, stamp| choose(task, Some(&entry(stamp)), Stamp(5), &|| Stamp::ZERO);
-        let is_marker = |choice| matches!(choice, Choice::Marker(FrameKind::Invalidation, _));
-        assert!(is_marker(chosen(Task::Marker, 5)) && matches!(chosen(Task::Marker, 6), Choice::Entry));
-        let unpinned = |stamp| Outgoing { body: OutgoingBody::NoPin, ..entry(stamp) };
-        let chosen = |stamp| choose(Task::Entry, Some(&unpinned(stamp)), Stamp(5), &|| Stamp::ZERO);
-        assert!(is_marker(chosen(5)) && matches!(chosen(6), Choice::Nothing));
-    }
 }

@@ -37,12 +37,24 @@ pub(crate) struct Subscription {
     pub(crate) hint: (u64, usize),
     /// At which change it waits for something, and since when.
     pub(crate) waits: Option<(Position, Micros)>,
+    /// Up to here it has waited long enough.
+    pub(crate) waited_to: Position,
 }
 
 impl Subscription {
     /// For a receiver that stands at `told`, where nothing is between that and the cursor.
     pub(crate) fn new(stream: StreamId, source: Source, told: Position, cursor: Position) -> Self {
-        Self { stream, source, cursor, told, ready: true, ahead: SentAhead::default(), hint: (0, 0), waits: None }
+        Self {
+            stream,
+            source,
+            cursor,
+            told,
+            ready: true,
+            ahead: SentAhead::default(),
+            hint: (0, 0),
+            waits: None,
+            waited_to: Position(0),
+        }
     }
 
     /// Whether a former life has been sent to its end.

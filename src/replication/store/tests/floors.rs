@@ -116,6 +116,23 @@ fn what_was_read_gives_way_to_a_write_that_it_overlaps_and_never_the_other_way_r
 }
 
 #[test]
+fn an_invalidation_that_loses_to_what_was_read_later_leaves_its_floor() {
+    let (a, b, clock) = pair();
+    insert(&b, b"k", b"old");
+    let mut of_b = Position(0);
+    let old = frames(&b, &mut of_b).remove(0);
+    clock.advance(Duration::from_millis(100));
+    let engine = b.engine();
+    engine.invalidate(&engine.pin(), &engine.seek(key(b"k")));
+    let invalidation = frames(&b, &mut of_b).remove(0);
+    clock.advance(Duration::from_millis(100));
+    load(&a, b"read");
+    assert_eq!(apply(&a, &invalidation), Applied::Older);
+    evict(&a, b"k");
+    assert_eq!((apply(&a, &old), read(&a, b"k")), (Applied::BelowFloor, None));
+}
+
+#[test]
 fn what_a_peer_has_read_before_a_clear_stays_away() {
     let (a, b, clock) = pair();
     let mut of_a = Position(0);
