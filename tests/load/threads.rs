@@ -183,7 +183,7 @@ fn who_has_waited_long_enough_loads_alone() {
 
 #[test]
 fn so_many_load_at_one_time_and_so_many_wait() {
-    let cache = builder().loads_max(2).load_waiters_max(1).open().expect("opens");
+    let cache = builder().loads_max(2).open().expect("opens");
     let (under_way, most) = (AtomicU32::new(0), AtomicU32::new(0));
     std::thread::scope(|scope| {
         for number in 0..20 {
@@ -200,6 +200,7 @@ fn so_many_load_at_one_time_and_so_many_wait() {
         }
     });
     assert_eq!((most.load(Ordering::Relaxed), cache.stats().loads), (2, 20));
+    let cache = builder().load_waiters_max(1).open().expect("opens");
     let (inside, over, alone) = (Barrier::new(2), Barrier::new(2), AtomicU32::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
