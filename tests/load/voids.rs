@@ -1,8 +1,9 @@
 //! What is written while it is read: the value is the caller's, and nobody else's.
 
-use crate::{Down, cache};
+use crate::{Down, builder, cache};
 use also_cache::Cache;
 use std::sync::Barrier;
+use std::time::Duration;
 
 /// Loads "old" of a key, and does something to that key meanwhile.
 fn while_loading(what: &str, cache: &Cache, key: &str, meanwhile: impl FnOnce(&Cache)) {
@@ -53,7 +54,7 @@ fn a_write_of_another_key_voids_nothing() {
 
 #[test]
 fn who_asks_behind_the_write_does_not_get_what_was_read_before_it() {
-    let cache = cache();
+    let cache = builder().load_wait(Duration::from_secs(5)).open().expect("opens");
     let (read, over) = (Barrier::new(2), Barrier::new(2));
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -68,8 +69,10 @@ fn who_asks_behind_the_write_does_not_get_what_was_read_before_it() {
         cache.remove("k").expect("open");
         // It waits for nobody: the load under way began before the write.
         let behind = cache.get_or_load("k", |_| Ok::<_, Down>("of behind")).expect("the database answers");
-        assert!(behind.is_cached() && *behind == *b"of behind");
+        let (is_cached, is_new) = (behind.is_cached(), *behind == *b"of behind");
+        drop(behind);
         over.wait();
+        assert!(is_cached && is_new);
     });
     assert_eq!(cache.get("k").as_deref(), Some(b"of behind".as_slice()));
 }
